@@ -1,0 +1,1 @@
+//! The loop that owns the state: one inbox, one plan, one durable transaction per batch.

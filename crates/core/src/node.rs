@@ -1,0 +1,253 @@
+//! What control plane and nodes say to each other: orders one way, reports the other.
+//!
+//! In one process they travel through a channel, between machines through a wire. Both ways may drop,
+//! repeat and reorder; every message carries a [`Fence`], and one with an older fence changes nothing.
+
+use std::sync::Arc;
+
+use crate::ask::GrantPart;
+use crate::ids::{DeviceIndex, Fence, Name, NodeId, SpecHash, TaskId};
+use crate::spec::Spec;
+use crate::units::{CpuMilli, MemoryMib, Millis, Timestamp};
+
+/// What the control plane wants of a node. Orders are idempotent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Start this attempt, once. A node that has seen this attempt or a later one ignores it.
+    Launch(Launch),
+    /// End the attempt: SIGTERM, then `grace`, then nothing of it is left.
+    Stop {
+        /// Which task.
+        task: TaskId,
+        /// Which attempt of it.
+        fence: Fence,
+        /// From SIGTERM to SIGKILL.
+        grace: Millis,
+    },
+    /// The end of this attempt is durable; its exit record may go. Its log stays.
+    Forget {
+        /// Which task.
+        task: TaskId,
+        /// Which attempt of it.
+        attempt: u32,
+    },
+    /// Change share or cap of a running attempt.
+    Regrant {
+        /// Which task.
+        task: TaskId,
+        /// The new fence.
+        fence: Fence,
+        /// The new parts on this node.
+        part: GrantPart,
+    },
+    /// Freeze the attempt and give its device memory back.
+    Suspend {
+        /// Which task.
+        task: TaskId,
+        /// The new fence.
+        fence: Fence,
+    },
+    /// Go on with a suspended attempt.
+    Resume {
+        /// Which task.
+        task: TaskId,
+        /// The new fence.
+        fence: Fence,
+    },
+}
+
+/// All a node needs to start one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// Which task.
+    pub task: TaskId,
+    /// Which attempt of it.
+    pub fence: Fence,
+    /// What it may use on this node.
+    pub part: GrantPart,
+    /// What to run: the shell resolves the hash to the text, see [`Delivery`].
+    pub spec: SpecHash,
+    /// Ends the attempt as timed out when it has run this long, on the node's boot-time clock.
+    pub time_limit: Option<Millis>,
+    /// From SIGTERM to SIGKILL when the time limit is reached.
+    pub stop_grace: Millis,
+    /// For the task's environment.
+    pub project: Name,
+    /// For the task's environment.
+    pub name: Option<Name>,
+}
+
+/// An order with the text a launch needs, as it leaves the control plane.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// For whom.
+    pub node: NodeId,
+    /// What to do.
+    pub order: Order,
+    /// The program of a launch; `None` with every other order.
+    pub spec: Option<Arc<Spec>>,
+}
+
+/// What a node has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// The node is here: what it has, and every attempt whose end is not yet acknowledged.
+    Hello {
+        /// What the node offers.
+        inventory: Inventory,
+        /// Running and ended attempts the node still holds.
+        attempts: Vec<HeldAttempt>,
+    },
+    /// The inventory changed: slow GPUs were found, one was lost, telemetry moved.
+    Inventory(Inventory),
+    /// The task's program runs (its exec succeeded).
+    Started {
+        /// Which task.
+        task: TaskId,
+        /// Which attempt of it.
+        fence: Fence,
+        /// When.
+        at: Timestamp,
+    },
+    /// The attempt is over and nothing of it is left on the node.
+    Exited {
+        /// Which task.
+        task: TaskId,
+        /// Which attempt of it.
+        fence: Fence,
+        /// How and when.
+        exit: Exit,
+    },
+    /// Resized as ordered.
+    Regranted {
+        /// Which task.
+        task: TaskId,
+        /// The order's fence.
+        fence: Fence,
+    },
+    /// Suspended as ordered.
+    Suspended {
+        /// Which task.
+        task: TaskId,
+        /// The order's fence.
+        fence: Fence,
+    },
+    /// Resumed as ordered.
+    Resumed {
+        /// Which task.
+        task: TaskId,
+        /// The order's fence.
+        fence: Fence,
+    },
+    /// The node is gone and its attempts with it (self-fenced or machine lost).
+    Lost,
+}
+
+/// One attempt a node knows of when it says hello.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldAttempt {
+    /// Which task.
+    pub task: TaskId,
+    /// Which attempt of it.
+    pub fence: Fence,
+    /// When the program began, if it has.
+    pub started: Option<Timestamp>,
+    /// Its end, if it has one.
+    pub exit: Option<Exit>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// When.
+    pub at: Timestamp,
+    /// In what way.
+    pub how: ExitKind,
+    /// Processor time used by everything of the attempt.
+    pub cpu_ms: u64,
+    /// Largest resident memory of the attempt, in KiB.
+    pub rss_max_kib: u64,
+}
+
+/// In what way an attempt ended, as the node saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExitKind {
+    /// The program ended by itself.
+    Code(u8),
+    /// A signal ended it (ours after a stop, or somebody's).
+    Signal(u8),
+    /// The kernel ended it for using more host memory than it may.
+    OutOfMemory,
+    /// It ran into its time limit.
+    TimeLimit,
+    /// It never ran: the user's part is wrong (no such program, no such folder).
+    BadSpec(String),
+    /// It never ran, or its guardian vanished: the machine's part is wrong.
+    Infrastructure(String),
+}
+
+/// What a node offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory {
+    /// The machine's name.
+    pub hostname: Name,
+    /// Processor to hand out.
+    pub cpu: CpuMilli,
+    /// Host memory to hand out.
+    pub host_memory: MemoryMib,
+    /// The devices found so far, by rising index.
+    pub devices: Vec<Device>,
+    /// Sentences about what this node can and cannot do (`cgroup v2: kill, no memory limit`).
+    pub abilities: Vec<Ability>,
+    /// Whether the search for devices is over.
+    pub probed: bool,
+}
+
+/// Something the node detected about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ability {
+    /// Short and stable: `cgroup`, `mount_namespace`, `nvml`.
+    pub name: &'static str,
+    /// Whether it works in full here.
+    pub works: bool,
+    /// What was found, in a sentence for an operator.
+    pub detail: String,
+}
+
+/// One GPU as the node sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its place on the node.
+    pub index: DeviceIndex,
+    /// The driver's name for this very device, stable across restarts.
+    pub uuid: Name,
+    /// `NVIDIA H200`.
+    pub model: Name,
+    /// Memory that tasks can use.
+    pub memory: MemoryMib,
+    /// Whether this is no hardware at all.
+    pub simulated: bool,
+    /// PCI address, if there is one.
+    pub pci: Option<Name>,
+    /// Driver version, if there is one.
+    pub driver: Option<Name>,
+    /// Whether MIG mode is on; `None` where the device has no such mode.
+    pub mig: Option<bool>,
+    /// Why no task may start here, if so.
+    pub unusable: Option<String>,
+    /// What it does right now, where it can be read.
+    pub telemetry: Telemetry,
+}
+
+/// Readings of one device; each may be missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Telemetry {
+    /// Power draw in milliwatts.
+    pub power_mw: Option<u32>,
+    /// Temperature in degrees Celsius.
+    pub temperature_c: Option<u32>,
+    /// Share of time the device was busy, in percent.
+    pub utilization_percent: Option<u32>,
+    /// Memory in use.
+    pub memory_used: Option<MemoryMib>,
+}

@@ -1,0 +1,1 @@
+//! Named crash points for recovery tests; nothing at all without the feature.

@@ -1,0 +1,1 @@
+//! What runs on a machine with GPUs: probe, keeper, guardian, logs, devices.

@@ -1,0 +1,1 @@
+//! Durable memory of the control plane: SQLite, and a twin in memory.
