@@ -1,0 +1,331 @@
+//! What callers may ask of the control plane, and how it answers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::ask::Ask;
+use crate::change::Actor;
+use crate::config::Config;
+use crate::ids::{Name, NodeId, SpecHash, TaskId};
+use crate::node::Report;
+use crate::retry::RetryPolicy;
+use crate::spec::Spec;
+use crate::task::Limits;
+use crate::token::Token;
+use crate::units::{GpuMilli, MemoryMib};
+
+/// One command for the inbox of the control plane.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Accept these tasks, all or none.
+    Submit {
+        /// At least one, at most [`crate::config::Config::batch_max`].
+        tasks: Vec<Submit>,
+        /// On whose behalf.
+        actor: Actor,
+    },
+    /// End a task at any moment of its life; a second time changes nothing.
+    Cancel {
+        /// Which task.
+        task: TaskId,
+        /// Overrides the task's own time between SIGTERM and SIGKILL.
+        grace: Option<crate::units::Millis>,
+        /// On whose behalf.
+        actor: Actor,
+    },
+    /// Give a task's resources back: a reservation succeeds, a program is cancelled.
+    Release {
+        /// Which task.
+        task: TaskId,
+        /// On whose behalf.
+        actor: Actor,
+    },
+    /// Change a live task.
+    Update {
+        /// Which task.
+        task: TaskId,
+        /// What should be otherwise.
+        update: Update,
+        /// Refuse when the task's revision is another.
+        if_revision: Option<u32>,
+        /// On whose behalf.
+        actor: Actor,
+    },
+    /// Freeze a running task.
+    Suspend {
+        /// Which task.
+        task: TaskId,
+        /// On whose behalf.
+        actor: Actor,
+    },
+    /// Go on with a suspended task.
+    Resume {
+        /// Which task.
+        task: TaskId,
+        /// On whose behalf.
+        actor: Actor,
+    },
+    /// A node speaks.
+    Report {
+        /// Which node.
+        node: NodeId,
+        /// What it says.
+        report: Report,
+    },
+    /// Take no new tasks on a node, or take them again.
+    Drain {
+        /// Which node.
+        node: NodeId,
+        /// Whether to drain it.
+        drain: bool,
+        /// On whose behalf.
+        actor: Actor,
+    },
+    /// Use this configuration from now on.
+    Configure {
+        /// All of it; validated whole.
+        config: Config,
+        /// On whose behalf.
+        actor: Actor,
+    },
+    /// Let somebody in.
+    TokenCreate {
+        /// The token, hashed.
+        token: Token,
+        /// On whose behalf.
+        actor: Actor,
+    },
+    /// Keep somebody out.
+    TokenRevoke {
+        /// The public part of the token.
+        id: Name,
+        /// On whose behalf.
+        actor: Actor,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// One task to accept.
+#[derive(Debug, Clone)]
+pub struct Submit {
+    /// Where it belongs.
+    pub project: Name,
+    /// Who is accounted for it.
+    pub owner: Name,
+    /// A label for people.
+    pub name: Option<Name>,
+    /// What it needs.
+    pub ask: Ask,
+    /// Higher goes first.
+    pub priority: i32,
+    /// What to run; no command means a reservation.
+    pub spec: Arc<Spec>,
+    /// Hash of the canonical text of `spec`.
+    pub spec_hash: SpecHash,
+    /// Limits in time.
+    pub limits: Limits,
+    /// What to do about failures.
+    pub retry: RetryPolicy,
+    /// Begin held back by a person.
+    pub held: bool,
+    /// Accept even if no device known now can ever fit it (`--wait-for-capacity`).
+    pub wait_for_capacity: bool,
+}
+
+/// What can be changed of a live task.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Update {
+    /// A new priority; for a queued task.
+    pub priority: Option<i32>,
+    /// Hold back or let go; for a queued task.
+    pub held: Option<bool>,
+    /// A new share; needs a backend that can.
+    pub share: Option<GpuMilli>,
+    /// A new memory cap; needs a backend that can.
+    pub memory: Option<MemoryMib>,
+}
+
+/// What a command did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The ids of accepted tasks, in the order of the submit.
+    Submitted(Vec<TaskId>),
+    /// The task moved, or was already there (`changed` is false).
+    Moved {
+        /// Whether this command moved it.
+        changed: bool,
+    },
+    /// Done.
+    Done,
+}
+
+/// Why a command was refused. The texts are for the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// No live task with this id.
+    NoSuchTask(TaskId),
+    /// No node with this id.
+    NoSuchNode(NodeId),
+    /// No token with this public part.
+    NoSuchToken(Name),
+    /// The queue holds as many tasks as it may.
+    QueueFull {
+        /// The limit.
+        max: usize,
+    },
+    /// More tasks in one submit than allowed.
+    BatchTooLarge {
+        /// How many were given.
+        given: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// No device could ever serve this ask.
+    NoSuchCapacity(TooBig),
+    /// The task changed since the caller looked.
+    RevisionMismatch {
+        /// The revision it has now.
+        current: u32,
+    },
+    /// The task is not in a state where this can be done.
+    WrongState {
+        /// The state it is in.
+        state: &'static str,
+        /// What was asked.
+        verb: &'static str,
+    },
+    /// No backend can do this yet.
+    NotSupported {
+        /// What was asked.
+        verb: &'static str,
+    },
+    /// The configuration is not valid.
+    BadConfig(String),
+}
+
+/// Which part of an ask is larger than anything there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TooBig {
+    /// No devices are known at all.
+    NoDevices,
+    /// More devices than exist (on one node, unless the ask may span nodes).
+    Devices {
+        /// How many are asked for.
+        asked: u16,
+        /// The most a single grant could have.
+        largest: u16,
+        /// Whether `largest` counts one node or all.
+        one_node: bool,
+    },
+    /// More memory than any device has.
+    DeviceMemory {
+        /// How much is asked for.
+        asked: MemoryMib,
+        /// The largest device's memory.
+        largest: MemoryMib,
+    },
+    /// No device of the asked models.
+    Model {
+        /// What is asked for.
+        asked: Vec<Name>,
+        /// What there is.
+        known: Vec<Name>,
+    },
+    /// More processor than any node has.
+    Cpu {
+        /// Asked, in thousandths of a core.
+        asked: crate::units::CpuMilli,
+        /// The largest node's.
+        largest: crate::units::CpuMilli,
+    },
+    /// More host memory than any node has.
+    HostMemory {
+        /// Asked.
+        asked: MemoryMib,
+        /// The largest node's.
+        largest: MemoryMib,
+    },
+    /// No node of the asked names.
+    Node {
+        /// What is asked for.
+        asked: Vec<Name>,
+    },
+    /// Each limit can be met, but nowhere all of them together.
+    Together,
+}
+
+impl TooBig {
+    /// The next thing to try, for the caller.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoDevices => {
+                "start the server with `fastgpu up --simulate 8xA100-80GB`, or submit with `--wait-for-capacity`"
+                    .to_owned()
+            }
+            Self::Devices { largest, one_node: true, .. } => {
+                format!("ask for at most {largest} GPUs, or let the task span nodes with `--spread`")
+            }
+            Self::Devices { largest, .. } => format!("ask for at most {largest} GPUs"),
+            Self::DeviceMemory { largest, .. } => {
+                format!("ask for at most {largest} with `--gpu-memory`, or split the task over several GPUs")
+            }
+            Self::Model { known, .. } => format!("the models here are: {}", known.join(", ")),
+            Self::Cpu { largest, .. } => format!("ask for at most {largest} cores"),
+            Self::HostMemory { largest, .. } => format!("ask for at most {largest} of host memory"),
+            Self::Node { .. } => "`fastgpu nodes` lists the nodes".to_owned(),
+            Self::Together => "ask for less of one of them, or submit with `--wait-for-capacity`".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for TooBig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDevices => write!(f, "no GPU is known here"),
+            Self::Devices { asked, largest: 0, .. } => {
+                write!(f, "{asked} GPUs are asked for, and no GPU here fits the rest of the ask")
+            }
+            Self::Devices { asked, largest, one_node } => {
+                let place = if *one_node { "the largest node has" } else { "there are" };
+                write!(f, "{asked} GPUs are asked for; {place} {largest}")
+            }
+            Self::DeviceMemory { asked, largest } => {
+                write!(f, "no device offers {asked} of GPU memory; the largest has {largest}")
+            }
+            Self::Model { asked, .. } => write!(f, "no device here is of model {}", asked.join(" or ")),
+            Self::Cpu { asked, largest } => {
+                write!(f, "{asked} cores are asked for; the largest node has {largest}")
+            }
+            Self::HostMemory { asked, largest } => {
+                write!(f, "{asked} of host memory is asked for; the largest node has {largest}")
+            }
+            Self::Node { asked } => write!(f, "there is no node {}", asked.join(" or ")),
+            Self::Together => write!(f, "no node meets all parts of the ask together"),
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchTask(id) => write!(f, "there is no live task {id}"),
+            Self::NoSuchNode(id) => write!(f, "there is no node {id}"),
+            Self::NoSuchToken(id) => write!(f, "there is no token {id}"),
+            Self::QueueFull { max } => write!(f, "the queue is full: it holds at most {max} tasks"),
+            Self::BatchTooLarge { given, max } => {
+                write!(f, "{given} tasks in one request; at most {max} are taken")
+            }
+            Self::NoSuchCapacity(too_big) => too_big.fmt(f),
+            Self::RevisionMismatch { current } => {
+                write!(f, "the task changed since it was read; its revision is now {current}")
+            }
+            Self::WrongState { state, verb } => write!(f, "a task that is {state} cannot be {verb}"),
+            Self::NotSupported { verb } => write!(f, "no backend here can {verb} a task"),
+            Self::BadConfig(why) => write!(f, "the configuration is not valid: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
