@@ -64,6 +64,9 @@ pub struct Task {
     pub revision: u32,
     /// The number of its next event.
     pub next_event: u32,
+    /// What was left over when its use was last charged, in thousandths of a device times milliseconds
+    /// times the price: carried into the next charge, so that nothing is lost to rounding.
+    pub cost_carry: i64,
     /// Where in its life it is.
     pub state: TaskState,
 }
