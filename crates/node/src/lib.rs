@@ -1,3 +1,42 @@
-//! What runs on a machine with GPUs: probe, keeper, guardian, logs, devices.
+//! What runs on a machine with GPUs: agent, keeper, guardian, logs, devices.
+//!
+//! Three kinds of process, each outliving the one before it:
+//! the *agent* is a thread of the server and speaks the words of [`fastgpu_core::node`];
+//! the *keeper* is one small process per node that only forks and watches;
+//! a *guardian* is forked, without exec, for each attempt, and owns its pipes, its log and its end.
+//! Everything they must remember lies in the node's folder ([`folder`]), so each of them may be killed at
+//! any moment and is replaced by one that adopts what still runs.
+//!
+//! Start here: [`agent`], then the life of one attempt: [`keeper`], [`launch`], [`guardian`], [`child`].
 
+pub mod agent;
+mod environment;
+pub mod keeper;
+mod protocol;
+
+mod adopt;
+mod launch;
+
+mod child;
+mod guardian;
+mod leftovers;
+
+mod cgroup;
+mod hide;
+
+pub mod folder;
+mod log;
+pub mod log_read;
+pub mod retention;
+
+pub mod devices;
+pub mod doctor;
+pub mod probe;
 pub mod simulate;
+
+mod failpoint;
+pub mod sys;
+
+pub use agent::{AgentConfig, AgentError, AgentHandle, StopKeeper};
+pub use failpoint::CRASH_POINTS;
+pub use log_read::{LogChunk, LogError, LogFrame, LogOffset, LogReader, LogStream};

@@ -1,0 +1,137 @@
+//! The probe process itself: loads NVML, answers questions line by line, and may hang or crash.
+//!
+//! The library is loaded when the first question is read, never before, so that a parent which is gone
+//! is noticed (end of input) before a driver gets the chance to hang.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::ExitCode;
+
+use nvml_wrapper::Nvml;
+use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
+use nvml_wrapper::error::NvmlError;
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+
+use super::wire::{Answer, Ask, DEVICES_MAX, DeviceReading, QUESTION_BYTES_MAX, Question, Readings, Trouble};
+
+/// The library every driver installs.
+const LIBRARY: &str = "libnvidia-ml.so.1";
+
+/// The probe child: reads questions on stdin until it ends, answers on stdout. `args` are what the
+/// parent appended to the subcommand: `--parent PID [--nvml PATH]`.
+#[must_use]
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args = args.into_iter();
+    let mut library = OsString::from(LIBRARY);
+    let mut parent = None;
+    while let Some(arg) = args.next() {
+        match (arg.to_str(), args.next()) {
+            (Some("--nvml"), Some(path)) => library = path,
+            (Some("--parent"), Some(pid)) => parent = pid.to_str().and_then(|pid| pid.parse().ok()),
+            _ => return ExitCode::from(2),
+        }
+    }
+    if !tied_to(parent) {
+        return ExitCode::FAILURE;
+    }
+    // A closed pipe is the normal end: the parent is gone or wants no more.
+    match answer_all(&library, io::stdin().lock(), io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Dies with the parent, even inside a driver call that never returns. False when the parent is gone.
+fn tied_to(parent: Option<i32>) -> bool {
+    let Some(parent) = parent.filter(|pid| *pid > 0).and_then(Pid::from_raw) else { return true };
+    set_parent_process_death_signal(Some(Signal::KILL)).is_ok() && getppid() == Some(parent)
+}
+
+fn answer_all(library: &OsString, input: impl Read, mut output: impl Write) -> io::Result<()> {
+    let mut input = BufReader::new(input);
+    let mut nvml = None;
+    loop {
+        let mut line = Vec::new();
+        (&mut input).take(QUESTION_BYTES_MAX).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            // Not shut down on purpose: a driver may hang in that too, and the kernel cleans up.
+            std::mem::forget(nvml);
+            return Ok(());
+        }
+        let question: Question = serde_json::from_slice(&line)?;
+        let result = open(&mut nvml, library).and_then(|nvml| read(nvml, question.ask));
+        let mut answer = serde_json::to_vec(&Answer { seq: question.seq, result })?;
+        answer.push(b'\n');
+        output.write_all(&answer)?;
+        output.flush()?;
+    }
+}
+
+fn open<'a>(nvml: &'a mut Option<Nvml>, library: &OsString) -> Result<&'a Nvml, Trouble> {
+    match nvml {
+        Some(open) => Ok(open),
+        None => {
+            let fresh = Nvml::builder().lib_path(library).init();
+            Ok(nvml.insert(fresh.map_err(|error| trouble("starting", &error))?))
+        }
+    }
+}
+
+fn trouble(step: &str, error: &NvmlError) -> Trouble {
+    match error {
+        NvmlError::LibloadingError(detail) => Trouble::NoLibrary { detail: detail.to_string() },
+        NvmlError::FailedToLoadSymbol(detail) => Trouble::NotNvml { detail: detail.clone() },
+        NvmlError::DriverNotLoaded => Trouble::NotLoaded,
+        NvmlError::LibRmVersionMismatch => Trouble::VersionMismatch,
+        NvmlError::NoPermission => Trouble::NoPermission,
+        other => Trouble::Driver { step: step.to_owned(), detail: other.to_string() },
+    }
+}
+
+fn read(nvml: &Nvml, ask: Ask) -> Result<Readings, Trouble> {
+    let count = nvml.device_count().map_err(|error| trouble("counting the devices", &error))?;
+    if count > DEVICES_MAX {
+        let detail = format!("it reports {count} devices; at most {DEVICES_MAX} are believed");
+        return Err(Trouble::Driver { step: "counting the devices".to_owned(), detail });
+    }
+    let driver = nvml.sys_driver_version().ok();
+    Ok(Readings { driver, devices: (0..count).map(|index| read_device(nvml, index, ask)).collect() })
+}
+
+fn read_device(nvml: &Nvml, index: u32, ask: Ask) -> DeviceReading {
+    let mut reading = DeviceReading { index, ..DeviceReading::default() };
+    let device = match nvml.device_by_index(index) {
+        Ok(device) => device,
+        Err(error) => {
+            reading.trouble = Some(error.to_string());
+            return reading;
+        }
+    };
+    let lost = &mut reading.trouble;
+    reading.uuid = known(device.uuid(), lost);
+    let memory = known(device.memory_info(), lost);
+    reading.memory_used_bytes = memory.as_ref().map(|memory| memory.used);
+    reading.power_mw = known(device.power_usage(), lost);
+    reading.temperature_c = known(device.temperature(TemperatureSensor::Gpu), lost);
+    reading.utilization_percent = known(device.utilization_rates(), lost).map(|rates| rates.gpu);
+    if ask == Ask::Inventory {
+        reading.memory_total_bytes = memory.as_ref().map(|memory| memory.total);
+        reading.memory_reserved_bytes = memory.as_ref().map(|memory| memory.reserved);
+        reading.name = known(device.name(), lost);
+        reading.pci = known(device.pci_info(), lost).map(|pci| pci.bus_id);
+        reading.mig = known(device.mig_mode(), lost).map(|mode| mode.current == 1);
+    }
+    reading
+}
+
+/// A reading that a device, a driver or a right does not offer is simply missing; a lost device is news.
+fn known<T>(reading: Result<T, NvmlError>, lost: &mut Option<String>) -> Option<T> {
+    match reading {
+        Ok(value) => Some(value),
+        Err(error @ (NvmlError::GpuLost | NvmlError::ResetRequired)) => {
+            lost.get_or_insert_with(|| error.to_string());
+            None
+        }
+        Err(_) => None,
+    }
+}

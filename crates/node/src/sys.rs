@@ -1,0 +1,315 @@
+//! The one fence around unsafe code: system calls that no safe crate offers in the form we need.
+//!
+//! Every function here is one small call with its argument checks before it and its error read at once.
+//! Nothing here knows what a task is.
+#![expect(unsafe_code, reason = "fork, exec and signals have no safe form; this file is the fence")]
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::time::Duration;
+
+/// What `fork` returned, and where.
+#[derive(Debug)]
+pub enum Forked {
+    /// In the parent, with the child's pid.
+    Parent(i32),
+    /// In the child.
+    Child,
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Copies this process. Only a process with one thread may call it: the copy has one thread, and locks that
+/// other threads held would stay shut in it for ever.
+pub fn fork() -> io::Result<Forked> {
+    // SAFETY: fork has no memory preconditions; the keeper and its guardians are single-threaded, so the
+    // child may run any code.
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid)),
+    }
+}
+
+/// As [`fork`], with the child born inside the control group `cgroup` (version 2), which costs nothing,
+/// where moving a process there later costs milliseconds.
+pub fn fork_into_cgroup(cgroup: BorrowedFd<'_>) -> io::Result<Forked> {
+    // SAFETY: clone_args is a plain struct of integers for which all zeroes is the documented default.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = libc::CLONE_INTO_CGROUP as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    args.cgroup = u64::try_from(cgroup.as_raw_fd()).expect("an open descriptor is not negative");
+    // SAFETY: without CLONE_VM and without a stack this is fork: the child runs on a copy of our stack.
+    // The caller is single-threaded, so no lock of the C library is held by somebody else.
+    let result = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    match result {
+        0 => Ok(Forked::Child),
+        pid if pid > 0 => Ok(Forked::Parent(i32::try_from(pid).expect("a pid fits in 32 bits"))),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Ends this process at once, without running anything that was registered for a normal exit.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit has no preconditions and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Argument and environment lists as `execve` wants them, prepared before the fork.
+#[derive(Debug)]
+pub struct ExecList {
+    strings: Vec<CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+impl ExecList {
+    /// `None` if a string has a NUL byte inside.
+    #[must_use]
+    pub fn new(strings: impl IntoIterator<Item = Vec<u8>>) -> Option<Self> {
+        let strings: Vec<CString> = strings.into_iter().map(CString::new).collect::<Result<_, _>>().ok()?;
+        let mut pointers: Vec<_> = strings.iter().map(|s| s.as_ptr()).collect();
+        pointers.push(ptr::null());
+        Some(Self { strings, pointers })
+    }
+
+    /// The strings, without the closing null pointer.
+    #[must_use]
+    pub fn strings(&self) -> &[CString] {
+        &self.strings
+    }
+}
+
+/// Becomes another program; returns only when that failed.
+pub fn execve(path: &CStr, argv: &ExecList, envp: &ExecList) -> io::Error {
+    // SAFETY: path is NUL-terminated; both lists end with a null pointer and point into strings that the
+    // lists own and that live until the call returns.
+    unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), envp.pointers.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Closes every descriptor from `first` on.
+pub fn close_from(first: RawFd) -> io::Result<()> {
+    let first = libc::c_uint::try_from(first).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the callers (guardian and task child, right after fork) hold no owner of a descriptor that
+    // they still use at or above `first`.
+    check(unsafe { libc::close_range(first, libc::c_uint::MAX, 0) }).map(drop)
+}
+
+/// Makes `target` another name of `fd`; it survives exec unless `close_on_exec` is said.
+pub fn dup_onto(fd: BorrowedFd<'_>, target: RawFd, close_on_exec: bool) -> io::Result<()> {
+    let flags = if close_on_exec { libc::O_CLOEXEC } else { 0 };
+    if fd.as_raw_fd() == target {
+        let flags = if close_on_exec { libc::FD_CLOEXEC } else { 0 };
+        // SAFETY: F_SETFD changes one flag of an open descriptor.
+        return check(unsafe { libc::fcntl(target, libc::F_SETFD, flags) }).map(drop);
+    }
+    // SAFETY: dup3 has no memory preconditions; what `target` named before is given up by the caller.
+    check(unsafe { libc::dup3(fd.as_raw_fd(), target, flags) }).map(drop)
+}
+
+/// Takes ownership of a descriptor that [`dup_onto`] placed at a fixed number.
+///
+/// Panics if the descriptor is not open.
+#[must_use]
+pub fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: F_GETFD only asks whether the descriptor is open.
+    assert!(unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0, "descriptor {fd} is not open");
+    // SAFETY: it is open, and the caller has just placed it there, so nobody else owns it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// A copy of `fd` at the lowest free number from `lowest` on, closed on exec.
+pub fn dup_above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC has no memory preconditions and returns a fresh descriptor.
+    let copy = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) })?;
+    // SAFETY: fresh, hence ours.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+fn signal_set(signals: &[i32]) -> libc::sigset_t {
+    // SAFETY: sigset_t is a plain bit set; sigemptyset initialises it and sigaddset only sets bits (a
+    // number that is no signal is refused and changes nothing).
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for &signal in signals {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        set
+    }
+}
+
+/// Blocks exactly `signals` in this thread; an empty list lets every signal through.
+pub fn block_exactly(signals: &[i32]) -> io::Result<()> {
+    let set = signal_set(signals);
+    // SAFETY: `set` is initialised; the old mask is not asked for.
+    check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut()) }).map(drop)
+}
+
+/// Gives `signal` its default meaning.
+pub fn default_signal(signal: i32) {
+    // SAFETY: SIG_DFL installs no code of ours; an invalid number is refused and changes nothing.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// Ignores `signal`.
+pub fn ignore_signal(signal: i32) {
+    // SAFETY: SIG_IGN installs no code of ours.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Gives every signal its default meaning, whatever was inherited.
+pub fn default_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        default_signal(signal);
+    }
+}
+
+/// A descriptor that reads blocked signals.
+pub fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
+    let set = signal_set(signals);
+    // SAFETY: `set` is initialised; -1 asks for a fresh descriptor.
+    let fd = check(unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })?;
+    // SAFETY: fresh, hence ours.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A signal read from a [`signalfd`], with the number its sender attached, if it did.
+#[derive(Debug, Clone, Copy)]
+pub struct SignalRead {
+    /// Which signal.
+    pub signal: i32,
+    /// The attached number; `None` when it was sent with plain `kill`.
+    pub value: Option<i32>,
+}
+
+/// The next pending signal, or `None`.
+pub fn read_signal(fd: BorrowedFd<'_>) -> io::Result<Option<SignalRead>> {
+    // SAFETY: signalfd_siginfo is a plain struct of integers.
+    let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+    let size = size_of::<libc::signalfd_siginfo>();
+    // SAFETY: the buffer is exactly one record long.
+    let read = unsafe { libc::read(fd.as_raw_fd(), (&raw mut info).cast(), size) };
+    if read < 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::WouldBlock { Ok(None) } else { Err(error) };
+    }
+    let signal = i32::try_from(info.ssi_signo).unwrap_or(0);
+    Ok(Some(SignalRead { signal, value: (info.ssi_code == libc::SI_QUEUE).then_some(info.ssi_int) }))
+}
+
+/// Sends `signal` with a number attached to the process behind `pidfd`.
+pub fn pidfd_queue(pidfd: BorrowedFd<'_>, signal: i32, value: i32) -> io::Result<()> {
+    /// The head of the kernel's `siginfo_t` for queued signals, on 64-bit Linux.
+    #[repr(C)]
+    struct Queued {
+        signo: i32,
+        errno: i32,
+        code: i32,
+        pad: i32,
+        pid: i32,
+        uid: u32,
+        value: i32,
+        rest: [i32; 25],
+    }
+    const { assert!(size_of::<Queued>() == size_of::<libc::siginfo_t>()) };
+    let info = Queued {
+        signo: signal,
+        errno: 0,
+        code: libc::SI_QUEUE,
+        pad: 0,
+        pid: i32::try_from(std::process::id()).unwrap_or(0),
+        uid: rustix::process::getuid().as_raw(),
+        value,
+        rest: [0; 25],
+    };
+    // SAFETY: `info` is as large as siginfo_t and laid out as the kernel reads SI_QUEUE; flags are 0.
+    let result =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, &raw const info, 0) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sends `signal` to `pid`. Only for children not yet waited for, whose pid cannot have a new owner.
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    if pid <= 1 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: kill has no memory preconditions; groups (0 and negative numbers) and init are refused above.
+    check(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// A child that ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended {
+    /// Which.
+    pub pid: i32,
+    /// How.
+    pub status: ChildStatus,
+    /// Processor time of the child and of those it waited for.
+    pub cpu: Duration,
+    /// Its largest resident memory, in KiB.
+    pub rss_max_kib: u64,
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChildStatus {
+    /// By itself, with this code.
+    Code(u8),
+    /// By this signal.
+    Signal(u8),
+}
+
+/// The answer of [`reap`].
+#[derive(Debug, Clone, Copy)]
+pub enum Reaped {
+    /// One child ended.
+    One(Ended),
+    /// Children live, none has ended.
+    NoneYet,
+    /// There is no child at all.
+    NoChildren,
+}
+
+/// Collects one ended child, without waiting.
+pub fn reap() -> io::Result<Reaped> {
+    let mut status = 0;
+    // SAFETY: rusage is a plain struct of integers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both out-pointers are valid for the call.
+    let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut usage) };
+    if pid < 0 {
+        let error = io::Error::last_os_error();
+        return if error.raw_os_error() == Some(libc::ECHILD) { Ok(Reaped::NoChildren) } else { Err(error) };
+    }
+    if pid == 0 {
+        return Ok(Reaped::NoneYet);
+    }
+    let byte = |value: i32| u8::try_from(value & 0xff).expect("masked to one byte");
+    let status = if libc::WIFSIGNALED(status) {
+        ChildStatus::Signal(byte(libc::WTERMSIG(status)))
+    } else {
+        ChildStatus::Code(byte(libc::WEXITSTATUS(status)))
+    };
+    let time = |t: libc::timeval| {
+        Duration::new(
+            u64::try_from(t.tv_sec).unwrap_or(0),
+            u32::try_from(t.tv_usec).unwrap_or(0).saturating_mul(1_000),
+        )
+    };
+    let cpu = time(usage.ru_utime) + time(usage.ru_stime);
+    let rss_max_kib = u64::try_from(usage.ru_maxrss).unwrap_or(0);
+    Ok(Reaped::One(Ended { pid, status, cpu, rss_max_kib }))
+}
+
+/// Gives unused heap back to the system.
+pub fn trim_heap() {
+    // SAFETY: malloc_trim has no preconditions.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
