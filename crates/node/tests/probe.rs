@@ -1,0 +1,263 @@
+//! The probe against a stand-in for the driver's library, through a real child process.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use fastgpu_node::probe::{Probe, ProbeCommand, ProbeError, Readings};
+use tempfile::TempDir;
+
+/// Far more than a call against the stand-in takes, even on a busy machine.
+const LONG: Duration = Duration::from_secs(20);
+/// Deadline for calls that are known to hang.
+const SHORT: Duration = Duration::from_millis(300);
+
+/// The program of `examples/probe_child.rs`. Cargo builds it for `cargo test`; when only this test was
+/// asked for (`--test probe`), it is built here.
+fn probe_child() -> PathBuf {
+    static CHILD: OnceLock<PathBuf> = OnceLock::new();
+    CHILD
+        .get_or_init(|| {
+            let test = std::env::current_exe().unwrap();
+            let folder = test.parent().and_then(Path::parent).unwrap().join("examples");
+            let child = folder.join("probe_child");
+            if !child.exists() {
+                let built = Command::new(env!("CARGO"))
+                    .args(["build", "--quiet", "--example", "probe_child"])
+                    .current_dir(env!("CARGO_MANIFEST_DIR"))
+                    .status();
+                assert!(built.unwrap().success() && child.exists(), "cargo builds {}", child.display());
+            }
+            child
+        })
+        .clone()
+}
+
+/// A driver of its own for each test.
+struct StandIn {
+    folder: TempDir,
+}
+
+impl StandIn {
+    fn new(flags: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nvml_standin/nvml_standin.c");
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
+            .arg(folder.path().join("libnvidia-ml.so.1"))
+            .arg(format!("-DMOOD_FILE=\"{}\"", folder.path().join("mood").display()))
+            .args(flags)
+            .arg(source)
+            .status();
+        assert!(built.expect("`cc` is there").success(), "the stand-in compiles");
+        Self { folder }
+    }
+
+    fn with_mood(mood: char) -> Self {
+        let driver = Self::new(&[]);
+        driver.mood(mood);
+        driver
+    }
+
+    /// Replaces the file in one step, so that no reader meets an empty one.
+    fn mood(&self, mood: char) {
+        let fresh = self.folder.path().join("mood.new");
+        fs::write(&fresh, mood.to_string()).unwrap();
+        fs::rename(fresh, self.folder.path().join("mood")).unwrap();
+    }
+
+    fn command(&self) -> ProbeCommand {
+        command(&self.folder.path().join("libnvidia-ml.so.1"))
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::new(self.command())
+    }
+}
+
+fn command(library: &Path) -> ProbeCommand {
+    ProbeCommand {
+        program: probe_child(),
+        args: Vec::new(),
+        nvml_path: Some(library.to_owned()),
+        library_path: None,
+    }
+}
+
+fn failure(result: Result<Readings, ProbeError>) -> ProbeError {
+    let error = result.expect_err("this driver does not work");
+    let sentence = error.sentence();
+    assert!(sentence.len() > 20 && !sentence.contains('\n'), "a sentence for a person: {sentence}");
+    error
+}
+
+fn exists(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+#[test]
+fn an_inventory_has_all_that_the_driver_tells_and_misses_what_it_does_not() {
+    let driver = StandIn::new(&[]);
+    let (mut probe, readings) = Probe::start(driver.command(), LONG).unwrap();
+    assert_eq!(readings.driver.as_deref(), Some("580.65.06"));
+    let [first, second] = &readings.devices[..] else { panic!("two devices: {readings:?}") };
+    assert_eq!(first.uuid.as_deref(), Some("GPU-00000000-1111-2222-3333-444444444444"));
+    assert_eq!(first.name.as_deref(), Some("NVIDIA H200"));
+    assert_eq!(first.pci.as_deref(), Some("00000000:3B:00.0"));
+    assert_eq!(first.memory_total_bytes, Some(143_771 << 20));
+    assert_eq!(first.memory_reserved_bytes, Some(600 << 20));
+    assert_eq!((first.mig, first.power_mw, first.temperature_c), (Some(false), Some(75_000), Some(40)));
+    assert_eq!((second.index, second.mig, second.power_mw, second.temperature_c), (1, None, None, Some(41)));
+
+    let pid = probe.child_pid().expect("the child stays");
+    let telemetry = probe.telemetry(LONG).unwrap();
+    assert_eq!(telemetry.devices[0].utilization_percent, Some(12));
+    assert_eq!(telemetry.devices[0].memory_used_bytes, Some(1_024 << 20));
+    assert_eq!(telemetry.devices[0].name, None, "only what moves is asked again");
+    assert_eq!(probe.child_pid(), Some(pid), "one child answers it all");
+    drop(probe);
+    assert!(!exists(pid), "nothing of the probe is left");
+}
+
+#[test]
+fn a_driver_without_the_newer_functions_still_answers() {
+    let driver = StandIn::new(&["-DOLD_DRIVER"]);
+    let readings = driver.probe().inventory(LONG).unwrap();
+    assert_eq!(readings.devices.len(), 2);
+    assert_eq!(readings.devices[0].name.as_deref(), Some("NVIDIA H200"));
+    assert_eq!((readings.devices[0].memory_total_bytes, readings.devices[0].mig), (None, None));
+    assert_eq!(readings.devices[0].trouble, None);
+}
+
+#[test]
+fn a_driver_without_devices_is_an_empty_inventory() {
+    let readings = StandIn::with_mood('z').probe().inventory(LONG).unwrap();
+    assert_eq!(readings.devices, []);
+}
+
+#[test]
+fn what_the_driver_refuses_is_named() {
+    let driver = StandIn::new(&[]);
+    let mut probe = driver.probe();
+    for (mood, expected) in
+        [('n', ProbeError::NotLoaded), ('v', ProbeError::VersionMismatch), ('p', ProbeError::NoPermission)]
+    {
+        driver.mood(mood);
+        assert_eq!(failure(probe.inventory(LONG)), expected);
+        assert_eq!(probe.child_pid(), None, "no process idles beside a driver that is not there");
+    }
+    driver.mood('u');
+    assert!(matches!(failure(probe.inventory(LONG)), ProbeError::Driver { .. }));
+    driver.mood('o');
+    assert_eq!(probe.inventory(LONG).unwrap().devices.len(), 2, "a driver that comes later is found at once");
+}
+
+#[test]
+fn a_missing_or_foreign_library_is_named() {
+    let absent = failure(Probe::new(command(Path::new("/nonexistent/libnvidia-ml.so.1"))).inventory(LONG));
+    assert!(absent.is_absence());
+    assert!(absent.to_string().contains("/nonexistent/libnvidia-ml.so.1"), "{absent}");
+
+    let folder = TempDir::new().unwrap();
+    let text = folder.path().join("libnvidia-ml.so.1");
+    fs::write(&text, "not a library").unwrap();
+    assert!(matches!(failure(Probe::new(command(&text)).inventory(LONG)), ProbeError::NoLibrary { .. }));
+
+    let foreign = failure(StandIn::new(&["-DNOT_NVML"]).probe().inventory(LONG));
+    assert!(matches!(foreign, ProbeError::NotNvml { .. }), "{foreign}");
+}
+
+#[test]
+fn a_start_that_hangs_for_ever_costs_one_deadline_and_leaves_no_process() {
+    let driver = StandIn::with_mood('H');
+    let mut probe = driver.probe();
+    let began = Instant::now();
+    let error = failure(probe.inventory(SHORT));
+    assert_eq!(error, ProbeError::Hung { waited: SHORT, doing: "looking for devices" });
+    assert!(began.elapsed() < LONG);
+    assert_eq!(probe.child_pid(), None);
+    driver.mood('o');
+    assert!(
+        matches!(failure(probe.inventory(LONG)), ProbeError::Resting { .. }),
+        "not started again at once"
+    );
+    assert!(probe.rest_left() <= Duration::from_secs(1));
+}
+
+#[test]
+fn a_device_call_that_hangs_later_is_ended_and_the_driver_is_asked_again_after_a_rest() {
+    let driver = StandIn::new(&[]);
+    let mut probe = driver.probe();
+    probe.inventory(LONG).unwrap();
+    let pid = probe.child_pid().unwrap();
+    driver.mood('h');
+    assert!(matches!(failure(probe.telemetry(SHORT)), ProbeError::Hung { .. }));
+    assert!(!exists(pid), "the hung child is gone");
+    driver.mood('o');
+    let until = Instant::now() + LONG;
+    let readings = loop {
+        match probe.inventory(LONG) {
+            Ok(readings) => break readings,
+            Err(ProbeError::Resting { left, .. }) if Instant::now() < until => std::thread::sleep(left),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert_eq!(readings.devices.len(), 2);
+}
+
+#[test]
+fn a_library_that_crashes_takes_only_the_child_with_it() {
+    let driver = StandIn::with_mood('a');
+    let mut probe = driver.probe();
+    let error = failure(probe.inventory(LONG));
+    let ProbeError::Crashed { how, .. } = &error else { panic!("{error}") };
+    assert!(how.contains("signal: 6"), "{how}");
+}
+
+#[test]
+fn a_device_that_fell_off_the_bus_does_not_hide_the_other() {
+    let readings = StandIn::with_mood('l').probe().inventory(LONG).unwrap();
+    assert_eq!(readings.devices[0].trouble, None);
+    assert!(readings.devices[1].trouble.is_some());
+}
+
+#[test]
+fn a_library_that_prints_is_not_misread_and_one_that_floods_is_stopped() {
+    let (_probe, readings) = Probe::start(StandIn::new(&["-DPRINTS"]).command(), LONG).unwrap();
+    assert_eq!(readings.devices.len(), 2);
+    let error = failure(StandIn::new(&["-DFLOODS"]).probe().inventory(LONG));
+    assert!(matches!(error, ProbeError::TooMuch { .. }), "{error}");
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_named() {
+    let mut missing = command(Path::new("libnvidia-ml.so.1"));
+    missing.program = "/nonexistent/fastgpu".into();
+    let error = failure(Probe::new(missing).inventory(LONG));
+    assert!(error.to_string().contains("`/nonexistent/fastgpu`"), "{error}");
+}
+
+#[test]
+fn a_child_dies_with_the_thread_that_asked_even_when_nobody_closes_its_input() {
+    let driver = StandIn::with_mood('H');
+    let mut child = Command::new(probe_child())
+        .args(["--parent", "1", "--nvml", "libnvidia-ml.so.1"])
+        .stdin(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(!child.wait().unwrap().success(), "a child whose parent is another one ends at once");
+
+    let probe = std::thread::spawn(move || {
+        let mut probe = driver.probe();
+        driver.mood('o');
+        probe.inventory(LONG).unwrap();
+        (probe.child_pid().unwrap(), std::mem::ManuallyDrop::new(probe))
+    });
+    let (pid, mut forgotten) = probe.join().unwrap();
+    // Its thread is gone, so the kernel ended it although nobody closed its input.
+    let error = forgotten.telemetry(LONG).expect_err("the child is gone");
+    assert!(matches!(error, ProbeError::Crashed { .. }), "{error}");
+    assert!(!exists(pid));
+}
