@@ -1,1 +1,308 @@
-//! Not written yet.
+//! Where a node's inventory comes from: simulated devices at once, or real ones as soon as the driver
+//! has told of them, and then every change of them.
+//!
+//! Ready never waits for a GPU: [`DeviceSource::start`] returns at once with what is known without the
+//! driver. How the driver is asked is in [`crate::probe`]; how readings become devices in `known`.
+
+mod host;
+mod known;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use fastgpu_core::ids::Name;
+use fastgpu_core::node::{Ability, Inventory};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::probe::{Probe, ProbeCommand, ProbeError, Readings, Waited, wait_stop};
+use crate::simulate::SimulateSpec;
+use known::Known;
+
+/// How often moving readings are taken.
+const PERIOD: Duration = Duration::from_secs(2);
+/// A healthy driver answers in milliseconds; one that needs longer than this counts as hung.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// The first call of a child wakes the GPUs up, which takes seconds per GPU without persistence mode.
+const FIRST_DEADLINE: Duration = Duration::from_secs(60);
+/// How often everything is read again, and how often a driver that is not there is looked for.
+const SEARCH_PERIOD: Duration = Duration::from_secs(60);
+/// The name of what this module knows among a node's abilities.
+const ABILITY: &str = "nvml";
+
+/// What a [`DeviceSource`] needs to know.
+#[derive(Debug, Clone)]
+pub struct DeviceConfig {
+    /// Pretend to have these devices and leave the driver alone.
+    pub simulate: Option<SimulateSpec>,
+    /// How to start the probe child.
+    pub probe: ProbeCommand,
+    /// The machine's name; `None` means its own.
+    pub hostname: Option<Name>,
+    /// How often moving readings are taken.
+    pub period: Duration,
+    /// How long a call may take.
+    pub deadline: Duration,
+    /// How long the first call of a child may take.
+    pub first_deadline: Duration,
+    /// How often everything is read again, and how often a driver that is not there is looked for.
+    pub search_period: Duration,
+}
+
+impl DeviceConfig {
+    /// The devices of this machine, or `simulate`, at the usual pace.
+    #[must_use]
+    pub fn new(probe: ProbeCommand, simulate: Option<SimulateSpec>) -> Self {
+        Self {
+            simulate,
+            probe,
+            hostname: None,
+            period: PERIOD,
+            deadline: DEADLINE,
+            first_deadline: FIRST_DEADLINE,
+            search_period: SEARCH_PERIOD,
+        }
+    }
+}
+
+/// The inventory of this machine, kept up to date by a thread of its own.
+#[derive(Debug)]
+pub struct DeviceSource {
+    current: Arc<Mutex<Inventory>>,
+    /// None with simulated devices, which never change.
+    watcher: Option<Watcher>,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    /// Closing it ends whatever the thread waits for.
+    stop: OwnedFd,
+    thread: JoinHandle<()>,
+}
+
+impl DeviceSource {
+    /// Returns at once: [`current`](Self::current) has what is known already. `on_change` is called for
+    /// every change after that, at most once per period for moving readings, from the source's own
+    /// thread; it must not call [`stop`](Self::stop).
+    ///
+    /// # Errors
+    /// When the system has no thread or pipe left for us.
+    pub fn start(
+        config: DeviceConfig,
+        on_change: impl Fn(Inventory) + Send + 'static,
+    ) -> io::Result<DeviceSource> {
+        let inventory = at_once(&config);
+        let current = Arc::new(Mutex::new(inventory.clone()));
+        if config.simulate.is_some() {
+            return Ok(Self { current, watcher: None });
+        }
+        let (listen, stop) = pipe_with(PipeFlags::CLOEXEC)?;
+        let probe = Probe::new(config.probe.clone()).stopped_by(listen.try_clone()?);
+        let search = Search {
+            config,
+            probe,
+            stop: listen,
+            known: Vec::new(),
+            inventory,
+            current: Arc::clone(&current),
+            on_change,
+        };
+        let thread = thread::Builder::new().name("devices".to_owned()).spawn(move || search.run())?;
+        Ok(Self { current, watcher: Some(Watcher { stop, thread }) })
+    }
+
+    /// The inventory as of now.
+    #[must_use]
+    pub fn current(&self) -> Inventory {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the thread and the probe, also in the middle of a call that hangs. Takes a moment at most.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(Watcher { stop, thread }) = self.watcher.take() {
+            drop(stop);
+            if thread.join().is_err() {
+                tracing::error!("the thread that watches the devices had panicked");
+            }
+        }
+    }
+}
+
+impl Drop for DeviceSource {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What is known without asking the driver.
+fn at_once(config: &DeviceConfig) -> Inventory {
+    let hostname = config.hostname.clone().unwrap_or_else(host::hostname);
+    let (devices, detail) = match &config.simulate {
+        Some(spec) => {
+            let detail = format!("not asked: the devices of this node are simulated ({spec})");
+            (spec.devices(seed(&hostname)), detail)
+        }
+        None => (Vec::new(), "looking for devices".to_owned()),
+    };
+    Inventory {
+        hostname,
+        cpu: host::cpu(),
+        host_memory: host::memory(),
+        devices,
+        abilities: vec![Ability { name: ABILITY, works: false, detail }],
+        probed: config.simulate.is_some(),
+    }
+}
+
+/// FNV-1a of the machine's name: simulated devices keep their UUIDs, and two nodes have different ones.
+fn seed(hostname: &str) -> u64 {
+    hostname.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The thread's part.
+struct Search<F> {
+    config: DeviceConfig,
+    probe: Probe,
+    stop: OwnedFd,
+    known: Vec<Known>,
+    /// What was said last.
+    inventory: Inventory,
+    current: Arc<Mutex<Inventory>>,
+    on_change: F,
+}
+
+/// The owner wants us to end.
+struct Stopped;
+
+impl<F: Fn(Inventory)> Search<F> {
+    fn run(mut self) {
+        // Ends by being stopped and in no other way.
+        while let Ok(()) = self.look_and_follow() {}
+    }
+
+    /// Reads everything, then follows what moves until everything has to be read again.
+    fn look_and_follow(&mut self) -> Result<(), Stopped> {
+        let woken = self.probe.child_pid().is_some();
+        let deadline = if woken { self.config.deadline } else { self.config.first_deadline };
+        match self.probe.inventory(deadline) {
+            Ok(readings) => self.found(&readings),
+            Err(error) => return self.lost(error),
+        }
+        if self.known.is_empty() {
+            // A driver without devices: nothing to follow, so no process either.
+            self.probe.close();
+            return self.wait(self.config.search_period);
+        }
+        let look_again = Instant::now() + self.config.search_period;
+        while Instant::now() < look_again {
+            self.wait(self.config.period)?;
+            match self.probe.telemetry(self.config.deadline) {
+                Ok(readings) if known::update(&mut self.known, &readings) => self.publish(),
+                Ok(_) => return Ok(()),
+                Err(error) => return self.lost(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, readings: &Readings) {
+        self.known = known::merge(std::mem::take(&mut self.known), readings);
+        let version = readings.driver.as_deref().unwrap_or("of unknown version");
+        let detail = match readings.devices.len() {
+            0 => format!("driver {version} works and reports no devices"),
+            1 => format!("driver {version}, 1 device"),
+            count => format!("driver {version}, {count} devices"),
+        };
+        self.say(true, detail);
+        self.publish();
+    }
+
+    /// The driver gave no answer: nobody may start on its devices. Waits until it makes sense to ask again.
+    fn lost(&mut self, error: ProbeError) -> Result<(), Stopped> {
+        let wait = match &error {
+            ProbeError::Stopped => return Err(Stopped),
+            // The failure before it was already reported.
+            ProbeError::Resting { left, .. } => return self.wait(*left),
+            ProbeError::Hung { .. } | ProbeError::Crashed { .. } => self.probe.rest_left(),
+            _ => self.config.search_period.max(self.probe.rest_left()),
+        };
+        let sentence = error.sentence();
+        known::lose_all(&mut self.known, &sentence);
+        self.say(false, sentence);
+        self.publish();
+        self.wait(wait)
+    }
+
+    /// Sets the ability's sentence; an operator hears of it when it is news.
+    fn say(&mut self, works: bool, detail: String) {
+        let ability = Ability { name: ABILITY, works, detail };
+        if self.inventory.probed && self.inventory.abilities.contains(&ability) {
+            return;
+        }
+        if works || self.known.is_empty() {
+            tracing::info!("GPUs: {}", ability.detail);
+        } else {
+            tracing::warn!("GPUs: {}", ability.detail);
+        }
+        self.inventory.abilities = vec![ability];
+    }
+
+    /// Tells the owner, if there is anything new to tell.
+    fn publish(&mut self) {
+        self.inventory.probed = true;
+        self.inventory.devices = self.known.iter().map(|known| known.device.clone()).collect();
+        {
+            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            if *current == self.inventory {
+                return;
+            }
+            current.clone_from(&self.inventory);
+        }
+        (self.on_change)(self.inventory.clone());
+    }
+
+    fn wait(&self, span: Duration) -> Result<(), Stopped> {
+        match wait_stop(&self.stop, Instant::now() + span) {
+            Waited::Stop => Err(Stopped),
+            Waited::Late | Waited::Ready => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nowhere() -> ProbeCommand {
+        ProbeCommand {
+            program: "/nonexistent/fastgpu".into(),
+            args: Vec::new(),
+            nvml_path: None,
+            library_path: None,
+        }
+    }
+
+    #[test]
+    fn simulated_devices_are_there_at_once_and_stay_the_same() {
+        let config = DeviceConfig::new(nowhere(), Some("2xA100-80GB".parse().unwrap()));
+        let source = DeviceSource::start(config.clone(), |_| panic!("nothing changes")).unwrap();
+        let inventory = source.current();
+        assert!(inventory.probed && inventory.devices.len() == 2);
+        assert!(inventory.abilities[0].detail.contains("simulated (2xA100-80GB)"));
+        source.stop();
+        assert_eq!(DeviceSource::start(config, |_| ()).unwrap().current(), inventory);
+    }
+
+    #[test]
+    fn two_machines_have_different_simulated_devices() {
+        assert_ne!(seed("node-a"), seed("node-b"));
+    }
+}

@@ -1,11 +1,14 @@
-//! The probe against a stand-in for the driver's library, through a real child process.
+//! The probe, and what the node makes of it, against a stand-in for the driver's library, through a real child process.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use fastgpu_core::node::Inventory;
+use fastgpu_node::devices::{DeviceConfig, DeviceSource};
 use fastgpu_node::probe::{Probe, ProbeCommand, ProbeError, Readings};
 use tempfile::TempDir;
 
@@ -20,15 +23,19 @@ fn probe_child() -> PathBuf {
     static CHILD: OnceLock<PathBuf> = OnceLock::new();
     CHILD
         .get_or_init(|| {
-            let test = std::env::current_exe().unwrap();
-            let folder = test.parent().and_then(Path::parent).unwrap().join("examples");
+            let test = std::env::current_exe().expect("a test knows its program");
+            let folder = test.parent().and_then(Path::parent).expect("it lies in deps").join("examples");
             let child = folder.join("probe_child");
             if !child.exists() {
                 let built = Command::new(env!("CARGO"))
                     .args(["build", "--quiet", "--example", "probe_child"])
                     .current_dir(env!("CARGO_MANIFEST_DIR"))
                     .status();
-                assert!(built.unwrap().success() && child.exists(), "cargo builds {}", child.display());
+                assert!(
+                    built.is_ok_and(|status| status.success()) && child.exists(),
+                    "cargo builds {}",
+                    child.display()
+                );
             }
             child
         })
@@ -42,7 +49,7 @@ struct StandIn {
 
 impl StandIn {
     fn new(flags: &[&str]) -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder = TempDir::new().expect("a temporary folder");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nvml_standin/nvml_standin.c");
         let built = Command::new("cc")
             .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
@@ -64,8 +71,8 @@ impl StandIn {
     /// Replaces the file in one step, so that no reader meets an empty one.
     fn mood(&self, mood: char) {
         let fresh = self.folder.path().join("mood.new");
-        fs::write(&fresh, mood.to_string()).unwrap();
-        fs::rename(fresh, self.folder.path().join("mood")).unwrap();
+        let written = fs::write(&fresh, mood.to_string());
+        written.and_then(|()| fs::rename(fresh, self.folder.path().join("mood"))).expect("a folder of ours");
     }
 
     fn command(&self) -> ProbeCommand {
@@ -260,4 +267,103 @@ fn a_child_dies_with_the_thread_that_asked_even_when_nobody_closes_its_input() {
     let error = forgotten.telemetry(LONG).expect_err("the child is gone");
     assert!(matches!(error, ProbeError::Crashed { .. }), "{error}");
     assert!(!exists(pid));
+}
+
+/// A source at a pace for tests, and everything it says.
+fn source(driver: &StandIn, deadline: Duration) -> (DeviceSource, Receiver<Inventory>) {
+    let config = DeviceConfig {
+        period: Duration::from_millis(20),
+        deadline,
+        first_deadline: Duration::from_secs(4),
+        search_period: Duration::from_millis(100),
+        ..DeviceConfig::new(driver.command(), None)
+    };
+    let (say, said) = mpsc::channel();
+    let source = DeviceSource::start(config, move |inventory| drop(say.send(inventory)));
+    (source.expect("a thread and a pipe"), said)
+}
+
+/// The first inventory that is as wanted, within reason.
+fn wait_for(said: &Receiver<Inventory>, wanted: impl Fn(&Inventory) -> bool) -> Inventory {
+    let until = Instant::now() + LONG;
+    let mut last = None;
+    loop {
+        match said.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(inventory) if wanted(&inventory) => return inventory,
+            Ok(inventory) => last = Some(inventory),
+            Err(_) => panic!("the inventory never came; the last one was {last:#?}"),
+        }
+    }
+}
+
+fn usable(inventory: &Inventory) -> usize {
+    inventory.devices.iter().filter(|device| device.unusable.is_none()).count()
+}
+
+#[test]
+fn the_node_is_there_at_once_and_its_devices_when_the_driver_has_told_of_them() {
+    let driver = StandIn::with_mood('s');
+    let (source, said) = source(&driver, LONG);
+    let first = source.current();
+    assert!(!first.probed && first.devices.is_empty() && first.cpu.0 >= 1_000 && first.host_memory.0 > 0);
+    let found = wait_for(&said, |inventory| inventory.probed);
+    assert_eq!(usable(&found), 2);
+    let device = &found.devices[0];
+    assert_eq!((&*device.model, device.memory.0, device.simulated), ("NVIDIA H200", 143_171, false));
+    assert_eq!(device.telemetry.power_mw, Some(75_000));
+    assert_eq!(found.abilities[0].detail, "driver 580.65.06, 2 devices");
+    assert_eq!(source.current(), found);
+    source.stop();
+    assert_eq!(said.try_iter().count(), 0, "readings that do not move are not repeated");
+}
+
+#[test]
+fn devices_of_a_driver_that_comes_later_appear() {
+    let driver = StandIn::with_mood('n');
+    let (_source, said) = source(&driver, LONG);
+    let none = wait_for(&said, |inventory| inventory.probed);
+    assert!(none.devices.is_empty() && !none.abilities[0].works);
+    assert!(none.abilities[0].detail.contains("driver is not loaded; run `sudo modprobe nvidia`"));
+    driver.mood('z');
+    let empty = wait_for(&said, |inventory| inventory.abilities[0].works);
+    assert!(empty.abilities[0].detail.ends_with("reports no devices"));
+    driver.mood('o');
+    wait_for(&said, |inventory| usable(inventory) == 2);
+}
+
+#[test]
+fn a_hung_driver_makes_its_devices_unusable_with_a_reason_until_it_answers_again() {
+    let driver = StandIn::new(&[]);
+    let (_source, said) = source(&driver, SHORT);
+    wait_for(&said, |inventory| usable(inventory) == 2);
+    driver.mood('h');
+    let hung = wait_for(&said, |inventory| usable(inventory) == 0);
+    let reason = hung.devices[0].unusable.as_deref().unwrap();
+    assert!(reason.starts_with("the NVIDIA driver did not answer within 300 ms"), "{reason}");
+    assert_eq!(&*hung.devices[0].model, "NVIDIA H200", "what was known stays known");
+    driver.mood('o');
+    wait_for(&said, |inventory| usable(inventory) == 2);
+}
+
+#[test]
+fn one_lost_device_becomes_unusable_and_comes_back_alone() {
+    let driver = StandIn::new(&[]);
+    let (_source, said) = source(&driver, LONG);
+    let before = wait_for(&said, |inventory| usable(inventory) == 2);
+    driver.mood('l');
+    let lost = wait_for(&said, |inventory| usable(inventory) == 1);
+    assert_eq!(lost.devices[1].uuid, before.devices[1].uuid);
+    assert!(lost.devices[1].unusable.as_deref().unwrap().contains("cannot use this device"));
+    driver.mood('o');
+    wait_for(&said, |inventory| usable(inventory) == 2);
+}
+
+#[test]
+fn stopping_does_not_wait_for_a_driver_that_hangs() {
+    let driver = StandIn::with_mood('H');
+    let config = DeviceConfig { first_deadline: LONG, ..DeviceConfig::new(driver.command(), None) };
+    let source = DeviceSource::start(config, |_| ()).unwrap();
+    let began = Instant::now();
+    source.stop();
+    assert!(began.elapsed() < LONG / 2, "took {:?}", began.elapsed());
 }
