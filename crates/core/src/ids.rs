@@ -156,7 +156,9 @@ mod tests {
             assert_eq!(id.to_string().parse(), Ok(id));
         }
         assert_eq!("node-7".parse::<TaskId>().unwrap_err().to_string(), "`node-7` is not a task id");
-        for bad in ["", "t-", "t-0", "t-zzzzzzzzzzzzz", "t-000000000000I", "t-0000000000000 ", "T-0000000000000"] {
+        for bad in
+            ["", "t-", "t-0", "t-zzzzzzzzzzzzz", "t-000000000000I", "t-0000000000000 ", "T-0000000000000"]
+        {
             assert!(bad.parse::<TaskId>().is_err(), "{bad}");
         }
     }

@@ -3,14 +3,20 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod units;
-pub mod ids;
 pub mod ask;
-pub mod spec;
-pub mod task;
-pub mod retry;
-pub mod token;
-pub mod config;
-pub mod command;
 pub mod change;
+pub mod cluster;
+pub mod command;
+pub mod config;
+pub mod explain;
+pub mod ids;
+pub mod meter;
 pub mod node;
+pub mod plan;
+pub mod queue;
+pub mod retry;
+pub mod spec;
+pub mod state;
+pub mod task;
+pub mod token;
+pub mod units;

@@ -211,9 +211,15 @@ mod tests {
     #[test]
     fn three_broken_nodes_park_a_task_and_five_strikes_end_it() {
         let strikes = Strikes { infrastructure: 2, ..Strikes::default() };
-        assert_eq!(verdict(RetryPolicy::default(), strikes, 3, FailureClass::GpuSick, task(1)), Verdict::Park);
+        assert_eq!(
+            verdict(RetryPolicy::default(), strikes, 3, FailureClass::GpuSick, task(1)),
+            Verdict::Park
+        );
         let strikes = Strikes { infrastructure: 5, ..Strikes::default() };
-        assert_eq!(verdict(RetryPolicy::default(), strikes, 1, FailureClass::NodeLost, task(1)), Verdict::GiveUp);
+        assert_eq!(
+            verdict(RetryPolicy::default(), strikes, 1, FailureClass::NodeLost, task(1)),
+            Verdict::GiveUp
+        );
     }
 
     #[test]
@@ -222,7 +228,8 @@ mod tests {
         for user in 0..100 {
             let strikes = Strikes { user, ..Strikes::default() };
             for raw in 0..20 {
-                let Verdict::Retry(wait) = verdict(policy, strikes, 0, FailureClass::UserError, task(raw)) else {
+                let Verdict::Retry(wait) = verdict(policy, strikes, 0, FailureClass::UserError, task(raw))
+                else {
                     panic!("the budget is not used up");
                 };
                 let full = (1_000u64 << user.min(16)).min(USER_BACKOFF_MAX.0);

@@ -389,7 +389,9 @@ impl TaskState {
             }
 
             (S::Ended(_), E::StopAsked(_)) => Err(Rejected::Already),
-            (_, E::Started { .. } | E::Finished { .. } | E::Suspended(_) | E::Resumed(_)) => Err(Rejected::Stale),
+            (_, E::Started { .. } | E::Finished { .. } | E::Suspended(_) | E::Resumed(_)) => {
+                Err(Rejected::Stale)
+            }
             (_, _) => Err(Rejected::Illegal),
         }
     }

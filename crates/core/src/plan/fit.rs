@@ -1,0 +1,296 @@
+//! Does an ask fit, and where exactly? Best fit: the fullest device, then the fullest node, that still has
+//! room, so that large holes stay large.
+
+use std::collections::BTreeMap;
+
+use crate::ask::{Ask, Backend, GrantPart, Slice, Spread};
+use crate::cluster::{Cluster, DeviceSlot, Node};
+use crate::ids::{DeviceIndex, NodeId};
+use crate::units::{CpuMilli, GpuMilli, MemoryMib};
+
+/// What is free on one node, as a round sees it: the cluster's truth less what the round gave away already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Free {
+    cpu: CpuMilli,
+    host_memory: MemoryMib,
+    /// Free compute and memory per device, in the node's order of devices.
+    devices: Vec<(GpuMilli, MemoryMib)>,
+}
+
+impl Free {
+    /// What of `node` is free now.
+    #[must_use]
+    pub fn of(node: &Node) -> Self {
+        let devices = node.devices.iter().map(|slot| (slot.free_milli, slot.free_memory)).collect();
+        Self { cpu: node.cpu_free, host_memory: node.host_memory_free, devices }
+    }
+
+    /// All of `node`, as if nobody were there.
+    #[must_use]
+    pub fn all_of(node: &Node) -> Self {
+        let devices = node.devices.iter().map(|slot| (GpuMilli::FULL, slot.info.memory)).collect();
+        Self { cpu: node.cpu, host_memory: node.host_memory, devices }
+    }
+
+    /// Takes a part away; what is not there counts as nothing.
+    pub fn take(&mut self, node: &Node, part: &GrantPart) {
+        self.cpu = self.cpu.checked_sub(part.cpu).unwrap_or_default();
+        self.host_memory = self.host_memory.checked_sub(part.host_memory).unwrap_or_default();
+        for slice in &part.slices {
+            if let Some(free) = self.device_mut(node, slice.device) {
+                free.0 = free.0.checked_sub(slice.milli).unwrap_or(GpuMilli::ZERO);
+                free.1 = free.1.checked_sub(slice.memory).unwrap_or_default();
+            }
+        }
+    }
+
+    /// Puts a part back, at most to what the node has.
+    pub fn put_back(&mut self, node: &Node, part: &GrantPart) {
+        self.cpu = CpuMilli((self.cpu.0 + part.cpu.0).min(node.cpu.0));
+        self.host_memory = MemoryMib((self.host_memory.0 + part.host_memory.0).min(node.host_memory.0));
+        for slice in &part.slices {
+            let whole = node.device(slice.device).map_or(MemoryMib::ZERO, |slot| slot.info.memory);
+            if let Some(free) = self.device_mut(node, slice.device) {
+                free.0 = free.0.checked_add(slice.milli).unwrap_or(GpuMilli::FULL);
+                free.1 = MemoryMib((free.1.0 + slice.memory.0).min(whole.0));
+            }
+        }
+    }
+
+    /// Takes `device` out of sight, because it is kept for somebody.
+    pub fn hide(&mut self, node: &Node, device: DeviceIndex) {
+        if let Some(free) = self.device_mut(node, device) {
+            *free = (GpuMilli::ZERO, MemoryMib::ZERO);
+        }
+    }
+
+    /// Takes processor and host memory out of sight, because they are kept for somebody.
+    pub fn hide_host(&mut self) {
+        self.cpu = CpuMilli(0);
+        self.host_memory = MemoryMib::ZERO;
+    }
+
+    fn device_mut(&mut self, node: &Node, index: DeviceIndex) -> Option<&mut (GpuMilli, MemoryMib)> {
+        let position = node.devices.iter().position(|slot| slot.info.index == index)?;
+        self.devices.get_mut(position)
+    }
+}
+
+/// What a round sees of the cluster.
+#[derive(Debug)]
+pub struct View<'a> {
+    cluster: &'a Cluster,
+    /// Nodes that differ from the cluster's truth.
+    own: BTreeMap<NodeId, Free>,
+}
+
+impl<'a> View<'a> {
+    /// The cluster as it is.
+    #[must_use]
+    pub fn new(cluster: &'a Cluster) -> Self {
+        Self { cluster, own: BTreeMap::new() }
+    }
+
+    /// The cluster behind the view.
+    #[must_use]
+    pub fn cluster(&self) -> &'a Cluster {
+        self.cluster
+    }
+
+    /// Changes what is seen of one node.
+    pub fn edit(&mut self, node: &Node, edit: impl FnOnce(&mut Free)) {
+        edit(self.own.entry(node.id).or_insert_with(|| Free::of(node)));
+    }
+
+    /// Finds a place on one of `nodes` (every node if `None`), or says that there is none.
+    #[must_use]
+    pub fn place(
+        &self,
+        ask: &Ask,
+        nodes: Option<&std::collections::BTreeSet<NodeId>>,
+    ) -> Option<Vec<GrantPart>> {
+        // The most devices that fit, down to the fewest that will do.
+        (ask.devices.min..=ask.devices.max).rev().find_map(|count| match ask.constraints.spread {
+            Spread::AnyNodes if count > 1 => self.place_on_many(ask, count),
+            _ => self.place_on_one(ask, count, nodes),
+        })
+    }
+
+    /// Whether the ask has a place at all if nodes that are away or drained count too.
+    #[must_use]
+    pub fn place_ignoring_presence(&self, ask: &Ask) -> bool {
+        let fits = |node: &Node| allows_node(ask, node) && self.host_fits(ask, node);
+        let nodes = self.cluster.nodes().filter(|node| fits(node)).map(|node| self.slices(ask, node).len());
+        let count = usize::from(ask.devices.min);
+        match ask.constraints.spread {
+            Spread::AnyNodes if count > 1 => nodes.sum::<usize>() >= count,
+            _ => nodes.max().is_some_and(|most| most >= count),
+        }
+    }
+
+    fn place_on_one(
+        &self,
+        ask: &Ask,
+        count: u16,
+        nodes: Option<&std::collections::BTreeSet<NodeId>>,
+    ) -> Option<Vec<GrantPart>> {
+        let best = match nodes {
+            Some(nodes) => best_of(nodes.iter().filter_map(|&id| self.cluster.node(id)), |node| {
+                self.fit(ask, count, node)
+            }),
+            None => best_of(self.cluster.nodes(), |node| self.fit(ask, count, node)),
+        };
+        best.map(|(_, part)| vec![part])
+    }
+
+    /// Fewest nodes first: fills the node with the most fitting devices, then the next.
+    fn place_on_many(&self, ask: &Ask, count: u16) -> Option<Vec<GrantPart>> {
+        let mut offers: Vec<(NodeId, Vec<Slice>)> = self
+            .cluster
+            .nodes()
+            .filter(|node| node.takes_tasks() && allows_node(ask, node) && self.host_fits(ask, node))
+            .map(|node| (node.id, self.slices(ask, node)))
+            .filter(|(_, slices)| !slices.is_empty())
+            .collect();
+        offers.sort_by_key(|(id, slices)| (std::cmp::Reverse(slices.len()), *id));
+        let mut missing = usize::from(count);
+        let mut parts = Vec::new();
+        for (node, mut slices) in offers {
+            slices.truncate(missing);
+            missing -= slices.len();
+            parts.push(part(ask, node, slices));
+            if missing == 0 {
+                parts.sort_by_key(|part| part.node);
+                return Some(parts);
+            }
+        }
+        None
+    }
+
+    /// The best way to have `count` devices on one node, with its score: smaller is better.
+    fn fit(&self, ask: &Ask, count: u16, node: &Node) -> Option<(Score, GrantPart)> {
+        if !node.takes_tasks() || !allows_node(ask, node) || !self.host_fits(ask, node) {
+            return None;
+        }
+        if count == 0 {
+            let idle = node.devices.iter().filter(|slot| slot.is_idle()).count();
+            return Some((Score(idle as u64, self.free_cpu(node)), part(ask, node.id, Vec::new())));
+        }
+        let mut slices = self.slices(ask, node);
+        if slices.len() < usize::from(count) {
+            return None;
+        }
+        let left = match slices.first() {
+            // One shared device: the fullest, on the node where that device is fullest.
+            Some(first) if count == 1 && !first.milli.is_full() => {
+                self.free_milli(node, first.device) - u64::from(first.milli.get())
+            }
+            // Whole devices: the node with the fewest to spare.
+            _ => 1_000 * (slices.len() - usize::from(count)) as u64,
+        };
+        slices.truncate(usize::from(count));
+        Some((Score(left, self.free_cpu(node)), part(ask, node.id, slices)))
+    }
+
+    /// The slices of every device of `node` that could serve, the fullest device first.
+    fn slices(&self, ask: &Ask, node: &Node) -> Vec<Slice> {
+        let own = self.own.get(&node.id);
+        let mut fitting: Vec<(u32, Slice)> = node
+            .devices
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| allows_device(ask, slot))
+            .filter_map(|(position, slot)| {
+                let (milli, memory) = ask.share.on(slot.info.memory)?;
+                let (free_milli, free_memory) =
+                    own.map_or((slot.free_milli, slot.free_memory), |free| free.devices[position]);
+                let left = free_milli.checked_sub(milli)?;
+                free_memory.checked_sub(memory)?;
+                let backend = backend(slot, milli);
+                Some((left.get(), Slice { device: slot.info.index, milli, memory, backend }))
+            })
+            .collect();
+        fitting.sort_by_key(|(left, slice)| (*left, slice.device));
+        fitting.into_iter().map(|(_, slice)| slice).collect()
+    }
+
+    fn host_fits(&self, ask: &Ask, node: &Node) -> bool {
+        let (cpu, memory) = self
+            .own
+            .get(&node.id)
+            .map_or((node.cpu_free, node.host_memory_free), |free| (free.cpu, free.host_memory));
+        ask.cpu <= cpu && ask.host_memory <= memory
+    }
+
+    fn free_cpu(&self, node: &Node) -> u32 {
+        self.own.get(&node.id).map_or(node.cpu_free, |free| free.cpu).0
+    }
+
+    fn free_milli(&self, node: &Node, device: DeviceIndex) -> u64 {
+        let position = node.devices.iter().position(|slot| slot.info.index == device);
+        let own = self.own.get(&node.id).zip(position).map(|(free, position)| free.devices[position].0);
+        let milli = own.or_else(|| node.device(device).map(|slot| slot.free_milli));
+        u64::from(milli.map_or(0, GpuMilli::get))
+    }
+}
+
+/// How much a placement leaves over: devices first, then processor. Smaller is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Score(u64, u32);
+
+/// The best offer; of equal ones the first, so that the order of nodes is stable.
+fn best_of<'n>(
+    nodes: impl Iterator<Item = &'n Node>,
+    mut offer: impl FnMut(&'n Node) -> Option<(Score, GrantPart)>,
+) -> Option<(Score, GrantPart)> {
+    let mut best: Option<(Score, GrantPart)> = None;
+    for node in nodes {
+        if let Some(candidate) = offer(node)
+            && best.as_ref().is_none_or(|(score, _)| candidate.0 < *score)
+        {
+            best = Some(candidate);
+        }
+    }
+    best
+}
+
+fn part(ask: &Ask, node: NodeId, mut slices: Vec<Slice>) -> GrantPart {
+    slices.sort_by_key(|slice| slice.device);
+    GrantPart { node, cpu: ask.cpu, host_memory: ask.host_memory, slices }
+}
+
+/// What enforces a share of this device today.
+fn backend(slot: &DeviceSlot, milli: GpuMilli) -> Backend {
+    match (slot.info.simulated, milli.is_full()) {
+        (true, _) => Backend::Software,
+        (false, true) => Backend::Exclusive,
+        (false, false) => Backend::Unenforced,
+    }
+}
+
+/// Whether the ask's constraints allow this node at all.
+#[must_use]
+pub fn allows_node(ask: &Ask, node: &Node) -> bool {
+    ask.constraints.nodes.is_empty()
+        || ask.constraints.nodes.iter().any(|name| **name == *node.hostname || **name == *node.id.to_string())
+}
+
+/// Whether the ask's constraints allow this device at all, whoever holds it.
+#[must_use]
+pub fn allows_device(ask: &Ask, slot: &DeviceSlot) -> bool {
+    slot.info.unusable.is_none()
+        && slot.info.memory >= ask.constraints.device_memory_min
+        && allows_model(ask, &slot.info.model)
+        && (ask.isolation == crate::ask::Isolation::Soft || ask.share.is_whole())
+}
+
+/// Whether the ask names this model, or none.
+#[must_use]
+pub fn allows_model(ask: &Ask, model: &str) -> bool {
+    let models = &ask.constraints.models;
+    models.is_empty() || models.iter().any(|wanted| contains_ignoring_case(model, wanted))
+}
+
+fn contains_ignoring_case(text: &str, part: &str) -> bool {
+    text.as_bytes().windows(part.len().max(1)).any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
+}

@@ -1,0 +1,179 @@
+//! Devices kept for the task at the head of the queue, so that it does not starve.
+//!
+//! Kept are the devices that become free first, by the time limits of those who hold them. Nobody who ranks
+//! behind may use them meanwhile; everything else goes on being filled.
+
+use crate::ask::{Ask, GrantPart, Spread};
+use crate::cluster::{DeviceSlot, Node};
+use crate::ids::{DeviceIndex, NodeId, TaskId};
+use crate::plan::fit::{Free, View, allows_device, allows_node};
+use crate::queue::Rank;
+use crate::state::State;
+use crate::task::TaskState;
+use crate::units::Timestamp;
+
+/// What is kept, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keep {
+    /// For whom.
+    pub task: TaskId,
+    /// What it will hold, as far as devices go.
+    pub devices: Vec<(NodeId, DeviceIndex)>,
+    /// Nodes whose processor and host memory are kept as well.
+    pub nodes: Vec<NodeId>,
+    /// When all of it is free at the latest; [`Timestamp::NEVER`] if somebody there has no time limit.
+    pub free_at: Timestamp,
+}
+
+/// The present keep, if its task still waits for it.
+pub(super) fn still_needed(state: &State) -> Option<Keep> {
+    let keep = state.keep.clone()?;
+    let task = state.task(keep.task)?;
+    let waits = matches!(&task.state, TaskState::Queued { cause, .. } if cause.is_ready());
+    let nodes_stand = keep.nodes.iter().all(|&id| state.cluster().node(id).is_some_and(Node::takes_tasks));
+    let devices_stand = keep.devices.iter().all(|&(node, index)| {
+        let slot = state.cluster().node(node).and_then(|node| node.device(index));
+        slot.is_some_and(|slot| allows_device(&task.ask, slot))
+    });
+    // Somebody more important came: a keep is for the head of the queue only.
+    let is_head = head(state).is_some_and(|(rank, _)| rank == Rank::of(task));
+    (waits && nodes_stand && devices_stand && is_head).then_some(keep)
+}
+
+/// The first in the queue for whom devices could be kept at all: one that is too big for the whole cluster
+/// must not block everybody else.
+fn head(state: &State) -> Option<(Rank, Choice)> {
+    state.queue().heads().take(HEADS_ASKED_MAX).find_map(|rank| {
+        let task = state.task(rank.task())?;
+        Some((rank, choose(state, &task.ask)?))
+    })
+}
+
+/// More lanes than this in a row whose tasks no node could ever hold are not looked past.
+const HEADS_ASKED_MAX: usize = 8;
+
+/// Begins to keep devices for the head, once it was overtaken for long enough.
+pub(super) fn begin(state: &State, now: Timestamp) -> Option<Keep> {
+    // Cheap first: in most rounds nobody has waited that long.
+    let somebody_is_due = state
+        .queue()
+        .heads()
+        .take(HEADS_ASKED_MAX)
+        .any(|rank| due(state, rank).is_some_and(|due| due <= now));
+    if !somebody_is_due {
+        return None;
+    }
+    let (rank, (nodes, devices, free_at)) = head(state)?;
+    let task = state.task(rank.task())?;
+    // If it fits as things are, the round will start it and nothing has to be kept.
+    let fits = || View::new(state.cluster()).place(&task.ask, None).is_some();
+    if due(state, rank)? > now || fits() {
+        return None;
+    }
+    Some(Keep { task: task.id, devices, nodes, free_at })
+}
+
+/// When a head has been overtaken for long enough.
+fn due(state: &State, rank: Rank) -> Option<Timestamp> {
+    match &state.task(rank.task())?.state {
+        TaskState::Queued { since, .. } => Some(since.plus(state.config().overtake_max)),
+        _ => None,
+    }
+}
+
+/// When to look at the heads again.
+pub(super) fn wake_at(state: &State, now: Timestamp, keep: Option<&Keep>) -> Option<Timestamp> {
+    if keep.is_some() {
+        return None;
+    }
+    state
+        .queue()
+        .heads()
+        .take(HEADS_ASKED_MAX)
+        .filter_map(|rank| due(state, rank))
+        .filter(|&due| due > now)
+        .min()
+}
+
+type Choice = (Vec<NodeId>, Vec<(NodeId, DeviceIndex)>, Timestamp);
+
+/// The devices that would be free first, if everybody kept to their time limits.
+fn choose(state: &State, ask: &Ask) -> Option<Choice> {
+    let count = usize::from(ask.devices.min);
+    let able = |node: &&Node| {
+        node.takes_tasks()
+            && allows_node(ask, node)
+            && ask.cpu <= node.cpu
+            && ask.host_memory <= node.host_memory
+    };
+    let nodes = state.cluster().nodes().filter(able);
+    if ask.constraints.spread == Spread::AnyNodes && count > 1 {
+        let mut all: Vec<_> = nodes.flat_map(|node| free_times(state, ask, node)).collect();
+        return take_first(&mut all, count);
+    }
+    nodes
+        .filter_map(|node| {
+            let host_free_at = node.held().map(|(task, _)| state.ends_at(task)).max().unwrap_or_default();
+            let (mut nodes, devices, free_at) = take_first(&mut free_times(state, ask, node), count)?;
+            if count == 0 {
+                nodes.push(node.id);
+            }
+            let waits_for_host = ask.cpu > node.cpu_free || ask.host_memory > node.host_memory_free;
+            let free_at = if waits_for_host { free_at.max(host_free_at) } else { free_at };
+            Some((nodes, devices, free_at))
+        })
+        .min_by_key(|(nodes, _, free_at)| (*free_at, nodes.first().copied()))
+}
+
+/// When each device of `node` that the ask could ever use would be free of others.
+fn free_times(state: &State, ask: &Ask, node: &Node) -> Vec<(Timestamp, NodeId, DeviceIndex)> {
+    let could_serve =
+        |slot: &&DeviceSlot| allows_device(ask, slot) && ask.share.on(slot.info.memory).is_some();
+    node.devices
+        .iter()
+        .filter(could_serve)
+        .map(|slot| {
+            let free_at = slot.holders.iter().map(|&(task, _)| state.ends_at(task)).max().unwrap_or_default();
+            (free_at, node.id, slot.info.index)
+        })
+        .collect()
+}
+
+fn take_first(times: &mut Vec<(Timestamp, NodeId, DeviceIndex)>, count: usize) -> Option<Choice> {
+    if times.len() < count {
+        return None;
+    }
+    times.sort_unstable();
+    times.truncate(count);
+    let free_at = times.last().map_or(Timestamp::default(), |&(at, ..)| at);
+    let mut devices: Vec<_> = times.iter().map(|&(_, node, device)| (node, device)).collect();
+    devices.sort_unstable();
+    let mut nodes: Vec<_> = devices.iter().map(|&(node, _)| node).collect();
+    nodes.dedup();
+    Some((nodes, devices, free_at))
+}
+
+impl Keep {
+    /// Takes what is kept out of sight of everybody else.
+    pub(super) fn hide_from_others(&self, view: &mut View<'_>) {
+        let cluster = view.cluster();
+        for &(node, device) in &self.devices {
+            if let Some(node) = cluster.node(node) {
+                view.edit(node, |free| free.hide(node, device));
+            }
+        }
+        for node in self.nodes.iter().filter_map(|&id| cluster.node(id)) {
+            // Processor and memory beyond what is free cannot be kept; all that is free is.
+            view.edit(node, Free::hide_host);
+        }
+    }
+
+    /// The place of the task itself, once all of it is free: preferably what was kept, but anything that
+    /// became free meanwhile is as good.
+    pub(super) fn place(&self, state: &State) -> Option<Vec<GrantPart>> {
+        let ask = &state.task(self.task)?.ask;
+        let nodes = self.nodes.iter().copied().collect();
+        let view = View::new(state.cluster());
+        view.place(ask, Some(&nodes)).or_else(|| view.place(ask, None))
+    }
+}

@@ -1,0 +1,172 @@
+//! Accepting tasks: what can never run is refused at once, with the numbers.
+
+use std::sync::Arc;
+
+use crate::ask::{Ask, Spread};
+use crate::change::{Actor, Change};
+use crate::cluster::{DeviceSlot, Node};
+use crate::command::{Refused, Submit, TooBig};
+use crate::ids::{Name, TaskId};
+use crate::plan::fit::{Free, View, allows_device, allows_model, allows_node};
+use crate::retry::Strikes;
+use crate::state::{Changes, State};
+use crate::task::{QueueCause, Task, TaskState, Work};
+use crate::units::{CpuMilli, MemoryMib, Timestamp};
+
+impl State {
+    pub(super) fn submit(
+        &mut self,
+        tasks: Vec<Submit>,
+        actor: &Actor,
+        now: Timestamp,
+        out: &mut Changes,
+    ) -> Result<Vec<TaskId>, Refused> {
+        let max = self.config.batch_max;
+        if tasks.len() > max {
+            return Err(Refused::BatchTooLarge { given: tasks.len(), max });
+        }
+        if self.tasks.len() + tasks.len() > self.config.queue_max {
+            return Err(Refused::QueueFull { max: self.config.queue_max });
+        }
+        let mut checked: Option<&Ask> = None;
+        for task in tasks.iter().filter(|task| !task.wait_for_capacity) {
+            // A batch is mostly one shape.
+            if checked != Some(&task.ask) {
+                self.could_ever_fit(&task.ask).map_err(Refused::NoSuchCapacity)?;
+                checked = Some(&task.ask);
+            }
+        }
+        Ok(tasks.into_iter().map(|task| self.accept(task, actor, now, out)).collect())
+    }
+
+    fn accept(&mut self, submit: Submit, actor: &Actor, now: Timestamp, out: &mut Changes) -> TaskId {
+        let id = self.ids.next(now);
+        let (spec, hash) = (submit.spec, submit.spec_hash);
+        let work = if spec.command.is_empty() { Work::Reservation(hash) } else { Work::Program(hash) };
+        let mut limits = submit.limits;
+        limits.run = limits.run.or(self.config.time_limit_default);
+        let state = match submit.held {
+            true => TaskState::Queued { cause: QueueCause::Held, since: now },
+            false => TaskState::submitted(now),
+        };
+        let mut task = Task {
+            id,
+            project: submit.project,
+            owner: submit.owner,
+            name: submit.name,
+            ask: Arc::new(submit.ask),
+            priority: submit.priority,
+            work,
+            limits,
+            retry: submit.retry,
+            strikes: Strikes::default(),
+            broken_nodes: Vec::new(),
+            submitted_at: now,
+            first_started_at: None,
+            attempt: 0,
+            revision: 0,
+            next_event: 0,
+            cost_carry: 0,
+            state,
+        };
+        self.share_parts_of(&mut task);
+        self.enter(&task, false);
+        self.tasks.insert(id, task);
+        out.touched.insert(id, true);
+        out.rows.push(Change::Spec { hash, spec });
+        self.note(id, "submitted", None, actor.clone(), now, out);
+        id
+    }
+
+    /// Tasks of one shape, project and owner share them in memory.
+    pub(super) fn share_parts_of(&mut self, task: &mut Task) {
+        if let Some(known) = self.asks.get(&task.ask) {
+            task.ask = known.clone();
+        } else {
+            forget_unused(&mut self.asks, |ask| Arc::strong_count(ask) == 1);
+            self.asks.insert(task.ask.clone());
+        }
+        for name in [&mut task.project, &mut task.owner] {
+            if let Some(known) = self.names.get(name) {
+                *name = known.clone();
+            } else {
+                forget_unused::<Name>(&mut self.names, |name| Arc::strong_count(name) == 1);
+                self.names.insert(name.clone());
+            }
+        }
+    }
+
+    /// Whether the cluster, if it were empty, could hold this ask. A cluster that is still looking for its
+    /// devices gets the benefit of the doubt.
+    fn could_ever_fit(&self, ask: &Ask) -> Result<(), TooBig> {
+        let nodes: Vec<&Node> = self.cluster.nodes().collect();
+        if nodes.is_empty() || nodes.iter().any(|node| !node.probed) {
+            return Ok(());
+        }
+        let mut empty = View::new(&self.cluster);
+        for node in &nodes {
+            empty.edit(node, |free| *free = Free::all_of(node));
+        }
+        if empty.place_ignoring_presence(ask) { Ok(()) } else { Err(too_big(ask, &nodes)) }
+    }
+}
+
+/// Tables of shared parts are swept when they double, so that old shapes do not stay for ever.
+fn forget_unused<T: Ord>(table: &mut std::collections::BTreeSet<T>, unused: impl Fn(&T) -> bool) {
+    const SWEEP_FROM: usize = 1_024;
+    if table.len() >= SWEEP_FROM && table.len().is_power_of_two() {
+        table.retain(|entry| !unused(entry));
+    }
+}
+
+/// Names the first part of the ask that nothing here can meet.
+fn too_big(ask: &Ask, nodes: &[&Node]) -> TooBig {
+    let allowed: Vec<&&Node> = nodes.iter().filter(|node| allows_node(ask, node)).collect();
+    if allowed.is_empty() {
+        return TooBig::Node { asked: ask.constraints.nodes.clone() };
+    }
+    let largest_cpu = allowed.iter().map(|node| node.cpu).max().unwrap_or_default();
+    if ask.cpu > largest_cpu {
+        return TooBig::Cpu { asked: ask.cpu, largest: CpuMilli(largest_cpu.0) };
+    }
+    let largest_memory = allowed.iter().map(|node| node.host_memory).max().unwrap_or_default();
+    if ask.host_memory > largest_memory {
+        return TooBig::HostMemory { asked: ask.host_memory, largest: largest_memory };
+    }
+    if ask.devices.min == 0 {
+        return TooBig::Together;
+    }
+    let devices: Vec<&DeviceSlot> = allowed.iter().flat_map(|node| &node.devices).collect();
+    if devices.is_empty() {
+        return TooBig::NoDevices;
+    }
+    if devices.iter().all(|slot| !allows_model(ask, &slot.info.model)) {
+        let mut known: Vec<Name> = devices.iter().map(|slot| slot.info.model.clone()).collect();
+        known.sort();
+        known.dedup();
+        return TooBig::Model { asked: ask.constraints.models.clone(), known };
+    }
+    let largest = devices.iter().map(|slot| slot.info.memory).max().unwrap_or_default();
+    let asked = asked_memory(ask);
+    if asked > largest {
+        return TooBig::DeviceMemory { asked, largest };
+    }
+    let serves = |slot: &&DeviceSlot| allows_device(ask, slot) && ask.share.on(slot.info.memory).is_some();
+    let per_node = allowed.iter().map(|node| node.devices.iter().filter(serves).count());
+    let one_node = ask.constraints.spread == Spread::OneNode;
+    let largest = if one_node { per_node.max().unwrap_or(0) } else { per_node.sum() };
+    if usize::from(ask.devices.min) > largest {
+        let largest = u16::try_from(largest).unwrap_or(u16::MAX);
+        return TooBig::Devices { asked: ask.devices.min, largest, one_node };
+    }
+    TooBig::Together
+}
+
+fn asked_memory(ask: &Ask) -> MemoryMib {
+    use crate::ask::Share;
+    let cap = match ask.share {
+        Share::Milli(_) => MemoryMib::ZERO,
+        Share::Cap(cap) | Share::Both(_, cap) => cap,
+    };
+    cap.max(ask.constraints.device_memory_min)
+}
