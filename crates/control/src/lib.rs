@@ -1,1 +1,36 @@
 //! The loop that owns the state: one inbox, one plan, one durable transaction per batch.
+//!
+//! Start with [`Control`], then read `run.rs`: the loop itself. Callers hold a [`Handle`]. Nobody hears of
+//! anything before it is durable.
+#![forbid(unsafe_code)]
+
+mod admit;
+mod clock;
+mod deliver;
+mod handle;
+mod inbox;
+mod logs;
+mod run;
+mod stats;
+mod watch;
+
+pub use clock::Clock;
+pub use deliver::NodePort;
+pub use handle::{CommandError, Handle, KeyUse, Submitted, TokenTable};
+pub use logs::{LogChunk, LogError, LogFrame, LogSource, Stream};
+pub use run::{Control, Fatal, Options, StartError};
+pub use stats::Stats;
+pub use watch::Watch;
+
+/// Where a recovery test may end the process, in the order of a batch.
+pub const CRASH_POINTS: &[&str] = &[
+    "control.batch.taken",
+    "control.applied",
+    "control.planned",
+    "control.before_commit",
+    "control.after_commit",
+    "control.before_orders",
+    "control.after_orders",
+    "control.before_replies",
+    "control.after_replies",
+];

@@ -1,0 +1,90 @@
+//! Orders to nodes, with the program of a launch looked up on the way out.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use fastgpu_core::change::Change;
+use fastgpu_core::ids::{NodeId, SpecHash};
+use fastgpu_core::node::{Delivery, Order};
+use fastgpu_core::spec::Spec;
+use fastgpu_store::{Store, StoreError};
+
+/// The way to the nodes.
+pub trait NodePort: Send + Sync + 'static {
+    /// Sends orders on; must not block.
+    fn deliver(&self, deliveries: Vec<Delivery>);
+
+    /// Asks every node to say hello again, because the control plane forgot what it heard.
+    fn greet(&self);
+}
+
+/// Programs of tasks that were submitted a moment ago: most of them launch soon.
+const CACHED_BYTES_MAX: usize = 8 << 20;
+
+/// The most recent programs, by hash.
+#[derive(Debug, Default)]
+pub(crate) struct SpecCache {
+    specs: HashMap<SpecHash, Arc<Spec>>,
+    order: VecDeque<SpecHash>,
+    bytes: usize,
+}
+
+impl SpecCache {
+    /// Remembers the programs of a batch.
+    pub(crate) fn remember(&mut self, rows: &[Change]) {
+        for row in rows {
+            if let Change::Spec { hash, spec } = row {
+                self.insert(*hash, spec.clone());
+            }
+        }
+    }
+
+    fn insert(&mut self, hash: SpecHash, spec: Arc<Spec>) {
+        let bytes = size_of(&spec);
+        if self.specs.insert(hash, spec).is_some() {
+            return;
+        }
+        self.order.push_back(hash);
+        self.bytes += bytes;
+        while self.bytes > CACHED_BYTES_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.bytes -= self.specs.remove(&oldest).map_or(0, |spec| size_of(&spec));
+        }
+    }
+
+    fn get(&mut self, store: &mut dyn Store, hash: SpecHash) -> Result<Arc<Spec>, StoreError> {
+        if let Some(spec) = self.specs.get(&hash) {
+            return Ok(spec.clone());
+        }
+        let detail = || "a live task's specification is missing".to_owned();
+        let spec = store.spec(hash)?.ok_or_else(|| StoreError::Corrupt { detail: detail() })?;
+        self.insert(hash, spec.clone());
+        Ok(spec)
+    }
+
+    /// Completes orders with the programs they need.
+    pub(crate) fn complete(
+        &mut self,
+        store: &mut dyn Store,
+        orders: Vec<(NodeId, Order)>,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        orders
+            .into_iter()
+            .map(|(node, order)| {
+                let spec = match &order {
+                    Order::Launch(launch) => Some(self.get(store, launch.spec)?),
+                    _ => None,
+                };
+                Ok(Delivery { node, order, spec })
+            })
+            .collect()
+    }
+}
+
+fn size_of(spec: &Spec) -> usize {
+    const OVERHEAD: usize = 128;
+    let command: usize = spec.command.iter().map(|word| word.len() + 24).sum();
+    let env: usize = spec.env.iter().map(|(key, value)| key.len() + value.len() + 48).sum();
+    OVERHEAD + command + env + spec.working_dir.as_ref().map_or(0, String::len)
+}

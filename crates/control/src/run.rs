@@ -1,0 +1,377 @@
+//! The loop: take a batch, apply it, plan, commit once, and only then tell anybody.
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use fastgpu_core::command::Command;
+use fastgpu_core::ids::Term;
+use fastgpu_core::plan::plan;
+use fastgpu_core::state::{Beginning, Changes, Outcome, State};
+use fastgpu_core::units::{Millis, Timestamp};
+use fastgpu_failpoints::hit;
+use fastgpu_store::{Retention, Store, StoreError};
+use tokio::sync::oneshot;
+
+use crate::admit::{self, Admission, NewKeys};
+use crate::clock::Clock;
+use crate::deliver::{NodePort, SpecCache};
+use crate::handle::{CommandError, Handle, Shared};
+use crate::inbox::{Answer, BATCH_MAX, INBOX_MAX, Message};
+use crate::stats::{Counters, add};
+use crate::watch::Watchers;
+
+/// How often old history is looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// Tasks deleted at once, so that no caller waits long for it.
+const PRUNE_AT_MOST: usize = 500;
+/// How often a full disk is asked whether there is room again.
+const ROOM_ASKED_EVERY: Duration = Duration::from_millis(500);
+/// Rounds in a row before the inbox is looked at again.
+const ROUNDS_MAX: usize = 8;
+
+/// Settings of the loop that do not change while it runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How long ended tasks are kept.
+    pub history: Millis,
+    /// How many ended tasks are kept at most.
+    pub history_tasks_max: u64,
+    /// How long answers are remembered under their keys.
+    pub keys: Millis,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        const DAY: u64 = 86_400;
+        Self {
+            history: Millis::from_secs(90 * DAY),
+            history_tasks_max: 5_000_000,
+            keys: Millis::from_secs(7 * DAY),
+        }
+    }
+}
+
+/// Why the loop could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store could not be read.
+    #[error("the store cannot be opened for writing")]
+    Store(#[from] StoreError),
+    /// The operating system gave no thread.
+    #[error("no thread could be started")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Why the loop ended by itself. The process should end too: what is durable decides after a restart.
+#[derive(Debug, thiserror::Error)]
+#[error("the control plane had to stop")]
+pub struct Fatal(#[from] StoreError);
+
+/// The running loop.
+#[derive(Debug)]
+pub struct Control {
+    handle: Handle,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    fatal: Mutex<Option<oneshot::Receiver<Fatal>>>,
+}
+
+impl Control {
+    /// Loads what is alive and begins a new term.
+    ///
+    /// # Errors
+    /// [`StartError`] when the store cannot be read.
+    pub fn start(
+        mut store: Box<dyn Store>,
+        port: Arc<dyn NodePort>,
+        options: Options,
+    ) -> Result<(Self, Handle), StartError> {
+        let term = store.begin_term()?;
+        let state = load(&mut *store)?;
+        let (inbox, messages) = crossbeam_channel::bounded(INBOX_MAX);
+        let shared = Arc::new(Shared {
+            clock: Clock::starting_at(Timestamp::default()),
+            counters: Counters::default(),
+            watchers: Arc::new(Watchers::default()),
+            tokens: Mutex::new(Arc::new(state.tokens().clone())),
+        });
+        let (fatal_sender, fatal) = oneshot::channel();
+        let mut running = Loop {
+            store,
+            term,
+            state,
+            port,
+            options,
+            shared: shared.clone(),
+            specs: SpecCache::default(),
+            full: false,
+            pruned_at: Instant::now(),
+            wake_at: None,
+        };
+        let thread = std::thread::Builder::new().name("fastgpu-control".to_owned()).spawn(move || {
+            if let Err(error) = running.run(&messages) {
+                tracing::error!(%error, "the control plane stops");
+                running.refuse_all(&messages, &error);
+                let _ = fatal_sender.send(Fatal(error));
+            }
+            running.shared.watchers.close();
+        })?;
+        let handle = Handle { inbox, shared };
+        let control =
+            Self { handle: handle.clone(), thread: Mutex::new(Some(thread)), fatal: Mutex::new(Some(fatal)) };
+        Ok((control, handle))
+    }
+
+    /// Resolves if the loop ends by itself; can be taken once.
+    pub fn fatal(&self) -> Option<oneshot::Receiver<Fatal>> {
+        self.fatal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    }
+
+    /// Finishes the batch at hand and stops.
+    pub fn stop(&self) {
+        let _ = self.handle.inbox.send(Message::Stop);
+        let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn load(store: &mut dyn Store) -> Result<State, StoreError> {
+    let saved = store.load()?;
+    Ok(State::new(Beginning {
+        tasks: saved.tasks,
+        nodes: saved.nodes,
+        tokens: saved.tokens,
+        config: saved.config,
+        last_task: saved.last_task,
+    }))
+}
+
+struct Loop {
+    store: Box<dyn Store>,
+    term: Term,
+    state: State,
+    port: Arc<dyn NodePort>,
+    options: Options,
+    shared: Arc<Shared>,
+    specs: SpecCache,
+    /// Whether the disk was full at the last attempt to write.
+    full: bool,
+    pruned_at: Instant,
+    /// When the last plan wants to be made again.
+    wake_at: Option<Timestamp>,
+}
+
+/// What a batch collects until its commit.
+#[derive(Default)]
+struct Batch {
+    changes: Changes,
+    keys: NewKeys,
+    answers: Vec<Answer>,
+    queries: Vec<Box<dyn FnOnce(&State, Timestamp) + Send>>,
+    stop: bool,
+}
+
+impl Loop {
+    fn run(&mut self, messages: &Receiver<Message>) -> Result<(), StoreError> {
+        loop {
+            let first = self.next_message(messages);
+            hit("control.batch.taken");
+            let now = self.shared.clock.now();
+            let mut batch = Batch::default();
+            let _ = self.state.apply(Command::Tick, now, &mut batch.changes);
+            let rest = std::iter::from_fn(|| messages.try_recv().ok());
+            let mut taken = 0;
+            for message in first.into_iter().chain(rest).take(BATCH_MAX) {
+                taken += 1;
+                self.take(message, now, &mut batch);
+                if batch.stop {
+                    break;
+                }
+            }
+            hit("control.applied");
+            self.plan_rounds(now, &mut batch.changes);
+            hit("control.planned");
+            add(&self.shared.counters.batches, 1);
+            add(&self.shared.counters.commands, taken);
+            let stop = batch.stop;
+            self.settle(batch, now)?;
+            if stop {
+                return Ok(());
+            }
+            self.keep_house(now)?;
+        }
+    }
+
+    /// Waits for a message, or until time alone brings something about.
+    fn next_message(&self, messages: &Receiver<Message>) -> Option<Message> {
+        let now = self.shared.clock.now();
+        let house = if self.full { ROOM_ASKED_EVERY } else { PRUNE_EVERY };
+        let wake_at = self.state.next_timer().into_iter().chain(self.wake_at).min();
+        let wait = wake_at.map_or(house, |at| Duration::from_millis(at.since(now).0).min(house));
+        match messages.recv_timeout(wait) {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Message::Stop),
+        }
+    }
+
+    fn take(&mut self, message: Message, now: Timestamp, batch: &mut Batch) {
+        match message {
+            Message::Submit(submission) if self.full => {
+                batch.answers.push(Answer::Submit(submission.reply, Err(CommandError::StorageFull)));
+            }
+            Message::Submit(submission) => {
+                let (store, state) = (&mut *self.store, &mut self.state);
+                let (changes, keys) = (&mut batch.changes, &mut batch.keys);
+                let mut admission = Admission { store, state, changes, keys, now };
+                batch.answers.push(admission.admit(submission));
+            }
+            Message::Command { command, reply } => {
+                let answer = self.state.apply(command, now, &mut batch.changes).map_err(CommandError::from);
+                batch.answers.push(Answer::Command(reply, answer));
+            }
+            Message::Report(node, report) => {
+                let _ = self.state.apply(Command::Report { node, report }, now, &mut batch.changes);
+            }
+            Message::Query(question) => batch.queries.push(question),
+            Message::Stop => batch.stop = true,
+        }
+    }
+
+    fn plan_rounds(&mut self, now: Timestamp, changes: &mut Changes) {
+        let is_due = self.wake_at.is_some_and(|at| at <= now);
+        if !self.state.needs_round() && !is_due {
+            return;
+        }
+        let began = Instant::now();
+        for _ in 0..ROUNDS_MAX {
+            let plan = plan(&self.state, now);
+            self.state.adopt(&plan, now, changes);
+            self.wake_at = if plan.more { Some(now) } else { plan.wake_at };
+            add(&self.shared.counters.rounds, 1);
+            add(&self.shared.counters.placed, plan.starts.len() as u64);
+            if !plan.more {
+                break;
+            }
+        }
+        let us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        add(&self.shared.counters.round_us, us);
+    }
+
+    /// Makes a batch durable and tells everybody, or tells nobody anything but that it failed.
+    fn settle(&mut self, batch: Batch, now: Timestamp) -> Result<(), StoreError> {
+        let Batch { changes, keys, answers, queries, .. } = batch;
+        let mut outcome = changes.finish(&self.state);
+        outcome.rows.extend(admit::rows(keys));
+        hit("control.before_commit");
+        match self.commit(&outcome) {
+            Ok(()) => {}
+            Err(StoreError::Full) => {
+                answers.into_iter().for_each(|answer| answer.fail(&CommandError::StorageFull));
+                return self.start_over();
+            }
+            Err(error) => {
+                let failed = CommandError::StorageFailed(error.to_string());
+                answers.into_iter().for_each(|answer| answer.fail(&failed));
+                return Err(error);
+            }
+        }
+        hit("control.after_commit");
+        self.specs.remember(&outcome.rows);
+        if outcome.tokens_changed {
+            let mut tokens = self.shared.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *tokens = Arc::new(self.state.tokens().clone());
+        }
+        let counters = &self.shared.counters;
+        counters.queued.store(self.state.queue_len() as u64, std::sync::atomic::Ordering::Relaxed);
+        counters.live.store(self.state.live_len() as u64, std::sync::atomic::Ordering::Relaxed);
+        let deliveries = self.specs.complete(&mut *self.store, outcome.orders)?;
+        hit("control.before_orders");
+        if !deliveries.is_empty() {
+            self.port.deliver(deliveries);
+        }
+        hit("control.after_orders");
+        self.shared.watchers.publish(&outcome.moved);
+        hit("control.before_replies");
+        answers.into_iter().for_each(Answer::send);
+        for question in queries {
+            question(&self.state, now);
+        }
+        hit("control.after_replies");
+        Ok(())
+    }
+
+    fn commit(&mut self, outcome: &Outcome) -> Result<(), StoreError> {
+        if outcome.rows.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let mut result = self.store.commit(self.term, &outcome.rows);
+        if self.full && matches!(result, Err(StoreError::Full)) {
+            // What runs must be able to end: the reserve is for that.
+            self.store.release_reserve();
+            result = self.store.commit(self.term, &outcome.rows);
+        }
+        if result.is_ok() {
+            self.shared.counters.committed(outcome.rows.len(), began.elapsed());
+        }
+        result
+    }
+
+    /// The disk is full and the last batch is nowhere: forget it, and go on from what is durable. The nodes
+    /// say again what they hold.
+    fn start_over(&mut self) -> Result<(), StoreError> {
+        tracing::warn!("the disk is full: new tasks are refused until there is room again");
+        self.set_full(true);
+        self.state = load(&mut *self.store)?;
+        self.port.greet();
+        Ok(())
+    }
+
+    fn set_full(&mut self, full: bool) {
+        self.full = full;
+        self.shared.counters.storage_full.store(u64::from(full), std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Small chores between two batches.
+    fn keep_house(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        if self.full && self.store.restore_reserve() {
+            tracing::info!("there is room on the disk again");
+            self.set_full(false);
+        }
+        if self.pruned_at.elapsed() < PRUNE_EVERY || self.full {
+            return Ok(());
+        }
+        let before = |age: Millis| Timestamp(now.0.saturating_sub_unsigned(age.0));
+        let keep = Retention {
+            ended_before: before(self.options.history),
+            tasks_max: self.options.history_tasks_max,
+            keys_before: before(self.options.keys),
+            at_most: PRUNE_AT_MOST,
+        };
+        let pruned = match self.store.prune(self.term, keep) {
+            Err(StoreError::Full) => 0,
+            other => other?,
+        };
+        // More may be waiting to go: then the next idle moment is soon enough.
+        if pruned < PRUNE_AT_MOST {
+            self.pruned_at = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Nobody is left waiting when the loop has to end.
+    fn refuse_all(&self, messages: &Receiver<Message>, error: &StoreError) {
+        let failed = CommandError::StorageFailed(error.to_string());
+        while let Ok(message) = messages.try_recv() {
+            match message {
+                Message::Submit(submission) => drop(submission.reply.send(Err(failed.clone()))),
+                Message::Command { reply, .. } => drop(reply.send(Err(failed.clone()))),
+                Message::Query(_) | Message::Report(..) | Message::Stop => {}
+            }
+        }
+    }
+}
