@@ -1,0 +1,371 @@
+//! From the core's words to what callers see. By hand, so that renaming a core field breaks no client.
+
+use fastgpu_core::ask::{Backend, Class, GrantPart, Share};
+use fastgpu_core::change::{Actor, Attempt, Event, Segment};
+use fastgpu_core::cluster::{DeviceSlot, Node};
+use fastgpu_core::config::Config;
+use fastgpu_core::explain::Explanation;
+use fastgpu_core::ids::TaskId;
+use fastgpu_core::node::{Exit, ExitKind};
+use fastgpu_core::retry::FailureClass;
+use fastgpu_core::spec::Spec;
+use fastgpu_core::task::{Outcome, QueueCause, StopCause, Task, TaskState, Work};
+use fastgpu_core::token::{Role, Token};
+use fastgpu_core::units::{Millis, PriceMicros, Timestamp};
+
+use crate::time::Time;
+use crate::view::{
+    AbilityView, AttemptView, ConfigView, EventView, ExplainView, Failure, GpuAsk, GpuView, GrantView,
+    HolderView, NodeView, Position, Reason, Retries, SegmentView, SliceView, TaskView, TokenView, UsageView,
+};
+
+/// A task as callers see it; `spec` is the text its hash stands for, if it is still there.
+#[must_use]
+pub fn task_view(task: &Task, spec: Option<&Spec>) -> TaskView {
+    let end = match &task.state {
+        TaskState::Ended(end) => Some(end),
+        _ => None,
+    };
+    let exit = end.and_then(|end| end.exit.as_ref());
+    TaskView {
+        id: task.id.to_string(),
+        name: task.name.as_deref().map(str::to_owned),
+        project: task.project.to_string(),
+        owner: task.owner.to_string(),
+        state: task.state.code().to_owned(),
+        reason: reason(&task.state),
+        priority: task.priority,
+        class: class_word(task.ask.class).to_owned(),
+        attempt: task.attempt,
+        retries: Retries { user: task.strikes.user, infrastructure: task.strikes.infrastructure },
+        exit_code: exit.and_then(exit_code),
+        signal: exit.and_then(signal),
+        failure: end.and_then(|end| failure_of(end.outcome, exit)),
+        command: spec.map(|spec| spec.command.clone()).unwrap_or_default(),
+        reservation: matches!(task.work, Work::Reservation(_)),
+        working_dir: spec.and_then(|spec| spec.working_dir.clone()),
+        gpu: gpu_ask(task),
+        cpu_milli: task.ask.cpu.0,
+        memory_mib: task.ask.host_memory.0,
+        grant: task.state.hold().map(|hold| hold.grant.parts.iter().map(grant_view).collect()),
+        submitted_at: Time(task.submitted_at),
+        started_at: task.first_started_at.map(Time),
+        ended_at: end.map(|end| Time(end.at)),
+        time_limit_ms: task.limits.run.map(|span| span.0),
+        queue_timeout_ms: task.limits.queue.map(|span| span.0),
+        stop_grace_ms: task.limits.stop_grace.0,
+        held: matches!(task.state, TaskState::Queued { cause: QueueCause::Held, .. }),
+        revision: task.revision,
+    }
+}
+
+fn gpu_ask(task: &Task) -> GpuAsk {
+    let ask = &task.ask;
+    let (milli, cap) = match ask.share {
+        _ if ask.devices.max == 0 => (None, None),
+        Share::Milli(milli) => (Some(milli), None),
+        Share::Cap(cap) => (None, Some(cap)),
+        Share::Both(milli, cap) => (Some(milli), Some(cap)),
+    };
+    GpuAsk {
+        count_min: ask.devices.min,
+        count_max: ask.devices.max,
+        share_milli: milli.map(|milli| milli.get()),
+        memory_mib: cap.map(|cap| cap.0),
+        models: ask.constraints.models.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn reason(state: &TaskState) -> Option<Reason> {
+    let (code, message) = match state {
+        TaskState::Queued { cause, .. } => (cause.code(), queue_message(cause)),
+        TaskState::Stopping { why, .. } => match why {
+            StopCause::Cancel => ("cancel", "it was cancelled and is being stopped".to_owned()),
+            StopCause::Release => ("release", "its resources are being given back".to_owned()),
+            StopCause::Preempt => ("preempt", "its place is needed by another task".to_owned()),
+        },
+        TaskState::Ended(end) => match end.outcome {
+            Outcome::Succeeded | Outcome::Cancelled => return None,
+            Outcome::Failed(class) => (class.code(), failure_message(class, end.exit.as_ref())),
+            Outcome::TimedOutRunning => ("time_limit", "it ran into its time limit".to_owned()),
+            Outcome::TimedOutQueued => {
+                ("queue_timeout", "it waited longer than it was willing to".to_owned())
+            }
+        },
+        _ => return None,
+    };
+    Some(Reason { code: code.to_owned(), message })
+}
+
+fn queue_message(cause: &QueueCause) -> String {
+    match cause {
+        QueueCause::Capacity => "it waits for its turn and a place".to_owned(),
+        QueueCause::Retrying { class, not_before } => {
+            format!("its last attempt failed ({}); it is tried again at {}", class.code(), Time(*not_before))
+        }
+        QueueCause::Preempted => "its place went to another task; it keeps its age".to_owned(),
+        QueueCause::Dependency(other) => format!("it waits for {other} to end"),
+        QueueCause::Held => "a person holds it back".to_owned(),
+        QueueCause::Parked => "it failed on several healthy nodes; a person must look".to_owned(),
+    }
+}
+
+fn failure_of(outcome: Outcome, exit: Option<&Exit>) -> Option<Failure> {
+    let class = match outcome {
+        Outcome::Failed(class) => class,
+        Outcome::TimedOutRunning => FailureClass::Timeout,
+        Outcome::Succeeded | Outcome::Cancelled | Outcome::TimedOutQueued => return None,
+    };
+    Some(failure(class, exit))
+}
+
+fn failure(class: FailureClass, exit: Option<&Exit>) -> Failure {
+    Failure { class: class.code().to_owned(), message: failure_message(class, exit) }
+}
+
+fn failure_message(class: FailureClass, exit: Option<&Exit>) -> String {
+    match exit.map(|exit| &exit.how) {
+        Some(ExitKind::Code(code)) => format!("the program ended with exit code {code}"),
+        Some(ExitKind::Signal(signal)) => format!("the program was ended by signal {signal}"),
+        Some(ExitKind::OutOfMemory) => "it used more host memory than it may".to_owned(),
+        Some(ExitKind::TimeLimit) => "it ran into its time limit".to_owned(),
+        Some(ExitKind::BadSpec(why) | ExitKind::Infrastructure(why)) => why.clone(),
+        None => match class {
+            FailureClass::NodeLost => "the node was lost with the attempt".to_owned(),
+            FailureClass::GpuSick => "a GPU failed under the attempt".to_owned(),
+            FailureClass::Preempted => "its place went to another task".to_owned(),
+            FailureClass::Timeout => "it ran into its time limit".to_owned(),
+            _ => "the attempt failed".to_owned(),
+        },
+    }
+}
+
+fn exit_code(exit: &Exit) -> Option<u8> {
+    match exit.how {
+        ExitKind::Code(code) => Some(code),
+        _ => None,
+    }
+}
+
+fn signal(exit: &Exit) -> Option<u8> {
+    match exit.how {
+        ExitKind::Signal(signal) => Some(signal),
+        _ => None,
+    }
+}
+
+/// The stable word for a class.
+#[must_use]
+pub const fn class_word(class: Class) -> &'static str {
+    match class {
+        Class::Guaranteed => "guaranteed",
+        Class::Standard => "standard",
+        Class::Spot => "spot",
+    }
+}
+
+const fn backend_word(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Exclusive => "exclusive",
+        Backend::Mig => "mig",
+        Backend::Mps => "mps",
+        Backend::Interposer => "interposer",
+        Backend::Software => "software",
+        Backend::Unenforced => "unenforced",
+    }
+}
+
+fn grant_view(part: &GrantPart) -> GrantView {
+    let slice = |slice: &fastgpu_core::ask::Slice| SliceView {
+        index: slice.device.0,
+        share_milli: slice.milli.get(),
+        memory_mib: slice.memory.0,
+        backend: backend_word(slice.backend).to_owned(),
+    };
+    GrantView { node: part.node.to_string(), gpus: part.slices.iter().map(slice).collect() }
+}
+
+/// An entry of a task's history as callers see it.
+#[must_use]
+pub fn event_view(event: &Event) -> EventView {
+    EventView {
+        number: event.number,
+        at: Time(event.at),
+        attempt: event.attempt,
+        state: event.state.to_owned(),
+        cause: event.cause.to_owned(),
+        detail: event.detail.clone(),
+        actor: match &event.actor {
+            Actor::Scheduler => "scheduler".to_owned(),
+            Actor::Local => "local".to_owned(),
+            Actor::Node(node) => node.to_string(),
+            Actor::Token { owner, .. } => owner.to_string(),
+        },
+    }
+}
+
+/// An attempt as callers see it.
+#[must_use]
+pub fn attempt_view(attempt: &Attempt) -> AttemptView {
+    let end = attempt.ended.as_ref();
+    let exit = end.and_then(|end| end.exit.as_ref());
+    AttemptView {
+        attempt: attempt.attempt,
+        grant: attempt.parts.iter().map(grant_view).collect(),
+        placed_at: Time(attempt.placed_at),
+        started_at: attempt.started_at.map(Time),
+        ended_at: end.map(|end| Time(end.at)),
+        exit_code: exit.and_then(exit_code),
+        signal: exit.and_then(signal),
+        failure: end.and_then(|end| end.class).map(|class| failure(class, exit)),
+        cpu_ms: exit.map(|exit| exit.cpu_ms),
+        rss_max_kib: exit.map(|exit| exit.rss_max_kib),
+    }
+}
+
+/// What a task used, as callers see it.
+#[must_use]
+pub fn usage_view(segments: &[Segment]) -> UsageView {
+    let item = |segment: &Segment| SegmentView {
+        attempt: segment.attempt,
+        version: segment.version,
+        from: Time(segment.from),
+        to: Time(segment.to),
+        charged_milli: segment.charged_milli,
+        memory_mib: segment.memory_mib,
+        gpu_milli_ms: segment.gpu_milli_ms,
+        price_micros: segment.price.0,
+        cost_micros: segment.cost_micros,
+    };
+    UsageView {
+        gpu_milli_ms: segments.iter().fold(0, |sum, segment| sum.saturating_add(segment.gpu_milli_ms)),
+        cost_micros: segments.iter().fold(0, |sum, segment| sum.saturating_add(segment.cost_micros)),
+        items: segments.iter().map(item).collect(),
+    }
+}
+
+/// An explanation as callers see it.
+#[must_use]
+pub fn explain_view(task: TaskId, state: &str, explanation: Explanation) -> ExplainView {
+    ExplainView {
+        id: task.to_string(),
+        state: state.to_owned(),
+        code: explanation.code.to_owned(),
+        headline: explanation.headline,
+        position: explanation.position.map(|(place, of)| Position { place, of }),
+        lines: explanation.lines,
+        earliest_at: explanation.earliest_at.map(Time),
+        suggestions: explanation.suggestions,
+    }
+}
+
+/// A GPU as callers see it; `may_see` says whether they may know of a task that holds a slice of it.
+#[must_use]
+pub fn gpu_view(node: &Node, slot: &DeviceSlot, may_see: impl Fn(TaskId) -> bool) -> GpuView {
+    let info = &slot.info;
+    let tasks: Vec<_> = slot
+        .holders
+        .iter()
+        .filter(|(task, _)| may_see(*task))
+        .map(|(task, slice)| HolderView {
+            id: task.to_string(),
+            share_milli: slice.milli.get(),
+            memory_mib: slice.memory.0,
+        })
+        .collect();
+    GpuView {
+        node: node.id.to_string(),
+        hostname: node.hostname.to_string(),
+        index: info.index.0,
+        uuid: info.uuid.to_string(),
+        model: info.model.to_string(),
+        memory_mib: info.memory.0,
+        simulated: info.simulated,
+        free_share_milli: slot.free_milli.get(),
+        free_memory_mib: slot.free_memory.0,
+        others: slot.holders.len() - tasks.len(),
+        tasks,
+        unusable: info.unusable.clone(),
+        pci: info.pci.as_deref().map(str::to_owned),
+        driver: info.driver.as_deref().map(str::to_owned),
+        mig: info.mig,
+        power_mw: info.telemetry.power_mw,
+        temperature_c: info.telemetry.temperature_c,
+        utilization_percent: info.telemetry.utilization_percent,
+        memory_used_mib: info.telemetry.memory_used.map(|memory| memory.0),
+    }
+}
+
+/// A node as callers see it.
+#[must_use]
+pub fn node_view(node: &Node) -> NodeView {
+    let ability = |ability: &fastgpu_core::node::Ability| AbilityView {
+        name: ability.name.to_owned(),
+        works: ability.works,
+        detail: ability.detail.clone(),
+    };
+    let state = match node {
+        _ if !node.present => "absent",
+        _ if node.drained => "drained",
+        _ if !node.probed => "probing",
+        _ => "ready",
+    };
+    NodeView {
+        id: node.id.to_string(),
+        hostname: node.hostname.to_string(),
+        state: state.to_owned(),
+        drained: node.drained,
+        present: node.present,
+        probed: node.probed,
+        cpu_milli: node.cpu.0,
+        cpu_free_milli: node.cpu_free.0,
+        memory_mib: node.host_memory.0,
+        memory_free_mib: node.host_memory_free.0,
+        gpus: node.devices.len(),
+        abilities: node.abilities.iter().map(ability).collect(),
+    }
+}
+
+/// A token as callers see it.
+#[must_use]
+pub fn token_view(token: &Token) -> TokenView {
+    TokenView {
+        id: token.id.to_string(),
+        owner: token.owner.to_string(),
+        project: token.project.to_string(),
+        role: token.role.code().to_owned(),
+        created_at: Time(token.created_at),
+        expires_at: token.expires_at.filter(|&at| at != Timestamp::NEVER).map(Time),
+        revoked_at: token.revoked_at.map(Time),
+    }
+}
+
+/// The role a word stands for.
+#[must_use]
+pub fn role_of(word: &str) -> Option<Role> {
+    [Role::Viewer, Role::Member, Role::Admin].into_iter().find(|role| role.code() == word)
+}
+
+/// The configuration as callers see it.
+#[must_use]
+pub fn config_view(config: &Config) -> ConfigView {
+    ConfigView {
+        queue_max: config.queue_max,
+        batch_max: config.batch_max,
+        overtake_max_ms: config.overtake_max.0,
+        price_micros: config.price.0,
+        time_limit_default_ms: config.time_limit_default.map(|span| span.0),
+    }
+}
+
+/// The configuration a caller sent; the core checks it whole.
+#[must_use]
+pub fn config_of(view: &ConfigView) -> Config {
+    Config {
+        queue_max: view.queue_max,
+        batch_max: view.batch_max,
+        overtake_max: Millis(view.overtake_max_ms),
+        price: PriceMicros(view.price_micros),
+        time_limit_default: view.time_limit_default_ms.map(Millis),
+    }
+}
