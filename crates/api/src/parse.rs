@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -74,7 +76,38 @@ fn reads<T: DeserializeOwned>(raw: &RawValue) -> bool {
 /// # Errors
 /// A problem that names what is wrong and where.
 pub fn parse<T: Request>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| explain(body, T::FIELDS, &error))
+    serde_json::from_slice(body)
+        .map(|OnlyObject(request)| request)
+        .map_err(|error| explain(body, T::FIELDS, &error))
+}
+
+/// A request must be an object: derived readers would also take a list of its values in order.
+pub(crate) struct OnlyObject<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OnlyObject<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OnlyMap<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMap<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(OnlyMap(PhantomData)).map(Self)
+    }
+}
+
+/// A list of objects.
+pub(crate) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let list: Vec<OnlyObject<T>> = Deserialize::deserialize(deserializer)?;
+    Ok(list.into_iter().map(|OnlyObject(item)| item).collect())
 }
 
 #[cold]

@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::parse::{Field, Inside, Request, texts_once};
+use crate::parse::{Field, Inside, Request, objects, texts_once};
 
 /// One task as it is asked for. Every key may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -152,6 +152,7 @@ pub struct RetryParts {
 #[serde(deny_unknown_fields)]
 pub struct BatchSpec {
     /// The tasks, in order.
+    #[serde(deserialize_with = "objects")]
     pub tasks: Vec<TaskSpec>,
 }
 
@@ -201,8 +202,16 @@ impl Request for TaskSpec {
 
 impl Request for BatchSpec {
     const FIELDS: &'static [Field] =
-        &[Field::with::<Vec<TaskSpec>>("tasks", "a list of tasks", Inside::Objects(TASK_FIELDS))];
+        &[Field::with::<Tasks>("tasks", "a list of tasks", Inside::Objects(TASK_FIELDS))];
 }
+
+/// [`BatchSpec::tasks`] on its own.
+#[derive(Deserialize)]
+struct Tasks(
+    #[serde(deserialize_with = "objects")]
+    #[expect(dead_code, reason = "only read")]
+    Vec<TaskSpec>,
+);
 
 /// [`TaskSpec::env`] on its own.
 #[derive(Deserialize)]

@@ -75,7 +75,7 @@ fn each_wrong_value_has_its_own_sentence() {
         (r#""time_limit":0"#, "/time_limit 0 ms is not a span"),
         (r#""stop_grace":"2h""#, "/stop_grace 2 h is too long"),
         (r#""retry":101"#, "/retry 101 is not a number of retries"),
-        (r#""retry":{"max":-0,"backoff":"soon"}"#, "/retry/backoff `soon` is not a time"),
+        (r#""retry":{"max":0,"backoff":"soon"}"#, "/retry/backoff `soon` is not a time"),
         (r#""class":"vip""#, "/class there is no class `vip`"),
         (r#""isolation":"none""#, "/isolation there is no isolation"),
         (r#""working_dir":"data""#, "/working_dir `data` is not an absolute path"),
@@ -120,6 +120,8 @@ fn wrong_keys_and_types_are_named_by_pointer_with_the_nearest_word() {
     );
     let batch = parse::<crate::spec::BatchSpec>(br#"{"tasks":[{"command":["x"]},{"gpuu":1}]}"#).unwrap_err();
     assert_eq!(batch.errors[0].pointer, "/tasks/1/gpuu");
+    let listed = parse::<crate::spec::BatchSpec>(br#"{"tasks":[["name",["x"]]]}"#).unwrap_err();
+    assert_eq!(listed.detail, "`/tasks/0`: must be an object");
     assert_eq!(problem("[]").detail, "must be a JSON object, not a list");
 }
 
