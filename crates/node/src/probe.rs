@@ -235,6 +235,38 @@ impl Drop for Probe {
 }
 
 impl ProbeCommand {
+    /// Lets a child try to make the namespaces that keep a task from seeing our data.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`] when the kernel refuses; the others as for any child.
+    pub(crate) fn try_namespaces(&self, deadline: Duration) -> Result<(), ProbeError> {
+        let doing = "trying namespaces";
+        let until = Instant::now() + deadline;
+        let mut probe = Probe::new(self.clone());
+        probe.command.args.extend(["--try".into(), "namespaces".into()]);
+        let mut running = probe.spawn()?;
+        let mut said = String::new();
+        let waited = wait_readable(&running.answers, None, until);
+        if waited == Waited::Ready {
+            // The child says one short sentence, in one write, and ends.
+            let mut chunk = [0; READ_BYTES];
+            let bytes = running.answers.read(&mut chunk).unwrap_or(0);
+            said = String::from_utf8_lossy(&chunk[..bytes]).trim().to_owned();
+        }
+        let status = probe.end(running);
+        match (waited, said.as_str()) {
+            (Waited::Ready, child::TRIED_WELL) => Ok(()),
+            (Waited::Ready, "") => Err(ProbeError::Crashed {
+                how: status.unwrap_or_else(|| "it said nothing".to_owned()),
+                doing,
+            }),
+            (Waited::Ready, detail) => {
+                Err(ProbeError::Refused { what: "no mount namespace", detail: detail.to_owned() })
+            }
+            _ => Err(ProbeError::Hung { waited: deadline, doing }),
+        }
+    }
+
     fn spawn(&self) -> std::io::Result<Running> {
         let mut command = Command::new(&self.program);
         command.args(&self.args).arg("--parent").arg(std::process::id().to_string());

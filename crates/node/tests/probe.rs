@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use fastgpu_core::node::Inventory;
 use fastgpu_node::devices::{DeviceConfig, DeviceSource};
+use fastgpu_node::doctor::{self, CheckStatus};
 use fastgpu_node::probe::{Probe, ProbeCommand, ProbeError, Readings};
 use tempfile::TempDir;
 
@@ -366,4 +367,26 @@ fn stopping_does_not_wait_for_a_driver_that_hangs() {
     let began = Instant::now();
     source.stop();
     assert!(began.elapsed() < LONG / 2, "took {:?}", began.elapsed());
+}
+
+#[test]
+fn the_doctor_finds_the_driver_or_says_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    let driver = StandIn::new(&[]);
+    let checks = doctor::checks(folder.path(), &driver.command());
+    let named = |name: &str| checks.iter().find(|check| check.name == name).expect(name);
+    assert_eq!(named("driver").found, "driver 580.65.06; NVIDIA H200, NVIDIA L4");
+    assert!(!named("namespaces").found.contains("probe process"), "{:?}", named("namespaces"));
+    for check in &checks {
+        assert_eq!(check.fix.is_some(), check.status != CheckStatus::Ok, "{check:?}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+
+    driver.mood('v');
+    let sick = doctor::checks(folder.path(), &driver.command());
+    assert_eq!((sick[0].name, sick[0].status), ("driver", CheckStatus::Fail));
+    assert!(sick[0].fix.as_deref().unwrap().contains("restart the machine"));
+
+    let none = doctor::checks(folder.path(), &command(Path::new("/nonexistent/libnvidia-ml.so.1")));
+    assert_eq!(none[0].status, CheckStatus::Warn, "a machine without GPUs is not broken");
 }

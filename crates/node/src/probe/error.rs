@@ -84,6 +84,14 @@ pub enum ProbeError {
         /// How many.
         count: usize,
     },
+    /// What was tried does not work here.
+    #[error("{what}: {detail}")]
+    Refused {
+        /// What was tried.
+        what: &'static str,
+        /// What the kernel said.
+        detail: String,
+    },
     /// The owner wants to stop.
     #[error("the probe was told to stop")]
     Stopped,
@@ -118,7 +126,7 @@ impl ProbeError {
             Self::TooMuch { .. } => "check that the setting names the real `libnvidia-ml.so.1`",
             Self::Start { .. } => "check that the program is still there and that processes can be started",
             Self::Resting { .. } => "it is tried again by itself",
-            Self::Stopped => return None,
+            Self::Refused { .. } | Self::Stopped => return None,
         })
     }
 
