@@ -1,4 +1,246 @@
-//! `cargo xtask bench`
-pub(crate) fn run(_words: &[String]) -> anyhow::Result<bool> {
+//! `cargo xtask bench`: the numbers that FastGPU claims, measured against real servers in release.
+//!
+//! One table, and a file per row in `target/bench`, each with the machine it was measured on. A published figure
+//! needs its limit or peer in the same run; what could not be measured says so. A bench reports, it never decides.
+//! Start at [`ROWS`].
+
+mod build;
+mod http;
+mod limits;
+mod load;
+mod machine;
+mod process;
+mod resident;
+mod row;
+mod run;
+mod server;
+mod submit;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+
+use row::{Measured, Row};
+
+/// As many slots as the peers were measured with.
+const DEVICES: usize = 8;
+
+const ROWS: [Row; 12] = [
+    Row {
+        name: "submit",
+        what: "durable submits, 64 connections, one task each",
+        measure: submit::one_by_one,
+    },
+    Row { name: "batch", what: "durable submits by batch", measure: submit::by_batch },
+    Row { name: "true", what: "`/bin/true` as a process, 8 slots", measure: run::true_on_8_slots },
+    Row { name: "latency", what: "submit to the first instruction, idle", measure: run::first_instruction },
+    Row { name: "cancel", what: "cancel to nothing left", measure: run::cancel_to_nothing },
+    Row { name: "memory", what: "memory", measure: resident::memory },
+    Row { name: "idle", what: "CPU when idle", measure: resident::idle_cpu },
+    Row { name: "guardian", what: "memory of a guardian", measure: resident::guardian },
+    Row { name: "restart", what: "restart after kill -9", measure: resident::restart },
+    Row { name: "adoption", what: "adoption after kill -9", measure: resident::adoption },
+    Row { name: "round", what: "a round of planning when one task ends", measure: build::round },
+    Row { name: "binary", what: "the binary", measure: build::binary_size },
+];
+/// Not among the rows above: it is asked for on its own.
+const COLD: Row = Row { name: "cold", what: "cold release build", measure: build::cold_build };
+
+/// Where things are and how much is wanted.
+struct Context {
+    root: PathBuf,
+    /// On the disk that is measured; gone when the bench ends.
+    work: PathBuf,
+    binary: PathBuf,
+    quick: bool,
+    cold: bool,
+}
+
+impl Context {
+    /// A tenth when in a hurry; the table says how many there were.
+    fn count(&self, full: usize) -> usize {
+        if self.quick { full / 10 } else { full }
+    }
+
+    fn cargo(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(words).current_dir(&self.root);
+        command
+    }
+}
+
+struct Wishes {
+    quick: bool,
+    cold: bool,
+    list: bool,
+    only: Vec<String>,
+}
+
+pub(crate) fn run(words: &[String]) -> anyhow::Result<bool> {
+    let wishes = read_wishes(words)?;
+    let rows: Vec<&Row> = ROWS.iter().chain([&COLD]).collect();
+    if wishes.list {
+        rows.iter().for_each(|row| println!("{:<10} {}", row.name, row.what));
+        return Ok(true);
+    }
+    if let Some(unknown) = wishes.only.iter().find(|name| !rows.iter().any(|row| row.name == **name)) {
+        bail!("there is no row `{unknown}`; `--list` shows them");
+    }
+    let target = crate::root::target_dir()?;
+    let results = target.join("bench");
+    std::fs::create_dir_all(&results)?;
+    let work = tempfile::Builder::new().prefix("work-").tempdir_in(&results)?;
+    let context = Context {
+        root: crate::root::project_root()?,
+        work: work.path().to_owned(),
+        binary: target.join("release/fastgpu"),
+        quick: wishes.quick,
+        cold: wishes.cold,
+    };
+    build::release(&context)?;
+    let wanted = rows.into_iter().filter(|row| match wishes.only.as_slice() {
+        [] => row.name != COLD.name || wishes.cold,
+        only => only.iter().any(|name| name == row.name),
+    });
+    let mut table = Table::default();
+    for row in wanted {
+        println!("measuring {}: {}", row.name, row.what);
+        let load_before = machine::load();
+        let measured = (row.measure)(&context);
+        save(&context, &results, row, &measured, load_before)?;
+        table.add(row, measured);
+    }
+    table.print(&context);
     Ok(true)
+}
+
+fn read_wishes(words: &[String]) -> anyhow::Result<Wishes> {
+    let mut wishes = Wishes { quick: false, cold: false, list: false, only: Vec::new() };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--quick" => wishes.quick = true,
+            "--cold" => wishes.cold = true,
+            "--list" => wishes.list = true,
+            "--only" => wishes.only.push(words.next().context("--only needs the name of a row")?.clone()),
+            _ => bail!("`{word}` is not known here; known: --quick --cold --list --only NAME"),
+        }
+    }
+    Ok(wishes)
+}
+
+fn save(
+    context: &Context,
+    results: &std::path::Path,
+    row: &Row,
+    measured: &anyhow::Result<Measured>,
+    load_before: f64,
+) -> anyhow::Result<()> {
+    let (figures, notes, missing) = match measured {
+        Ok(measured) => {
+            (measured.figures.iter().map(row::Figure::to_json).collect(), measured.notes.clone(), None)
+        }
+        Err(error) => (Vec::new(), Vec::new(), Some(format!("{error:#}"))),
+    };
+    let document = json!({
+        "name": row.name,
+        "what": row.what,
+        "figures": figures,
+        "notes": notes,
+        "not_measured": missing,
+        "quick": context.quick,
+        "load_before": load_before,
+        "machine": machine::describe(&context.work),
+    });
+    let text = serde_json::to_string_pretty(&document)?;
+    std::fs::write(results.join(format!("{}.json", row.name)), text + "\n")?;
+    Ok(())
+}
+
+/// What is printed at the end, all at once: columns as wide as their widest cell.
+#[derive(Default)]
+struct Table {
+    lines: Vec<[String; 7]>,
+    notes: Vec<String>,
+}
+
+impl Table {
+    fn add(&mut self, row: &Row, measured: anyhow::Result<Measured>) {
+        let blank = || std::array::from_fn(|_| String::new());
+        match measured {
+            Err(error) => {
+                let mut line: [String; 7] = blank();
+                line[0] = row.what.to_owned();
+                line[2] = "not measured".to_owned();
+                self.lines.push(line);
+                self.notes.push(format!("{}: not measured: {error:#}", row.name));
+            }
+            Ok(measured) => {
+                for (index, figure) in measured.figures.iter().enumerate() {
+                    let mut line: [String; 7] = blank();
+                    line[0] = if index == 0 { row.what.to_owned() } else { String::new() };
+                    line[1..].clone_from_slice(&figure.cells());
+                    self.lines.push(line);
+                }
+                self.notes.extend(measured.notes.iter().map(|note| format!("{}: {note}", row.name)));
+            }
+        }
+    }
+
+    fn print(&self, context: &Context) {
+        let head =
+            ["what", "", "measured", "reach", "reached", "limit in the same run", "ratio"].map(str::to_owned);
+        let lines: Vec<&[String; 7]> = std::iter::once(&head).chain(&self.lines).collect();
+        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+        println!();
+        for line in &lines {
+            let cells = line
+                .iter()
+                .enumerate()
+                .map(|(column, cell)| format!("{cell:<width$}", width = width(column)));
+            println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        }
+        println!();
+        self.notes.iter().for_each(|note| println!("{note}"));
+        println!("machine: {}", machine::describe(&context.work));
+        if context.quick {
+            println!("--quick: a tenth of the work; not for publication");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn wishes_are_read_and_typing_errors_refused() {
+        let wishes = read_wishes(&words("--quick --only true --only submit")).unwrap();
+        assert!(wishes.quick && !wishes.cold && !wishes.list);
+        assert_eq!(wishes.only, ["true", "submit"]);
+        assert!(read_wishes(&words("--quik")).is_err());
+        assert!(read_wishes(&words("--only")).is_err());
+    }
+
+    #[test]
+    fn every_row_has_a_name_of_its_own() {
+        let mut names: Vec<_> = ROWS.iter().chain([&COLD]).map(|row| row.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ROWS.len() + 1);
+    }
+
+    #[test]
+    fn what_was_not_measured_says_so() {
+        let mut table = Table::default();
+        table.add(&COLD, Err(anyhow::anyhow!("it rains")));
+        assert_eq!(table.lines[0][2], "not measured");
+        assert_eq!(table.notes, ["cold: not measured: it rains"]);
+    }
 }

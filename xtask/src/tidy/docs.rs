@@ -59,7 +59,7 @@ fn prose_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 fn link_targets(line: &str) -> Vec<&str> {
     let mut targets: Vec<&str> = line
         .match_indices("](")
-        .filter(|(at, _)| line[..*at].matches('`').count() % 2 == 0)
+        .filter(|(at, _)| line[..*at].matches('`').count().is_multiple_of(2))
         .filter_map(|(at, _)| line[at + 2..].split(')').next())
         .collect();
     if let Some((_, target)) = line.strip_prefix('[').and_then(|rest| rest.split_once("]: ")) {
