@@ -1,148 +1,35 @@
 //! Durable memory of the control plane: SQLite, and a twin in memory.
 //!
-//! Start with the two traits: [`Store`] is for the one loop that writes, [`History`] for everybody who reads.
+//! Start with the two traits in [`contract`]: [`Store`] is for the one loop that writes, [`History`] for
+//! everybody who reads. One conformance suite runs over every implementation.
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
+pub mod contract;
+pub mod fault;
+mod listing;
+pub mod memory;
+mod rows;
+pub mod sqlite;
+mod words;
 
-use fastgpu_core::change::{Attempt, Change, Event, IdempotencyKey, NodeRow, Segment};
-use fastgpu_core::config::Config;
-use fastgpu_core::ids::{Name, SpecHash, TaskId, Term};
-use fastgpu_core::spec::Spec;
-use fastgpu_core::task::Task;
-use fastgpu_core::token::Token;
-use fastgpu_core::units::Timestamp;
+pub use contract::{Filter, History, Page, Retention, Saved, Scope, Store, StoreError};
+pub use fault::{Fault, FaultScript, FaultStore};
+pub use memory::{MemoryHistory, MemoryStore};
+pub use sqlite::{Check, OpenError, OpenOptions, SqliteHistory, SqliteStore};
 
-/// Durable memory of the control plane. One transaction per commit; nothing else is promised.
-pub trait Store: Send + 'static {
-    /// Begins a new reign: raises the stored term and returns it. Older terms can commit no more.
-    fn begin_term(&mut self) -> Result<Term, StoreError>;
-
-    /// Everything that is still alive, to start from.
-    fn load(&mut self) -> Result<Saved, StoreError>;
-
-    /// All changes or none, durable when it returns, refused if another control plane holds a newer term.
-    fn commit(&mut self, term: Term, changes: &[Change]) -> Result<(), StoreError>;
-
-    /// A specification by its hash.
-    fn spec(&mut self, hash: SpecHash) -> Result<Option<Arc<Spec>>, StoreError>;
-
-    /// The answer remembered under a caller's key.
-    fn key(&mut self, project: &str, key: &str) -> Result<Option<IdempotencyKey>, StoreError>;
-
-    /// Deletes history beyond `keep`, a small transaction at a time; returns how many tasks went.
-    fn prune(&mut self, term: Term, keep: Retention) -> Result<usize, StoreError>;
-}
-
-/// Everything that is still alive.
-#[derive(Debug, Default)]
-pub struct Saved {
-    /// Live tasks, by rising id.
-    pub tasks: Vec<Task>,
-    /// Nodes known from before.
-    pub nodes: Vec<NodeRow>,
-    /// All tokens that are not long expired.
-    pub tokens: Vec<Token>,
-    /// The configuration, if one was ever set.
-    pub config: Option<Config>,
-    /// The largest id ever handed out.
-    pub last_task: Option<TaskId>,
-}
-
-/// What history to keep.
-#[derive(Debug, Clone, Copy)]
-pub struct Retention {
-    /// Ended tasks older than this may go.
-    pub ended_before: Timestamp,
-    /// Of the ended tasks, at most this many stay.
-    pub tasks_max: u64,
-    /// Idempotency keys older than this may go.
-    pub keys_before: Timestamp,
-    /// Most tasks one call deletes, so that it never holds up the loop.
-    pub at_most: usize,
-}
-
-/// Why the store did not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Nothing was written; room may come back.
-    #[error("the disk is full")]
-    Full,
-    /// Another control plane took over; this one must end.
-    #[error("another control plane holds the newer term {newer:?}")]
-    Fenced {
-        /// The term the store holds.
-        newer: Term,
-    },
-    /// It may or may not have been written: only the store itself can tell, by a new [`Store::load`].
-    #[error("the store did not answer as it should: {detail}")]
-    Unknown {
-        /// What the storage engine said.
-        detail: String,
-    },
-    /// What is stored cannot be read.
-    #[error("what is stored cannot be read: {detail}")]
-    Corrupt {
-        /// Which row, and what is wrong with it.
-        detail: String,
-    },
-}
-
-/// Whose rows a reader may see. There is no reading without saying so.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
-    /// Every project.
-    All,
-    /// One project.
-    Project(Name),
-}
-
-/// Committed history, for readers. Never sees what is not durable, never waits for the writer.
-pub trait History: Send + Sync + 'static {
-    /// One task, live or ended.
-    fn task(&self, scope: &Scope, id: TaskId) -> Result<Option<Task>, StoreError>;
-
-    /// Tasks, newest first, after the cursor.
-    fn tasks(&self, scope: &Scope, filter: &Filter, page: Page) -> Result<Vec<Task>, StoreError>;
-
-    /// A specification by its hash; scoped by whoever found the hash in a task.
-    fn spec(&self, hash: SpecHash) -> Result<Option<Arc<Spec>>, StoreError>;
-
-    /// Events of one task with numbers from `from`, at most `limit`.
-    fn events(&self, scope: &Scope, id: TaskId, from: u32, limit: usize) -> Result<Vec<Event>, StoreError>;
-
-    /// Attempts of one task, first to last.
-    fn attempts(&self, scope: &Scope, id: TaskId) -> Result<Vec<Attempt>, StoreError>;
-
-    /// Segments of use of one task.
-    fn usage(&self, scope: &Scope, id: TaskId) -> Result<Vec<Segment>, StoreError>;
-
-    /// How many tasks there are in each state word.
-    fn count(&self, scope: &Scope) -> Result<Vec<(String, u64)>, StoreError>;
-}
-
-/// Which tasks a listing shows.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// State words; empty means all.
-    pub states: Vec<String>,
-    /// Exact name.
-    pub name: Option<Name>,
-    /// Exact owner.
-    pub owner: Option<Name>,
-    /// Submitted at or after.
-    pub since: Option<Timestamp>,
-    /// Only tasks that are not over.
-    pub live: bool,
-    /// Ids that begin so (`t-01h…`), for unique prefixes.
-    pub id_prefix: Option<String>,
-}
-
-/// Which part of a listing.
-#[derive(Debug, Clone, Copy)]
-pub struct Page {
-    /// Tasks older than this one; `None` starts at the newest.
-    pub before: Option<TaskId>,
-    /// At most this many.
-    pub limit: usize,
-}
+/// Where a recovery test may end the process, as by `kill -9`; see `fastgpu_failpoints`.
+pub const CRASH_POINTS: &[&str] = &[
+    "store.migration.before",
+    "store.migration.middle",
+    "store.migration.after",
+    "store.commit.before_begin",
+    "store.commit.rows",
+    "store.commit.before_commit",
+    "store.commit.after_commit",
+    "store.checkpoint.before",
+    "store.checkpoint.after",
+    "store.prune.rows",
+    "store.reserve.released",
+    "store.backup.before_rename",
+    "store.restore.before_rename",
+];

@@ -1,0 +1,157 @@
+//! The store in one SQLite file.
+//!
+//! - [`open`] decides whether a folder may be used, and brings its file up to date.
+//! - [`write`] turns changes into rows, one transaction per commit; [`prune`] deletes old ones.
+//! - [`read`] turns rows back; [`history`] asks for them on behalf of readers.
+//! - [`checkpoint`] keeps the log short; [`reserve`] keeps room for a full disk; [`backup`] copies it all.
+//!
+//! **Invariant**: one writer connection, held by the one process that holds the lock on the folder.
+//! `synchronous=FULL` in WAL mode: when a commit returns, the log is on the disk, and only then do readers
+//! see it.
+
+mod backup;
+mod checkpoint;
+mod folder;
+mod history;
+mod open;
+mod prune;
+mod read;
+mod reserve;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fastgpu_core::change::{Change, IdempotencyKey};
+use fastgpu_core::ids::{SpecHash, Term};
+use fastgpu_core::spec::Spec;
+use fastgpu_failpoints::hit;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub use backup::{BackupError, Existing, RestoreError, restore};
+pub use history::SqliteHistory;
+pub use open::{Check, OpenError, OpenOptions};
+
+use crate::contract::{Retention, Saved, Store, StoreError};
+
+/// The database within a data folder.
+pub const FILE_NAME: &str = "fastgpu.db";
+
+/// The writer's side of the store.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connection: Connection,
+    checkpointer: checkpoint::Checkpointer,
+    reserve: reserve::Reserve,
+    history: SqliteHistory,
+    data_dir: PathBuf,
+    /// Last, so that it goes when everything else is closed.
+    _lock: folder::Lock,
+}
+
+impl SqliteStore {
+    /// Opens the store of a data folder, alone: makes the folder and the file where there is none, and
+    /// brings an older file up to date.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the folder is in use, of a newer version, not ours, damaged or not writable.
+    pub fn open(data_dir: &Path, options: OpenOptions) -> Result<Self, OpenError> {
+        let open::Opened { connection, lock } = open::open(data_dir, options)?;
+        let reserve = reserve::Reserve::of(data_dir);
+        let history = SqliteHistory::new(&data_dir.join(FILE_NAME));
+        let mut store = Self {
+            connection,
+            checkpointer: checkpoint::Checkpointer::default(),
+            reserve,
+            history,
+            data_dir: data_dir.to_owned(),
+            _lock: lock,
+        };
+        store.restore_reserve();
+        Ok(store)
+    }
+
+    /// The readers' side; cheap to clone, and it outlives nothing but the file.
+    #[must_use]
+    pub fn history(&self) -> SqliteHistory {
+        self.history.clone()
+    }
+
+    /// The folder it was opened in.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    fn begin(&self) -> Result<Transaction<'_>, StoreError> {
+        Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate).map_err(engine)
+    }
+}
+
+impl Store for SqliteStore {
+    fn begin_term(&mut self) -> Result<Term, StoreError> {
+        let transaction = self.begin()?;
+        let term: i64 = transaction
+            .query_row("UPDATE meta SET term = term + 1 RETURNING term", [], |row| row.get(0))
+            .map_err(engine)?;
+        transaction.commit().map_err(engine)?;
+        u64::try_from(term)
+            .map(Term)
+            .map_err(|_| StoreError::Corrupt { detail: format!("the term is {term}") })
+    }
+
+    fn load(&mut self) -> Result<Saved, StoreError> {
+        read::load(&self.connection)
+    }
+
+    fn commit(&mut self, term: Term, changes: &[Change]) -> Result<(), StoreError> {
+        hit("store.commit.before_begin");
+        let transaction = self.begin()?;
+        write::rows(&transaction, term, changes)?;
+        hit("store.commit.before_commit");
+        transaction.commit().map_err(engine)?;
+        hit("store.commit.after_commit");
+        self.checkpointer.after_commit(&self.connection);
+        Ok(())
+    }
+
+    fn spec(&mut self, hash: SpecHash) -> Result<Option<Arc<Spec>>, StoreError> {
+        read::spec(&self.connection, hash)
+    }
+
+    fn key(&mut self, project: &str, key: &str) -> Result<Option<IdempotencyKey>, StoreError> {
+        read::key(&self.connection, project, key)
+    }
+
+    fn prune(&mut self, term: Term, keep: Retention) -> Result<usize, StoreError> {
+        let gone = prune::prune(&self.connection, term, keep)?;
+        self.checkpointer.after_commit(&self.connection);
+        Ok(gone)
+    }
+
+    fn idle(&mut self) {
+        self.checkpointer.idle(&self.connection);
+    }
+
+    fn release_reserve(&mut self) {
+        self.reserve.release();
+        hit("store.reserve.released");
+    }
+
+    fn restore_reserve(&mut self) -> bool {
+        self.reserve.restore()
+    }
+}
+
+/// What an error of the engine means to whoever asked.
+///
+/// Only "the disk is full" says that nothing was written: the log is written before it is committed. Every
+/// other failure of a commit may have come after it.
+fn engine(error: rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode as Code;
+    match error.sqlite_error_code() {
+        Some(Code::DiskFull) => StoreError::Full,
+        Some(Code::DatabaseCorrupt | Code::NotADatabase) => StoreError::Corrupt { detail: error.to_string() },
+        _ => StoreError::Unknown { detail: error.to_string() },
+    }
+}

@@ -1,0 +1,61 @@
+//! The data folder: private to its user, and of one process at a time.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::OpenError;
+
+/// The file whose lock says that the folder is in use; it holds the pid of who uses it.
+const LOCK_NAME: &str = "lock";
+/// A pid has at most this many digits.
+const PID_BYTES_MAX: u64 = 20;
+
+/// Held as long as the folder is ours. The kernel lets go of it when the process ends, however it ends;
+/// the file stays, because removing it would race with the next one to lock it.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// Makes the folder where there is none, and takes it.
+pub(super) fn lock(data_dir: &Path) -> Result<Lock, OpenError> {
+    let not_writable = |source| OpenError::NotWritable { folder: data_dir.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(not_writable)?;
+    let mut file = private().truncate(false).open(data_dir.join(LOCK_NAME)).map_err(not_writable)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(OpenError::InUse { folder: data_dir.to_owned(), pid: read_pid(&mut file) });
+        }
+        Err(TryLockError::Error(source)) => return Err(not_writable(source)),
+    }
+    // On a full disk the pid may not fit; the lock holds all the same, and the next one is told less.
+    let _ = write_pid(&mut file);
+    Ok(Lock { _file: file })
+}
+
+/// Options for a file that only its user may read: it holds token hashes and task environments.
+pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600);
+    options
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn write_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+fn read_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(PID_BYTES_MAX).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
