@@ -1,5 +1,5 @@
 //! What `fastgpu doctor` looks at: everything FastGPU leans on here, tried for real, with a fix for
-//! whatever is wrong. Nothing is changed and nothing is left behind.
+//! whatever is wrong. What is made for a try is removed again.
 //!
 //! Each check runs on a thread of its own, so that a hanging disk or driver becomes a finding and the
 //! others still answer. Start at [`checks`]; what a check reads of the system is in `system`.

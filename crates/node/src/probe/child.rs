@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use nvml_wrapper::Nvml;
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
 use nvml_wrapper::error::NvmlError;
+use rustix::mount::MountPropagationFlags;
 use rustix::process::{Pid, Signal, geteuid, getppid, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 
@@ -59,6 +60,9 @@ fn try_namespaces() -> ExitCode {
         reason = "only sharing of open files makes it unsafe, and these flags leave that alone"
     )]
     let tried = rustix::thread::unshare(flags);
+    // Some systems allow the namespace and then nothing in it.
+    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    let tried = tried.and_then(|()| rustix::mount::mount_change("/", slave));
     let said = tried.map_or_else(|error| error.to_string(), |()| TRIED_WELL.to_owned());
     match io::stdout().write_all(said.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
