@@ -234,12 +234,13 @@ impl Node {
     }
 
     /// What placement depends on.
-    fn offer(&self) -> (bool, CpuMilli, MemoryMib, Vec<(DeviceIndex, Name, MemoryMib, bool)>) {
+    fn offer(&self) -> Offer {
         let device = |slot: &DeviceSlot| {
             let info = &slot.info;
             (info.index, info.model.clone(), info.memory, info.unusable.is_none())
         };
-        (self.present, self.cpu, self.host_memory, self.devices.iter().map(device).collect())
+        let devices = self.devices.iter().map(device).collect();
+        Offer { present: self.present, cpu: self.cpu, host_memory: self.host_memory, devices }
     }
 
     /// What is free is what there is less what is held; less than nothing counts as nothing.
@@ -270,4 +271,13 @@ impl DeviceSlot {
         let free_memory = info.memory;
         Self { info, free_milli: GpuMilli::FULL, free_memory, holders: Vec::new() }
     }
+}
+
+/// What of a node placement depends on, to tell a change from a mere reading.
+#[derive(Debug, PartialEq, Eq)]
+struct Offer {
+    present: bool,
+    cpu: CpuMilli,
+    host_memory: MemoryMib,
+    devices: Vec<(DeviceIndex, Name, MemoryMib, bool)>,
 }

@@ -203,7 +203,8 @@ impl State {
     /// Whether a round has anything to look at.
     #[must_use]
     pub fn needs_round(&self) -> bool {
-        !self.queue.is_empty() && !(self.cluster.changed().is_empty() && self.queue.changed().is_empty())
+        let something_changed = !self.cluster.changed().is_empty() || !self.queue.changed().is_empty();
+        something_changed && !self.queue.is_empty()
     }
 
     /// Does one command, whole or not at all.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::change::{Actor, Attempt, Change, NodeRow};
 use crate::ids::{Fence, NodeId, TaskId};
-use crate::node::{Exit, ExitKind, HeldAttempt, Order, Report};
+use crate::node::{Exit, HeldAttempt, Order, Report};
 use crate::state::life::Ended;
 use crate::state::{Changes, State};
 use crate::task::{TaskEvent, TaskState, Work};
@@ -133,10 +133,11 @@ impl State {
         match &self.tasks[&id].state {
             // The order never arrived. Sent again it cannot run twice: the node knows the attempts it saw.
             TaskState::Starting { .. } => self.order_launch(id, out),
-            TaskState::Stopping { since: None, .. } => {
-                let how = ExitKind::Infrastructure("it was stopped before it began".to_owned());
-                let exit = Exit { at: now, how, cpu_ms: 0, rss_max_kib: 0 };
-                self.finish(id, fence, Ended::Exit(exit), Actor::Node(node), now, out);
+            // Launch and stop may both be under way still, so the end is not ours to declare: a node told to
+            // stop an attempt it never saw refuses it from then on, and reports it ended.
+            TaskState::Stopping { .. } => {
+                let grace = self.tasks[&id].limits.stop_grace;
+                out.orders.push((node, Order::Stop { task: id, fence, grace }));
             }
             _ => {
                 self.finish(id, fence, Ended::NodeLost, Actor::Node(node), now, out);
