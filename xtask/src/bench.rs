@@ -17,7 +17,6 @@ mod server;
 mod submit;
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
@@ -63,12 +62,6 @@ impl Context {
     fn count(&self, full: usize) -> usize {
         if self.quick { full / 10 } else { full }
     }
-
-    fn cargo(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.args(words).current_dir(&self.root);
-        command
-    }
 }
 
 struct Wishes {
@@ -99,7 +92,7 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<bool> {
         quick: wishes.quick,
         cold: wishes.cold,
     };
-    build::release(&context)?;
+    build::release()?;
     let wanted = rows.into_iter().filter(|row| match wishes.only.as_slice() {
         [] => row.name != COLD.name || wishes.cold,
         only => only.iter().any(|name| name == row.name),

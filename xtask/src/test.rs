@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 
-use crate::root::{project_root, refuse_unknown, target_dir};
+use crate::root::{cargo, program, project_root, refuse_unknown, target_dir};
 use crate::tidy::{self, Tree};
 use packages::Packages;
 use step::{Outcome, Step};
@@ -79,7 +79,7 @@ fn cargo_tests(words: &[&str]) -> anyhow::Result<Command> {
 /// The standard library's runner: nothing to fetch.
 fn python_tests(python: &OsStr) -> anyhow::Result<Command> {
     let root = project_root()?;
-    let mut command = Command::new(python);
+    let mut command = program(python);
     command.args(["-B", "-m", "unittest", "discover", "--start-directory", "tests/python", "--verbose"]);
     command.current_dir(root).env("FASTGPU_BIN", debug_binary()?);
     Ok(command)
@@ -87,12 +87,6 @@ fn python_tests(python: &OsStr) -> anyhow::Result<Command> {
 
 fn debug_binary() -> anyhow::Result<PathBuf> {
     Ok(target_dir()?.join("debug/fastgpu"))
-}
-
-fn cargo(words: &[&str]) -> anyhow::Result<Command> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(words).current_dir(project_root()?);
-    Ok(command)
 }
 
 /// True if the program is there and ends well.

@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::Context;
 use super::row::{Figure, Measured, Reach};
+use crate::root::cargo;
 
 /// The release build that all other rows measure.
-pub(super) fn release(context: &Context) -> anyhow::Result<()> {
-    let built = context.cargo(&["build", "--release", "--package", "fastgpu"]).status()?;
+pub(super) fn release() -> anyhow::Result<()> {
+    let built = cargo(&["build", "--release", "--package", "fastgpu"])?.status()?;
     ensure!(built.success(), "the release build failed");
     Ok(())
 }
@@ -27,7 +28,7 @@ pub(super) fn cold_build(context: &Context) -> anyhow::Result<Measured> {
     }
     let fresh = tempfile::tempdir_in(&context.work)?;
     let began = Instant::now();
-    let mut command = context.cargo(&["build", "--release", "--package", "fastgpu"]);
+    let mut command = cargo(&["build", "--release", "--package", "fastgpu"])?;
     ensure!(command.env("CARGO_TARGET_DIR", fresh.path()).status()?.success(), "the release build failed");
     let figure = Figure::new("into an empty folder", began.elapsed().as_secs_f64() / 60.0, "min");
     Ok(Measured::of(vec![figure.reach(Reach::AtMost(6.0))]).note("dependencies were already downloaded"))
@@ -57,7 +58,7 @@ fn example(context: &Context, folder: &str, name: &str, words: &[&str]) -> anyho
     ensure!(context.root.join(&source).exists(), "{source} does not exist");
     let package = format!("fastgpu-{folder}");
     let mut command =
-        context.cargo(&["run", "--release", "--quiet", "--package", &package, "--example", name, "--"]);
+        cargo(&["run", "--release", "--quiet", "--package", &package, "--example", name, "--"])?;
     let output = command.args(words).stderr(std::process::Stdio::inherit()).output()?;
     ensure!(output.status.success(), "{source} ended with {}", output.status);
     let text = String::from_utf8(output.stdout)?;

@@ -2,13 +2,14 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
 use super::http::Address;
 use super::load::Load;
+use crate::root::program;
 
 const SPAN: Duration = Duration::from_secs(2);
 
@@ -26,7 +27,7 @@ pub(super) fn spawns_per_s() -> anyhow::Result<f64> {
 
 fn spawn_until(end: Instant) -> usize {
     let mut spawned = 0;
-    while Instant::now() < end && Command::new("/bin/true").stdin(Stdio::null()).status().is_ok() {
+    while Instant::now() < end && program("/bin/true").stdin(Stdio::null()).status().is_ok() {
         spawned += 1;
     }
     spawned

@@ -78,6 +78,13 @@ pub(super) fn with_environment(words: &str) -> Vec<Process> {
     named.filter_map(Process::read).collect()
 }
 
+/// Tasks of a server: all that work in its folder. A server and its helpers work elsewhere.
+pub(super) fn working_in(folder: &Path) -> Vec<Process> {
+    let works_there =
+        |pid: &i32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
+    pids().filter(works_there).filter_map(Process::read).collect()
+}
+
 fn mentions(file: &Path, wanted: &[u8]) -> bool {
     std::fs::read(file).is_ok_and(|bytes| bytes.windows(wanted.len()).any(|part| part == wanted))
 }
@@ -95,6 +102,7 @@ mod tests {
             .args(["-c", script, "sh"])
             .arg(folder.path())
             .env("MARK", folder.path())
+            .current_dir(folder.path())
             .stdin(std::process::Stdio::piped())
             .spawn()
             .unwrap();
@@ -102,6 +110,7 @@ mod tests {
         let process = Process::read(pid).expect("it waits for a line");
         assert!(with_argument(folder.path()).iter().any(|found| found.pid == pid));
         assert!(with_environment(&mark).iter().any(|found| found.pid == pid));
+        assert!(working_in(folder.path()).iter().any(|found| found.pid == pid));
         assert!(process.is_there() && process.rss_kib() > 0);
         drop(child.stdin.take());
         child.wait().unwrap();

@@ -1,7 +1,6 @@
 //! Tasks as real processes: how many a second, how soon the first instruction, how soon nothing is left.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail, ensure};
@@ -12,6 +11,7 @@ use super::process::{self, Process};
 use super::row::{Figure, Measured, Reach, quantile};
 use super::server::{Server, id_of, wait_for_state};
 use super::{Context, DEVICES, limits};
+use crate::root::program;
 
 const BATCH_TASKS: usize = 1_000;
 /// At a hundredth of the pace that is wanted, the row would still end.
@@ -113,7 +113,7 @@ pub(super) fn first_instruction(context: &Context) -> anyhow::Result<Measured> {
         wait_for_state(&mut connection, &id, "succeeded")?;
         std::thread::sleep(REST);
         let spawned = now_ns()?;
-        Command::new(&stamp).arg(&file).status()?;
+        program(&stamp).arg(&file).status()?;
         bare_ms.push(ms_between(spawned, read_stamp(&file)?));
     }
     let bare = |bare_ms: &mut Vec<f64>, part| Ok(quantile(bare_ms, part));
@@ -131,7 +131,7 @@ pub(super) fn first_instruction(context: &Context) -> anyhow::Result<Measured> {
 fn build_stamp(context: &Context) -> anyhow::Result<PathBuf> {
     let stamp = context.work.join("stamp");
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let built = Command::new(rustc)
+    let built = program(rustc)
         .args(["--edition", "2024", "-O", "-o"])
         .arg(&stamp)
         .arg(context.root.join("benches/stamp.rs"))

@@ -2,7 +2,7 @@
 
 use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -12,11 +12,14 @@ use serde_json::{Value, json};
 use super::Context;
 use super::http::{Address, Connection};
 use super::process::{self, Process};
+use crate::root::program;
 
 /// Even with a million tasks to load, a server is up by then.
 const READY_WAIT: Duration = Duration::from_secs(60);
-/// How long tasks and helpers get to end when a row is over.
-const END_WAIT: Duration = Duration::from_secs(20);
+/// How long a task may take to a state that it reaches in milliseconds.
+const STATE_WAIT: Duration = Duration::from_secs(20);
+/// How long guardians get to see their tasks end when a row is over.
+const GUARDIAN_END_WAIT: Duration = Duration::from_secs(3);
 
 pub(super) struct Server {
     binary: PathBuf,
@@ -76,19 +79,22 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Nothing of a row may disturb the next one.
+    /// Nothing of a row may disturb the next one: first who would start more, then what runs, then who watched it.
     fn drop(&mut self) {
-        let mut left = self.processes();
-        // Guardians take their tasks with them when they are told to stop; what they leave is found below.
-        left.sort_by_key(|process| !process.is_guardian());
-        let tasks = process::with_environment(&self.folder.path().display().to_string());
-        for process in left.iter().chain(&tasks) {
-            signal(process, Signal::KILL);
+        for process in self.resident() {
+            signal(&process, Signal::KILL);
         }
         self.child.wait().ok();
-        let deadline = Instant::now() + END_WAIT;
-        while left.iter().chain(&tasks).any(Process::is_there) && Instant::now() < deadline {
+        for task in process::working_in(self.folder.path()) {
+            signal(&task, Signal::KILL);
+        }
+        // A guardian whose task is over takes the task's cgroup away; only what hangs is killed.
+        let deadline = Instant::now() + GUARDIAN_END_WAIT;
+        while !self.processes().is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
+        }
+        for process in self.processes() {
+            signal(&process, Signal::KILL);
         }
     }
 }
@@ -102,7 +108,7 @@ pub(super) fn signal(process: &Process, signal: Signal) {
 
 fn launch(binary: &Path, folder: &Path, devices: &str) -> anyhow::Result<(Child, Address)> {
     let output = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("bench-output"))?;
-    let mut child = Command::new(binary)
+    let mut child = program(binary)
         .args(["up", "--listen", "127.0.0.1:0", "--simulate", devices, "--data-dir"])
         .arg(folder)
         .stdin(Stdio::null())
@@ -160,7 +166,7 @@ pub(super) fn id_of(answer: &Value) -> anyhow::Result<String> {
 }
 
 pub(super) fn wait_for_state(connection: &mut Connection, id: &str, wanted: &str) -> anyhow::Result<()> {
-    let deadline = Instant::now() + END_WAIT;
+    let deadline = Instant::now() + STATE_WAIT;
     let mut state = Value::Null;
     while Instant::now() < deadline {
         state = connection.get(&format!("/v1/tasks/{id}"))?["state"].take();
@@ -169,5 +175,5 @@ pub(super) fn wait_for_state(connection: &mut Connection, id: &str, wanted: &str
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    bail!("{id} is {state} and not {wanted} after {} s", END_WAIT.as_secs())
+    bail!("{id} is {state} and not {wanted} after {} s", STATE_WAIT.as_secs())
 }
