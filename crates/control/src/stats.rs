@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Upper bounds of the commit-time buckets, in microseconds.
-pub const COMMIT_BUCKETS_US: [u64; 10] =
+pub(crate) const COMMIT_BUCKETS_US: [u64; 10] =
     [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000];
 
 /// What the loop has done so far, and what it holds now.
@@ -19,7 +19,7 @@ pub struct Stats {
     pub rows: u64,
     /// Time spent in them, in microseconds.
     pub commit_us: u64,
-    /// Transactions by duration, one count per bucket of [`COMMIT_BUCKETS_US`] and one beyond.
+    /// Transactions by duration, one count per bucket of COMMIT_BUCKETS_US and one beyond.
     pub commit_buckets: [u64; COMMIT_BUCKETS_US.len() + 1],
     /// Scheduling rounds.
     pub rounds: u64,
