@@ -1,6 +1,8 @@
 //! What must hold whatever happens: random commands, plans, and nodes whose messages are dropped, repeated
 //! and reordered. A failure prints its seed; the same seed gives the same run on every machine.
 
+#![expect(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 

@@ -120,7 +120,7 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn place_ignoring_presence(&self, ask: &Ask) -> bool {
         let fits = |node: &Node| allows_node(ask, node) && self.host_fits(ask, node);
-        let nodes = self.cluster.nodes().filter(|node| fits(node)).map(|node| self.slices(ask, node).len());
+        let nodes = self.cluster.nodes().filter(|node| fits(node)).map(|node| self.offers(ask, node).len());
         let count = usize::from(ask.devices.min);
         match ask.constraints.spread {
             Spread::AnyNodes if count > 1 => nodes.sum::<usize>() >= count,
@@ -145,20 +145,20 @@ impl<'a> View<'a> {
 
     /// Fewest nodes first: fills the node with the most fitting devices, then the next.
     fn place_on_many(&self, ask: &Ask, count: u16) -> Option<Vec<GrantPart>> {
-        let mut offers: Vec<(NodeId, Vec<Slice>)> = self
+        let mut offers: Vec<(NodeId, Vec<Offer>)> = self
             .cluster
             .nodes()
             .filter(|node| node.takes_tasks() && allows_node(ask, node) && self.host_fits(ask, node))
-            .map(|node| (node.id, self.slices(ask, node)))
-            .filter(|(_, slices)| !slices.is_empty())
+            .map(|node| (node.id, self.offers(ask, node)))
+            .filter(|(_, devices)| !devices.is_empty())
             .collect();
-        offers.sort_by_key(|(id, slices)| (std::cmp::Reverse(slices.len()), *id));
+        offers.sort_by_key(|(id, devices)| (std::cmp::Reverse(devices.len()), *id));
         let mut missing = usize::from(count);
         let mut parts = Vec::new();
-        for (node, mut slices) in offers {
-            slices.truncate(missing);
-            missing -= slices.len();
-            parts.push(part(ask, node, slices));
+        for (node, mut devices) in offers {
+            devices.truncate(missing);
+            missing -= devices.len();
+            parts.push(part(ask, node, devices.into_iter().map(|offer| offer.slice).collect()));
             if missing == 0 {
                 parts.sort_by_key(|part| part.node);
                 return Some(parts);
@@ -172,30 +172,31 @@ impl<'a> View<'a> {
         if !node.takes_tasks() || !allows_node(ask, node) || !self.host_fits(ask, node) {
             return None;
         }
-        if count == 0 {
-            let idle = node.devices.iter().filter(|slot| slot.is_idle()).count();
-            return Some((Score(idle as u64, self.free_cpu(node)), part(ask, node.id, Vec::new())));
-        }
-        let mut slices = self.slices(ask, node);
-        if slices.len() < usize::from(count) {
+        let mut offers = self.offers(ask, node);
+        if offers.len() < usize::from(count) {
             return None;
         }
-        let left = match slices.first() {
-            // One shared device: the fullest, on the node where that device is fullest.
-            Some(first) if count == 1 && !first.milli.is_full() => {
-                self.free_milli(node, first.device) - u64::from(first.milli.get())
-            }
-            // Whole devices: the node with the fewest to spare.
-            _ => 1_000 * (slices.len() - usize::from(count)) as u64,
+        let spare = 1_000 * (offers.len() - usize::from(count));
+        offers.truncate(usize::from(count));
+        let is_shared = count == 1 && offers.first().is_some_and(|offer| !offer.slice.milli.is_full());
+        let score = Score {
+            // A share: what is left of its device. Whole devices: what is left of the node.
+            left: if is_shared { offers[0].left_milli as usize } else { spare },
+            left_memory: offers.iter().map(|offer| offer.left_memory).sum(),
+            idle: if is_shared { node.devices.iter().filter(|slot| slot.is_idle()).count() } else { 0 },
+            cpu: self.own.get(&node.id).map_or(node.cpu_free, |free| free.cpu).0,
         };
-        slices.truncate(usize::from(count));
-        Some((Score(left, self.free_cpu(node)), part(ask, node.id, slices)))
+        let slices = offers.into_iter().map(|offer| offer.slice).collect();
+        Some((score, part(ask, node.id, slices)))
     }
 
-    /// The slices of every device of `node` that could serve, the fullest device first.
-    fn slices(&self, ask: &Ask, node: &Node) -> Vec<Slice> {
+    /// What every device of `node` that could serve would give, the tightest fit first.
+    fn offers(&self, ask: &Ask, node: &Node) -> Vec<Offer> {
+        if ask.devices.max == 0 {
+            return Vec::new();
+        }
         let own = self.own.get(&node.id);
-        let mut fitting: Vec<(u32, Slice)> = node
+        let mut offers: Vec<Offer> = node
             .devices
             .iter()
             .enumerate()
@@ -204,14 +205,15 @@ impl<'a> View<'a> {
                 let (milli, memory) = ask.share.on(slot.info.memory)?;
                 let (free_milli, free_memory) =
                     own.map_or((slot.free_milli, slot.free_memory), |free| free.devices[position]);
-                let left = free_milli.checked_sub(milli)?;
-                free_memory.checked_sub(memory)?;
+                let left_milli = free_milli.checked_sub(milli)?.get();
+                let left_memory = free_memory.checked_sub(memory)?.0;
                 let backend = backend(slot, milli);
-                Some((left.get(), Slice { device: slot.info.index, milli, memory, backend }))
+                let slice = Slice { device: slot.info.index, milli, memory, backend };
+                Some(Offer { left_milli, left_memory, slice })
             })
             .collect();
-        fitting.sort_by_key(|(left, slice)| (*left, slice.device));
-        fitting.into_iter().map(|(_, slice)| slice).collect()
+        offers.sort_by_key(|offer| (offer.left_milli, offer.left_memory, offer.slice.device));
+        offers
     }
 
     fn host_fits(&self, ask: &Ask, node: &Node) -> bool {
@@ -221,22 +223,28 @@ impl<'a> View<'a> {
             .map_or((node.cpu_free, node.host_memory_free), |free| (free.cpu, free.host_memory));
         ask.cpu <= cpu && ask.host_memory <= memory
     }
-
-    fn free_cpu(&self, node: &Node) -> u32 {
-        self.own.get(&node.id).map_or(node.cpu_free, |free| free.cpu).0
-    }
-
-    fn free_milli(&self, node: &Node, device: DeviceIndex) -> u64 {
-        let position = node.devices.iter().position(|slot| slot.info.index == device);
-        let own = self.own.get(&node.id).zip(position).map(|(free, position)| free.devices[position].0);
-        let milli = own.or_else(|| node.device(device).map(|slot| slot.free_milli));
-        u64::from(milli.map_or(0, GpuMilli::get))
-    }
 }
 
-/// How much a placement leaves over: devices first, then processor. Smaller is better.
+/// What one device would give.
+struct Offer {
+    left_milli: u32,
+    left_memory: u64,
+    slice: Slice,
+}
+
+/// How much a placement leaves over, in the order in which it counts. Smaller is better: what is left small
+/// serves small asks, and large holes stay large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Score(u64, u32);
+struct Score {
+    /// Compute left on the device (a share) or on the node (whole devices), in thousandths.
+    left: usize,
+    /// Memory left on the devices: the smaller device is as good, if it will do.
+    left_memory: u64,
+    /// Idle devices of the node: a share opens a new device where the fewest are whole.
+    idle: usize,
+    /// Processor free on the node.
+    cpu: u32,
+}
 
 /// The best offer; of equal ones the first, so that the order of nodes is stable.
 fn best_of<'n>(
