@@ -1,0 +1,563 @@
+//! What every store promises, asked of each of them.
+
+mod support;
+
+use std::sync::Arc;
+
+use fastgpu_core::change::{Actor, Audit, Change, NodeRow};
+use fastgpu_core::config::Config;
+use fastgpu_core::ids::{NodeId, TaskId, Term};
+use fastgpu_core::spec::Spec;
+use fastgpu_core::task::{Task, Work};
+use fastgpu_core::token::{Role, Token};
+use fastgpu_core::units::{Millis, PriceMicros, Timestamp};
+use fastgpu_store::{Filter, History, MemoryStore, Page, Retention, Scope, SqliteStore, Store, StoreError};
+use support::{
+    Dice, NOW, Subject, attempt, ended, event, everywhere, hash, ids, key, new, segment, spec, task,
+    tasks_in_every_shape, update,
+};
+
+const ALL: Page = Page { before: None, limit: usize::MAX };
+
+fn project(name: &str) -> Scope {
+    Scope::Project(name.into())
+}
+
+fn listed(history: &dyn History, scope: &Scope, filter: &Filter) -> Vec<TaskId> {
+    history.tasks(scope, filter, ALL).unwrap().into_iter().map(|task| task.id).collect()
+}
+
+fn keep_all() -> Retention {
+    let long_ago = Timestamp(0);
+    Retention { ended_before: long_ago, tasks_max: u64::MAX, keys_before: long_ago, at_most: 1_000 }
+}
+
+#[test]
+fn every_shape_of_a_task_comes_back_as_it_was() {
+    everywhere(|subject| {
+        let tasks = tasks_in_every_shape();
+        let mut changes = vec![spec(1)];
+        changes.extend(tasks.iter().cloned().map(new));
+        subject.commit(&changes);
+        let live: Vec<_> = tasks.iter().filter(|task| !task.state.is_ended()).cloned().collect();
+        assert_eq!(subject.store.load().unwrap().tasks, live);
+        for task in &tasks {
+            assert_eq!(subject.history.task(&Scope::All, task.id).unwrap().as_ref(), Some(task));
+        }
+        let newest_first: Vec<Task> = tasks.iter().rev().cloned().collect();
+        assert_eq!(subject.history.tasks(&Scope::All, &Filter::default(), ALL).unwrap(), newest_first);
+    });
+}
+
+#[test]
+fn loading_shares_equal_asks() {
+    everywhere(|subject| {
+        let ids = ids(2);
+        subject.commit(&[spec(1), new(task(ids[0])), new(task(ids[1]))]);
+        let tasks = subject.store.load().unwrap().tasks;
+        if subject.kind != "memory" {
+            assert!(Arc::ptr_eq(&tasks[0].ask, &tasks[1].ask));
+        }
+    });
+}
+
+#[test]
+fn every_other_row_comes_back_as_it_was() {
+    everywhere(|subject| {
+        let id = ids(1)[0];
+        let nodes = [4, 2].map(|id| NodeRow { id: NodeId(id), hostname: "gpu-box".into(), drained: id == 4 });
+        let tokens = [token("abc", None), token("def", Some(Timestamp(5)))];
+        let config = Config {
+            queue_max: 5,
+            batch_max: 6,
+            overtake_max: Millis(7),
+            price: PriceMicros(8),
+            time_limit_default: Some(Millis(9)),
+        };
+        let actors = [Actor::Scheduler, Actor::Node(NodeId(3)), Actor::Local, event(id, 0).actor];
+        let mut changes = vec![spec(1), new(task(id)), Change::Config(Config::default())];
+        changes.extend(nodes.iter().cloned().map(Change::Node));
+        changes.extend(tokens.iter().cloned().map(Change::Token));
+        changes.push(Change::Config(config.clone()));
+        changes.push(Change::Attempt(attempt(id, 1)));
+        changes.push(Change::Usage(segment(id, "default")));
+        for (number, actor) in (0..).zip(actors.iter().cloned()) {
+            changes.push(Change::Audit(Audit {
+                at: NOW,
+                actor: actor.clone(),
+                action: "drained",
+                object: "x".into(),
+            }));
+            changes.push(Change::Event(fastgpu_core::change::Event { actor, ..event(id, number) }));
+        }
+        subject.commit(&changes);
+        let saved = subject.store.load().unwrap();
+        assert_eq!(saved.nodes, [nodes[1].clone(), nodes[0].clone()]);
+        assert_eq!(saved.tokens, tokens);
+        assert_eq!(saved.config, Some(config));
+        assert_eq!(saved.last_task, Some(id));
+        let all = Scope::All;
+        assert_eq!(subject.history.attempts(&all, id).unwrap(), [attempt(id, 1)]);
+        assert_eq!(subject.history.usage(&all, id).unwrap(), [segment(id, "default")]);
+        let events = subject.history.events(&all, id, 1, 2).unwrap();
+        assert_eq!(events.iter().map(|event| event.number).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(events[1].actor, actors[2]);
+    });
+}
+
+fn token(id: &str, revoked_at: Option<Timestamp>) -> Token {
+    Token {
+        id: id.into(),
+        hash: [3; 32],
+        owner: "ada".into(),
+        project: "default".into(),
+        role: Role::Member,
+        created_at: NOW,
+        expires_at: Some(Timestamp(NOW.0 + 10)),
+        revoked_at,
+    }
+}
+
+#[test]
+fn an_empty_store_says_so() {
+    everywhere(|subject| {
+        let saved = subject.store.load().unwrap();
+        assert!(saved.tasks.is_empty() && saved.nodes.is_empty() && saved.tokens.is_empty());
+        assert_eq!((saved.config, saved.last_task), (None, None));
+        assert_eq!(subject.store.spec(hash(1)).unwrap(), None);
+        assert_eq!(subject.store.key("default", "k").unwrap(), None);
+        assert_eq!(subject.history.task(&Scope::All, ids(1)[0]).unwrap(), None);
+        assert!(subject.history.count(&Scope::All).unwrap().iter().all(|(_, tasks)| *tasks == 0));
+        assert_eq!(subject.store.prune(subject.term, keep_all()).unwrap(), 0);
+    });
+}
+
+#[test]
+fn an_update_replaces_the_task_and_an_attempt_replaces_itself() {
+    everywhere(|subject| {
+        let shapes = tasks_in_every_shape();
+        let id = shapes[0].id;
+        subject.commit(&[spec(1), spec(2), new(shapes[0].clone())]);
+        // From every shape to every other, the ended ones included: also the moves that the core never makes.
+        for shape in shapes.iter().chain(shapes.iter().rev()) {
+            let next =
+                Task { id, owner: shape.state.code().into(), work: Work::Program(hash(2)), ..shape.clone() };
+            subject.commit(&[update(next.clone())]);
+            assert_eq!(subject.history.task(&Scope::All, id).unwrap(), Some(next.clone()));
+            let counts = subject.history.count(&Scope::All).unwrap();
+            let counted: Vec<_> = counts.iter().filter(|(_, tasks)| *tasks > 0).collect();
+            assert_eq!(counted, [&(next.state.code().to_owned(), 1)]);
+        }
+        let open = fastgpu_core::change::Attempt { ended: None, started_at: None, ..attempt(id, 1) };
+        subject.commit(&[Change::Attempt(open)]);
+        subject.commit(&[Change::Attempt(attempt(id, 1))]);
+        assert_eq!(subject.history.attempts(&Scope::All, id).unwrap(), [attempt(id, 1)]);
+    });
+}
+
+#[test]
+fn a_batch_with_one_bad_row_leaves_nothing_behind() {
+    everywhere(|subject| {
+        let ids = ids(3);
+        subject.commit(&[spec(1), new(task(ids[0])), Change::Event(event(ids[0], 0))]);
+        subject.commit(&[
+            Change::Usage(segment(ids[0], "default")),
+            Change::Key(key("default", "k", vec![], 0)),
+        ]);
+        let unknown_spec = Task { work: Work::Program(hash(9)), ..task(ids[2]) };
+        for bad in [
+            new(task(ids[0])),
+            update(task(ids[2])),
+            Change::Event(event(ids[0], 0)),
+            Change::Usage(segment(ids[0], "default")),
+            Change::Key(key("default", "k", vec![ids[1]], 1)),
+            new(unknown_spec),
+        ] {
+            let batch = [
+                spec(2),
+                new(task(ids[1])),
+                Change::Event(event(ids[1], 0)),
+                update(ended(ids[0], 5)),
+                bad.clone(),
+            ];
+            let refused = subject.store.commit(subject.term, &batch);
+            assert!(matches!(refused, Err(StoreError::Unknown { .. })), "{bad:?}");
+        }
+        assert_eq!(subject.store.load().unwrap().tasks, [task(ids[0])]);
+        assert_eq!(subject.store.load().unwrap().last_task, Some(ids[0]));
+        assert_eq!(subject.store.spec(hash(2)).unwrap(), None);
+        assert_eq!(subject.history.task(&Scope::All, ids[1]).unwrap(), None);
+        assert!(subject.history.events(&Scope::All, ids[1], 0, 9).unwrap().is_empty());
+        assert_eq!(subject.store.key("default", "k").unwrap().unwrap().tasks, []);
+        // And the store goes on.
+        subject.commit(&[new(task(ids[1])), update(ended(ids[0], 5))]);
+    });
+}
+
+#[test]
+fn an_older_term_commits_no_more() {
+    everywhere(|subject| {
+        let id = ids(1)[0];
+        let newer = subject.store.begin_term().unwrap();
+        assert!(newer > subject.term);
+        let refused = subject.store.commit(subject.term, &[spec(1), new(task(id))]);
+        assert!(matches!(refused, Err(StoreError::Fenced { newer: term }) if term == newer));
+        let refused = subject.store.commit(subject.term, &[spec(1)]);
+        assert!(matches!(refused, Err(StoreError::Fenced { .. })));
+        assert!(matches!(subject.store.prune(subject.term, keep_all()), Err(StoreError::Fenced { .. })));
+        assert_eq!(subject.store.load().unwrap().last_task, None);
+        assert_eq!(subject.store.spec(hash(1)).unwrap(), None);
+        subject.store.commit(newer, &[spec(1), new(task(id))]).unwrap();
+    });
+}
+
+#[test]
+fn a_specification_is_stored_once_whoever_brings_it() {
+    everywhere(|subject| {
+        let ids = ids(2);
+        subject.commit(&[new(task(ids[0])), spec(1), spec(1)]);
+        let other = Change::Spec { hash: hash(1), spec: Arc::new(Spec::default()) };
+        subject.commit(&[other, new(task(ids[1]))]);
+        let Change::Spec { spec: first, .. } = spec(1) else { unreachable!() };
+        assert_eq!(subject.store.spec(hash(1)).unwrap(), Some(first.clone()));
+        assert_eq!(subject.history.spec(hash(1)).unwrap(), Some(first));
+        assert_eq!(subject.history.spec(hash(2)).unwrap(), None);
+    });
+}
+
+#[test]
+fn a_key_is_found_in_its_project_only() {
+    everywhere(|subject| {
+        let ids = ids(2);
+        let (ours, theirs) = (key("a", "k", ids.clone(), 1), key("b", "k", vec![], 2));
+        subject.commit(&[Change::Key(ours.clone()), Change::Key(theirs.clone())]);
+        assert_eq!(subject.store.key("a", "k").unwrap(), Some(ours));
+        assert_eq!(subject.store.key("b", "k").unwrap(), Some(theirs));
+        assert_eq!(subject.store.key("c", "k").unwrap(), None);
+        assert_eq!(subject.store.key("a", "K").unwrap(), None);
+    });
+}
+
+#[test]
+fn nothing_of_another_project_is_ever_returned() {
+    everywhere(|subject| {
+        let ids = ids(4);
+        let of = |id, project: &str| Task { project: project.into(), name: Some("n".into()), ..task(id) };
+        subject.commit(&[
+            spec(1),
+            new(of(ids[0], "a")),
+            new(of(ids[1], "b")),
+            new(Task { state: ended(ids[2], 1).state, ..of(ids[2], "b") }),
+            new(of(ids[3], "A")),
+        ]);
+        for id in &ids {
+            subject.commit(&[
+                Change::Event(event(*id, 0)),
+                Change::Attempt(attempt(*id, 1)),
+                Change::Usage(segment(*id, "whatever")),
+            ]);
+        }
+        let history = &*subject.history;
+        let (ours, theirs) = (project("a"), ids[1]);
+        assert_eq!(history.task(&ours, theirs).unwrap(), None);
+        assert!(history.events(&ours, theirs, 0, 9).unwrap().is_empty());
+        assert!(history.attempts(&ours, theirs).unwrap().is_empty());
+        assert!(history.usage(&ours, theirs).unwrap().is_empty());
+        assert_eq!(history.events(&ours, ids[0], 0, 9).unwrap().len(), 1);
+        assert_eq!(history.attempts(&ours, ids[0]).unwrap().len(), 1);
+        assert_eq!(history.usage(&ours, ids[0]).unwrap().len(), 1);
+        for filter in [
+            Filter::default(),
+            Filter { live: true, ..Filter::default() },
+            Filter { name: Some("n".into()), ..Filter::default() },
+            Filter { owner: Some("ada".into()), ..Filter::default() },
+            Filter { id_prefix: Some("t-".to_owned()), ..Filter::default() },
+        ] {
+            assert_eq!(listed(history, &ours, &filter), [ids[0]], "{filter:?}");
+        }
+        let total = |scope: &Scope| history.count(scope).unwrap().iter().map(|(_, tasks)| tasks).sum::<u64>();
+        assert_eq!(
+            (total(&ours), total(&project("b")), total(&project("c")), total(&Scope::All)),
+            (1, 2, 0, 4)
+        );
+    });
+}
+
+#[test]
+fn a_listing_by_cursor_stays_whole_while_tasks_are_added_and_end() {
+    everywhere(|subject| {
+        let ids = ids(25);
+        let (before, during) = ids.split_at(20);
+        let mut changes = vec![spec(1)];
+        changes.extend(before.iter().map(|id| new(task(*id))));
+        subject.commit(&changes);
+        let mut seen = Vec::new();
+        let mut cursor = None;
+        for step in 0.. {
+            let page = Page { before: cursor, limit: 6 };
+            let tasks = subject.history.tasks(&project("default"), &Filter::default(), page).unwrap();
+            let Some(last) = tasks.last() else { break };
+            cursor = Some(last.id);
+            seen.extend(tasks.iter().map(|task| task.id));
+            subject.commit(&[new(task(during[step])), update(ended(before[step], 1))]);
+        }
+        seen.reverse();
+        assert_eq!(seen, before);
+    });
+}
+
+#[test]
+fn filters_narrow_a_listing() {
+    everywhere(|subject| {
+        let ids = ids(5);
+        let late = Timestamp(NOW.0 + 3);
+        let running = tasks_in_every_shape().into_iter().find(|task| task.state.code() == "running").unwrap();
+        subject.commit(&[
+            spec(1),
+            new(task(ids[0])),
+            new(ended(ids[1], 1)),
+            new(Task { owner: "bob".into(), name: Some("train".into()), ..task(ids[2]) }),
+            new(Task { state: running.state, submitted_at: late, ..task(ids[3]) }),
+            new(Task { submitted_at: Timestamp(NOW.0 + 4), name: Some("trai".into()), ..ended(ids[4], 9) }),
+        ]);
+        let words = |states: &[&str]| states.iter().map(|&state| state.to_owned()).collect();
+        let none = Filter::default;
+        let cases = [
+            (none(), vec![4, 3, 2, 1, 0]),
+            (Filter { live: true, ..none() }, vec![3, 2, 0]),
+            (Filter { states: words(&["running"]), ..none() }, vec![3]),
+            (Filter { states: words(&["succeeded", "queued"]), ..none() }, vec![4, 2, 1, 0]),
+            (Filter { states: words(&["succeeded"]), live: true, ..none() }, vec![]),
+            (Filter { states: words(&["nonsense"]), ..none() }, vec![]),
+            (Filter { name: Some("train".into()), ..none() }, vec![2]),
+            (Filter { name: Some("%".into()), ..none() }, vec![]),
+            (Filter { owner: Some("bob".into()), ..none() }, vec![2]),
+            (Filter { since: Some(late), ..none() }, vec![4, 3]),
+            (Filter { since: Some(late), live: true, ..none() }, vec![3]),
+            (Filter { id_prefix: Some(ids[2].to_string()), ..none() }, vec![2]),
+            (Filter { id_prefix: Some(ids[2].to_string()[..6].to_owned()), ..none() }, vec![4, 3, 2, 1, 0]),
+            (Filter { id_prefix: Some("t-7".to_owned()), ..none() }, vec![]),
+            (Filter { id_prefix: Some("%".to_owned()), ..none() }, vec![]),
+        ];
+        for (filter, places) in cases {
+            let expected: Vec<_> = places.into_iter().map(|place: usize| ids[place]).collect();
+            assert_eq!(listed(&*subject.history, &Scope::All, &filter), expected, "{filter:?}");
+            assert_eq!(listed(&*subject.history, &project("default"), &filter), expected, "{filter:?}");
+        }
+        let page = Page { before: Some(ids[3]), limit: 1 };
+        let one = subject.history.tasks(&Scope::All, &Filter { live: true, ..none() }, page).unwrap();
+        assert_eq!(one.iter().map(|task| task.id).collect::<Vec<_>>(), [ids[2]]);
+        assert!(
+            subject.history.tasks(&Scope::All, &none(), Page { before: None, limit: 0 }).unwrap().is_empty()
+        );
+    });
+}
+
+#[test]
+fn tasks_are_counted_by_state_in_the_order_of_a_life() {
+    everywhere(|subject| {
+        let ids = ids(4);
+        subject.commit(&[
+            spec(1),
+            new(task(ids[0])),
+            new(task(ids[1])),
+            new(task(ids[2])),
+            new(ended(ids[3], 1)),
+        ]);
+        subject.commit(&[update(ended(ids[0], 1))]);
+        subject.commit(&[update(ended(ids[0], 2))]);
+        let counts = subject.history.count(&Scope::All).unwrap();
+        let words: Vec<_> = counts.iter().map(|(word, _)| word.as_str()).collect();
+        assert_eq!(words, fastgpu_core::task::TaskState::CODES);
+        let some: Vec<_> = counts.into_iter().filter(|(_, tasks)| *tasks > 0).collect();
+        assert_eq!(some, [("queued".to_owned(), 2), ("succeeded".to_owned(), 2)]);
+    });
+}
+
+#[test]
+fn pruning_takes_the_oldest_ends_and_what_belongs_to_them() {
+    everywhere(|subject| {
+        let ids = ids(5);
+        let mut changes = vec![spec(1), spec(2)];
+        // The first to end is not the first submitted, and has a specification of its own.
+        for (place, end) in [(0, 30), (1, 10), (2, 20), (3, 40)] {
+            let work = Work::Program(hash(if place == 1 { 2 } else { 1 }));
+            changes.push(new(Task { work, ..ended(ids[place], end) }));
+            changes.push(Change::Event(event(ids[place], 0)));
+            changes.push(Change::Attempt(attempt(ids[place], 1)));
+            changes.push(Change::Usage(segment(ids[place], "default")));
+        }
+        changes.push(new(task(ids[4])));
+        subject.commit(&changes);
+        let left = |subject: &Subject| listed(&*subject.history, &Scope::All, &Filter::default());
+        let before = |at| Retention { ended_before: Timestamp(NOW.0 + at), ..keep_all() };
+
+        assert_eq!(subject.store.prune(subject.term, before(20)).unwrap(), 1);
+        assert_eq!(left(subject), [ids[4], ids[3], ids[2], ids[0]]);
+        assert_eq!(subject.store.spec(hash(2)).unwrap(), None);
+        assert!(subject.store.spec(hash(1)).unwrap().is_some());
+        // One more than may stay, and only one at a time.
+        let few = Retention { tasks_max: 1, at_most: 1, ..keep_all() };
+        assert_eq!(subject.store.prune(subject.term, few).unwrap(), 1);
+        assert_eq!(left(subject), [ids[4], ids[3], ids[0]]);
+        assert_eq!(subject.store.prune(subject.term, before(1_000)).unwrap(), 2);
+        assert_eq!(left(subject), [ids[4]]);
+        // The living one still needs it.
+        assert!(subject.store.spec(hash(1)).unwrap().is_some());
+        assert_eq!(subject.store.load().unwrap().tasks, [task(ids[4])]);
+        assert_eq!(subject.store.load().unwrap().last_task, Some(ids[4]));
+        let total: u64 = subject.history.count(&Scope::All).unwrap().iter().map(|(_, tasks)| tasks).sum();
+        assert_eq!(total, 1);
+        // Nothing of them is left to get in the way of a row with the same number.
+        subject.commit(&[
+            new(ended(ids[1], 1)),
+            Change::Event(event(ids[1], 0)),
+            Change::Usage(segment(ids[1], "p")),
+        ]);
+        assert!(subject.history.attempts(&Scope::All, ids[1]).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn the_last_id_is_remembered_when_its_task_is_forgotten() {
+    everywhere(|subject| {
+        let ids = ids(2);
+        subject.commit(&[spec(1), new(ended(ids[1], 1))]);
+        subject.commit(&[spec(1), new(ended(ids[0], 1))]);
+        let forget = Retention { tasks_max: 0, ..keep_all() };
+        assert_eq!(subject.store.prune(subject.term, forget).unwrap(), 2);
+        assert_eq!(subject.store.load().unwrap().last_task, Some(ids[1]));
+    });
+}
+
+#[test]
+fn pruning_keeps_the_keys_of_the_living_and_the_tokens_that_open() {
+    everywhere(|subject| {
+        let ids = ids(2);
+        subject.commit(&[
+            spec(1),
+            new(task(ids[0])),
+            new(ended(ids[1], 1)),
+            Change::Key(key("p", "living", vec![ids[1], ids[0]], 1)),
+            Change::Key(key("p", "ended", vec![ids[1]], 1)),
+            Change::Key(key("p", "young", vec![ids[1]], 50)),
+            Change::Token(token("revoked", Some(Timestamp(1)))),
+            Change::Token(token("open", None)),
+        ]);
+        let keep =
+            Retention { keys_before: Timestamp(NOW.0 + 2), ended_before: Timestamp(NOW.0), ..keep_all() };
+        subject.store.prune(subject.term, keep).unwrap();
+        let found = |subject: &mut Subject, name| subject.store.key("p", name).unwrap().is_some();
+        assert!(found(subject, "living") && !found(subject, "ended") && found(subject, "young"));
+        assert_eq!(subject.store.load().unwrap().tokens, [token("open", None)]);
+        // It goes some time after its last task.
+        subject.commit(&[update(ended(ids[0], 1))]);
+        let much_later = Timestamp(NOW.0 + 3 * 24 * 60 * 60 * 1_000);
+        subject.store.prune(subject.term, Retention { keys_before: much_later, ..keep }).unwrap();
+        assert!(!found(subject, "living") && !found(subject, "young"));
+    });
+}
+
+#[test]
+fn readers_read_while_the_writer_writes() {
+    everywhere(|subject| {
+        let ids = ids(200);
+        subject.commit(&[spec(1)]);
+        let Subject { store, history, term, .. } = subject;
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    let mut seen = 0;
+                    while seen < ids.len() {
+                        let found = history.tasks(&Scope::All, &Filter::default(), ALL).unwrap();
+                        // Whole batches only, and never fewer than before.
+                        assert!(found.len().is_multiple_of(4) && found.len() >= seen);
+                        seen = found.len();
+                    }
+                });
+            }
+            for batch in ids.chunks(4) {
+                let changes: Vec<_> = batch.iter().map(|id| new(task(*id))).collect();
+                store.commit(*term, &changes).unwrap();
+            }
+        });
+    });
+}
+
+#[test]
+fn sqlite_and_memory_answer_alike_whatever_happens() {
+    for seed in 1..=12 {
+        alike(seed);
+    }
+}
+
+/// The same random life in both stores, compared all along.
+fn alike(seed: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut memory = MemoryStore::default();
+    let mut sqlite = SqliteStore::open(folder.path(), Default::default()).unwrap();
+    let (remembered, stored) = (memory.history(), sqlite.history());
+    let term = memory.begin_term().unwrap();
+    assert_eq!(sqlite.begin_term().unwrap(), term);
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let ids = ids(60);
+    let shapes = tasks_in_every_shape();
+    for _ in 0..120 {
+        let changes: Vec<_> = (0..1 + dice.below(6)).map(|_| any_change(&mut dice, &ids, &shapes)).collect();
+        let term = if dice.below(20) == 0 { Term(0) } else { term };
+        let (left, right) = (memory.commit(term, &changes), sqlite.commit(term, &changes));
+        assert_eq!(left.is_ok(), right.is_ok(), "seed {seed}: {left:?} {right:?} {changes:?}");
+        if dice.below(10) == 0 {
+            let keep = Retention {
+                ended_before: Timestamp(NOW.0 + i64::try_from(dice.below(2)).unwrap()),
+                tasks_max: dice.below(20),
+                at_most: 5,
+                keys_before: Timestamp(0),
+            };
+            let gone = (memory.prune(term, keep).ok(), sqlite.prune(term, keep).ok());
+            assert_eq!(gone.0, gone.1, "seed {seed}");
+        }
+        let (left, right) = (memory.load().unwrap(), sqlite.load().unwrap());
+        assert_eq!((left.tasks, left.last_task), (right.tasks, right.last_task), "seed {seed}");
+        for scope in [Scope::All, project("a"), project("default")] {
+            let filter = any_filter(&mut dice, &ids);
+            let page = Page { before: None, limit: 7 };
+            let both = [&remembered as &dyn History, &stored].map(|history| {
+                let tasks = history.tasks(&scope, &filter, page).unwrap();
+                (tasks, history.count(&scope).unwrap(), history.events(&scope, ids[3], 0, 5).unwrap())
+            });
+            assert_eq!(both[0], both[1], "seed {seed}: {scope:?} {filter:?}");
+        }
+        for number in 1..4 {
+            assert_eq!(memory.spec(hash(number)).unwrap(), sqlite.spec(hash(number)).unwrap(), "seed {seed}");
+        }
+    }
+}
+
+fn any_change(dice: &mut Dice, ids: &[TaskId], shapes: &[Task]) -> Change {
+    let mut pick = |length: usize| usize::try_from(dice.below(length as u64)).unwrap();
+    let id = ids[pick(ids.len())];
+    let shape = &shapes[pick(shapes.len())];
+    let project = ["a", "default"][pick(2)];
+    let number = u8::try_from(1 + pick(3)).unwrap();
+    let some_task = Task { id, project: project.into(), work: Work::Program(hash(number)), ..shape.clone() };
+    match pick(8) {
+        0 => spec(number),
+        1..=3 => new(some_task),
+        4 | 5 => update(some_task),
+        6 => Change::Event(event(ids[3], u32::try_from(pick(40)).unwrap())),
+        _ => Change::Attempt(attempt(id, u32::from(number))),
+    }
+}
+
+fn any_filter(dice: &mut Dice, ids: &[TaskId]) -> Filter {
+    let mut filter = Filter { live: dice.below(3) == 0, ..Filter::default() };
+    match dice.below(5) {
+        0 => filter.name = Some("näme".into()),
+        1 => filter.states = vec!["running".to_owned(), "failed".to_owned()],
+        2 => filter.states = vec!["queued".to_owned()],
+        3 => filter.id_prefix = Some(ids[5].to_string()[..14].to_owned()),
+        _ => {}
+    }
+    filter
+}
