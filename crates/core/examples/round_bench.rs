@@ -61,15 +61,15 @@ fn main() {
     }
     state.assert_sound();
     took_us.sort_by(f64::total_cmp);
-    let at = |share: f64| took_us[((ROUNDS - 1) as f64 * share) as usize];
+    let at = |percent: usize| took_us[(ROUNDS - 1) * percent / 100];
     println!(
         "{{\"rounds\":{ROUNDS},\"waiting\":{},\"shapes\":{SHAPES},\"users\":{USERS},\"devices\":{},\
          \"started\":{started},\"p50_us\":{:.1},\"p99_us\":{:.1},\"max_us\":{:.1}}}",
         state.queue_len(),
         NODES * u32::from(DEVICES_PER_NODE),
-        at(0.5),
-        at(0.99),
-        at(1.0)
+        at(50),
+        at(99),
+        at(100)
     );
 }
 

@@ -1,0 +1,354 @@
+//! The loop with a real store behind it and a node that keeps its promises: nobody hears of anything before
+//! it is durable, and nothing durable is forgotten.
+
+#![expect(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fastgpu_control::{CommandError, Control, Handle, KeyUse, NodePort, Options, Submitted};
+use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share};
+use fastgpu_core::change::Actor;
+use fastgpu_core::command::{Command, Refused, Submit};
+use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, SpecHash, TaskId};
+use fastgpu_core::node::{
+    Delivery, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry,
+};
+use fastgpu_core::retry::RetryPolicy;
+use fastgpu_core::spec::Spec;
+use fastgpu_core::task::{Limits, Task};
+use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis};
+use fastgpu_store::{
+    Fault, FaultScript, FaultStore, History, OpenOptions, Scope, SqliteHistory, SqliteStore, Store,
+};
+
+/// A node in memory. It launches an attempt once, and keeps its end until told to forget it.
+#[derive(Default)]
+struct Node {
+    held: Mutex<BTreeMap<(TaskId, u32), HeldAttempt>>,
+    launches: Mutex<Vec<(TaskId, u32)>>,
+    handle: Mutex<Option<Handle>>,
+    /// Whether programs end by themselves at once.
+    quick: bool,
+}
+
+impl Node {
+    fn report(&self, report: Report) {
+        if let Some(handle) = self.handle.lock().unwrap().clone() {
+            // As the real agent: never on the thread of the loop.
+            std::thread::spawn(move || handle.report(NodeId(0), report));
+        }
+    }
+
+    fn end(&self, task: TaskId, attempt: u32, how: ExitKind) {
+        let exit = Exit { at: Default::default(), how, cpu_ms: 0, rss_max_kib: 0 };
+        if let Some(held) = self.held.lock().unwrap().get_mut(&(task, attempt)) {
+            held.exit = Some(exit.clone());
+            self.report(Report::Exited { task, fence: held.fence, exit });
+        }
+    }
+}
+
+struct Port(Arc<Node>);
+
+impl NodePort for Port {
+    fn deliver(&self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            match delivery.order {
+                Order::Launch(launch) => {
+                    let (task, fence) = (launch.task, launch.fence);
+                    let command = delivery.spec.unwrap().command.clone();
+                    assert_eq!(command, ["true"]);
+                    self.0.launches.lock().unwrap().push((task, fence.attempt));
+                    let held = HeldAttempt { task, fence, started: Some(Default::default()), exit: None };
+                    self.0.held.lock().unwrap().insert((task, fence.attempt), held);
+                    self.0.report(Report::Started { task, fence, at: Default::default() });
+                    if self.0.quick {
+                        self.0.end(task, fence.attempt, ExitKind::Code(0));
+                    }
+                }
+                Order::Stop { task, fence, .. } => self.0.end(task, fence.attempt, ExitKind::Signal(15)),
+                Order::Forget { task, attempt } => drop(self.0.held.lock().unwrap().remove(&(task, attempt))),
+                Order::Regrant { .. } | Order::Suspend { .. } | Order::Resume { .. } => {}
+            }
+        }
+    }
+
+    fn greet(&self) {
+        let attempts = self.0.held.lock().unwrap().values().cloned().collect();
+        self.0.report(Report::Hello { inventory: inventory(), attempts });
+    }
+}
+
+fn inventory() -> Inventory {
+    let device = |index| Device {
+        index: DeviceIndex(index),
+        uuid: format!("SIM-{index}").into(),
+        model: "A100".into(),
+        memory: MemoryMib(81_920),
+        simulated: true,
+        pci: None,
+        driver: None,
+        mig: None,
+        unusable: None,
+        telemetry: Telemetry::default(),
+    };
+    Inventory {
+        hostname: "here".into(),
+        cpu: CpuMilli(8_000),
+        host_memory: MemoryMib(32_768),
+        devices: (0..2).map(device).collect(),
+        abilities: Vec::new(),
+        probed: true,
+    }
+}
+
+fn submit(count: u16) -> Submit {
+    Submit {
+        project: "default".into(),
+        owner: "ann".into(),
+        name: None,
+        ask: Ask {
+            devices: DeviceCount::exactly(count),
+            share: Share::Milli(GpuMilli::FULL),
+            constraints: Constraints::default(),
+            class: Class::Standard,
+            isolation: Isolation::Soft,
+            cpu: CpuMilli(0),
+            host_memory: MemoryMib(0),
+        },
+        priority: 0,
+        spec: Arc::new(Spec { command: vec!["true".to_owned()], ..Spec::default() }),
+        spec_hash: SpecHash([7; 32]),
+        limits: Limits { run: None, queue: None, stop_grace: Millis(1_000) },
+        retry: RetryPolicy::default(),
+        held: false,
+        wait_for_capacity: true,
+    }
+}
+
+/// A control plane over a folder, with its node.
+struct World {
+    control: Control,
+    handle: Handle,
+    history: SqliteHistory,
+    node: Arc<Node>,
+    script: FaultScript,
+}
+
+impl World {
+    async fn start(folder: &Path, node: Arc<Node>) -> Self {
+        let store = SqliteStore::open(folder, OpenOptions::default()).unwrap();
+        let history = store.history();
+        let script = FaultScript::default();
+        let store: Box<dyn Store> = Box::new(FaultStore::new(store, script.clone()));
+        let port = Arc::new(Port(node.clone()));
+        let (control, handle) = Control::start(store, port.clone(), Options::default()).unwrap();
+        *node.handle.lock().unwrap() = Some(handle.clone());
+        port.greet();
+        while !handle.query(|state, _| state.cluster().nodes().any(|node| node.present)).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+        Self { control, handle, history, node, script }
+    }
+
+    async fn submit(&self, count: u16) -> Result<TaskId, CommandError> {
+        let submitted = self.handle.submit(vec![submit(count)], Actor::Local, None).await?;
+        Ok(submitted.ids[0])
+    }
+
+    fn task(&self, id: TaskId) -> Task {
+        self.history.task(&Scope::All, id).unwrap().expect("an acknowledged task is in the store")
+    }
+
+    /// Waits for a state, by news and not by polling.
+    async fn reaches(&self, id: TaskId, state: &str) -> Task {
+        let waiting = async {
+            loop {
+                let mut news = self.handle.watch(id);
+                let task = self.task(id);
+                if task.state.code() == state {
+                    return task;
+                }
+                assert!(news.changed().await, "the control plane stopped");
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+        waited.unwrap_or_else(|_| panic!("{id} is {} and not {state}", self.task(id).state.code()))
+    }
+}
+
+fn quick_node() -> Arc<Node> {
+    Arc::new(Node { quick: true, ..Node::default() })
+}
+
+#[tokio::test]
+async fn a_task_goes_from_submit_to_its_end_and_all_of_it_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), quick_node()).await;
+    let id = world.submit(1).await.unwrap();
+    let task = world.reaches(id, "succeeded").await;
+    assert_eq!(task.attempt, 1);
+    let causes: Vec<_> =
+        world.history.events(&Scope::All, id, 0, 10).unwrap().iter().map(|event| event.cause).collect();
+    assert_eq!(causes, ["submitted", "placed", "started", "exited"]);
+    assert_eq!(world.history.attempts(&Scope::All, id).unwrap().len(), 1);
+    assert_eq!(world.history.usage(&Scope::All, id).unwrap().len(), 1);
+    world.control.stop();
+}
+
+#[tokio::test]
+async fn a_restart_adopts_what_runs_and_launches_what_never_arrived() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Arc::new(Node::default());
+    let world = World::start(folder.path(), node.clone()).await;
+    let running = world.submit(2).await.unwrap();
+    world.reaches(running, "running").await;
+    let waiting = world.submit(1).await.unwrap();
+    world.control.stop();
+    drop(world);
+
+    let world = World::start(folder.path(), node.clone()).await;
+    assert_eq!(world.task(running).state.code(), "running");
+    assert_eq!(world.task(waiting).state.code(), "queued");
+    node.end(running, 1, ExitKind::Code(0));
+    world.reaches(running, "succeeded").await;
+    world.reaches(waiting, "running").await;
+    assert_eq!(*node.launches.lock().unwrap(), [(running, 1), (waiting, 1)]);
+    world.control.stop();
+}
+
+#[tokio::test]
+async fn an_end_that_came_while_nobody_listened_is_taken_up_and_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Arc::new(Node::default());
+    let world = World::start(folder.path(), node.clone()).await;
+    let id = world.submit(1).await.unwrap();
+    world.reaches(id, "running").await;
+    world.control.stop();
+    drop(world);
+    *node.handle.lock().unwrap() = None;
+    node.end(id, 1, ExitKind::Code(3));
+
+    let world = World::start(folder.path(), node.clone()).await;
+    let task = world.reaches(id, "failed").await;
+    assert_eq!(task.attempt, 1);
+    // The acknowledgement goes out after the commit that the news is about.
+    world.handle.query(|_, _| ()).await.unwrap();
+    assert!(node.held.lock().unwrap().is_empty(), "an acknowledged end is still kept");
+    world.control.stop();
+}
+
+#[tokio::test]
+async fn the_same_key_gives_the_same_answer_and_another_request_under_it_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = quick_node();
+    let world = World::start(folder.path(), node.clone()).await;
+    let key = |digest| Some(KeyUse { key: "k".into(), digest: [digest; 32] });
+    let again = || world.handle.submit(vec![submit(1)], Actor::Local, key(1));
+    let (first, second, third) = tokio::join!(again(), again(), again());
+    let ids: Vec<_> = [first, second, third].into_iter().map(|answer| answer.unwrap().ids).collect();
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    let other = world.handle.submit(vec![submit(1)], Actor::Local, key(2)).await;
+    assert_eq!(other, Err(CommandError::KeyReused));
+    world.control.stop();
+    drop(world);
+
+    let world = World::start(folder.path(), node).await;
+    let repeated = world.handle.submit(vec![submit(1)], Actor::Local, key(1)).await.unwrap();
+    assert_eq!(repeated, Submitted { ids: ids[0].clone(), repeated: true });
+    world.control.stop();
+}
+
+#[tokio::test]
+async fn committed_but_reported_as_failed_makes_nothing_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = quick_node();
+    let world = World::start(folder.path(), node.clone()).await;
+    let key = Some(KeyUse { key: "once".into(), digest: [1; 32] });
+    world.script.next(Fault::Lost);
+    let answer = world.handle.submit(vec![submit(1)], Actor::Local, key.clone()).await;
+    assert!(matches!(answer, Err(CommandError::StorageFailed(_))), "{answer:?}");
+    // The loop ends rather than trust a memory that may differ from the disk.
+    assert!(world.control.fatal().unwrap().await.is_ok());
+    world.control.stop();
+    drop(world);
+
+    let world = World::start(folder.path(), node.clone()).await;
+    let repeated = world.handle.submit(vec![submit(1)], Actor::Local, key).await.unwrap();
+    assert!(repeated.repeated, "the first submit was durable");
+    world.reaches(repeated.ids[0], "succeeded").await;
+    assert_eq!(node.launches.lock().unwrap().len(), 1);
+    world.control.stop();
+}
+
+#[tokio::test]
+async fn a_failed_commit_leaves_nothing_behind_and_the_caller_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), quick_node()).await;
+    world.script.next(Fault::Failed);
+    let answer = world.submit(1).await;
+    assert!(matches!(answer, Err(CommandError::StorageFailed(_))), "{answer:?}");
+    assert_eq!(world.history.count(&Scope::All).unwrap(), []);
+    world.control.stop();
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_new_tasks_lets_others_end_and_recovers_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Arc::new(Node::default());
+    let world = World::start(folder.path(), node.clone()).await;
+    let running = world.submit(1).await.unwrap();
+    world.reaches(running, "running").await;
+
+    world.script.next(Fault::Full);
+    assert_eq!(world.submit(1).await, Err(CommandError::StorageFull));
+    node.end(running, 1, ExitKind::Code(0));
+    world.reaches(running, "succeeded").await;
+
+    let recovers = async {
+        while world.handle.stats().storage_full {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), recovers).await.unwrap();
+    let id = world.submit(1).await.unwrap();
+    world.reaches(id, "running").await;
+    world.control.stop();
+}
+
+#[tokio::test]
+async fn a_cancel_works_at_any_moment_and_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), Arc::new(Node::default())).await;
+    let running = world.submit(2).await.unwrap();
+    world.reaches(running, "running").await;
+    let queued = world.submit(1).await.unwrap();
+    for id in [queued, running, running] {
+        let cancel = Command::Cancel { task: id, grace: None, actor: Actor::Local };
+        let answer = world.handle.command(cancel).await;
+        assert!(
+            answer.is_ok() || answer == Err(CommandError::Refused(Refused::NoSuchTask(id))),
+            "{answer:?}"
+        );
+    }
+    world.reaches(queued, "cancelled").await;
+    world.reaches(running, "cancelled").await;
+    world.control.stop();
+}
+
+#[tokio::test]
+async fn a_report_about_an_older_attempt_is_acknowledged_and_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), Arc::new(Node::default())).await;
+    let id = world.submit(1).await.unwrap();
+    let before = world.reaches(id, "running").await;
+    let exit = Exit { at: Default::default(), how: ExitKind::Code(0), cpu_ms: 0, rss_max_kib: 0 };
+    let old = Fence { attempt: 0, version: 1 };
+    world.handle.report(NodeId(0), Report::Exited { task: id, fence: old, exit });
+    world.handle.query(|_, _| ()).await.unwrap();
+    assert_eq!(world.task(id), before);
+    world.control.stop();
+}
