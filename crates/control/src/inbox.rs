@@ -19,10 +19,13 @@ pub(crate) const BATCH_MAX: usize = 1_024;
 pub(crate) enum Message {
     Command { command: Command, reply: oneshot::Sender<Result<Reply, CommandError>> },
     Submit(Submission),
-    Query(Box<dyn FnOnce(&State, Timestamp) + Send>),
+    Query(Question),
     Report(NodeId, Report),
     Stop,
 }
+
+/// A question to the live state.
+pub(crate) type Question = Box<dyn FnOnce(&State, Timestamp) + Send>;
 
 /// Tasks to accept, perhaps under a key.
 pub(crate) struct Submission {

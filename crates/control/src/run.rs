@@ -18,7 +18,7 @@ use crate::admit::{self, Admission, NewKeys};
 use crate::clock::Clock;
 use crate::deliver::{NodePort, SpecCache};
 use crate::handle::{CommandError, Handle, Shared};
-use crate::inbox::{Answer, BATCH_MAX, INBOX_MAX, Message};
+use crate::inbox::{Answer, BATCH_MAX, INBOX_MAX, Message, Question};
 use crate::stats::{Counters, add};
 use crate::watch::Watchers;
 
@@ -170,7 +170,7 @@ struct Batch {
     changes: Changes,
     keys: NewKeys,
     answers: Vec<Answer>,
-    queries: Vec<Box<dyn FnOnce(&State, Timestamp) + Send>>,
+    queries: Vec<Question>,
     stop: bool,
 }
 

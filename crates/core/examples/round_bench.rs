@@ -5,7 +5,6 @@
 
 #![expect(clippy::print_stdout, reason = "the result of a benchmark is its output")]
 #![expect(clippy::unwrap_used, reason = "a benchmark may end at the first surprise")]
-#![expect(clippy::cast_possible_truncation, reason = "small numbers made here")]
 
 use std::sync::Arc;
 use std::time::Instant;
