@@ -1,8 +1,56 @@
-//! skeleton
-use crate::folder::NodeFolder;
-use serde::{Deserialize, Serialize};
+//! The keeper: one small process per node that forks guardians and watches them, and does nothing else.
+//!
+//! It has one thread and one loop ([`Keeper::run`]), so it may fork. It knows nothing that is not also in
+//! the node's folder: killed at any moment, the next keeper adopts everything ([`crate::adopt`]). An end is
+//! kept until the agent says that it is durable elsewhere.
+
+mod connection;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use fastgpu_core::ids::{Fence, TaskId};
+use fastgpu_core::node::{Exit, ExitKind};
+use fastgpu_core::units::Timestamp;
+use rustix::event::{Timespec, epoll};
+use rustix::pipe::PipeFlags;
+use rustix::process::DumpableBehavior;
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::Cgroups;
+use crate::folder::{AttemptKey, Line, NodeFolder, RecordFile, boot_id};
+use crate::hide::View;
+use crate::keeper::connection::Connection;
+use crate::protocol::{
+    FromKeeper, HELD_PER_FRAME, LaunchWords, PROTOCOL_VERSION, ToKeeper, WireAbility, WireHeld,
+};
+use crate::{adopt, hide, launch, leftovers, sys};
+
+/// Blocked in the keeper and, from birth, in every guardian: a stop that comes early is not lost.
+pub(crate) const BLOCKED_SIGNALS: [i32; 4] = [libc::SIGTERM, libc::SIGCHLD, libc::SIGINT, libc::SIGHUP];
+/// How long to wait for an earlier keeper to let go of the folder.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Tasks whose newest attempt is remembered after it was forgotten, against late orders. Every guardian
+/// starts as a copy of this list, so it is short.
+const SEEN_MAX: usize = 8_192;
+/// How often to look whether an adopted attempt has begun: its guardian's hints went to the keeper before.
+const ADOPTED_LOOK: Duration = Duration::from_millis(20);
+/// Events taken from the kernel at once.
+const EVENTS_MAX: usize = 64;
+/// Hints from guardians taken at once: some hundred.
+const HINT_BYTES: usize = 64 * 1024;
+
+const TOKEN_LISTENER: u64 = 0;
+const TOKEN_CONNECTION: u64 = 1;
+const TOKEN_HINTS: u64 = 2;
+const TOKEN_SIGNALS: u64 = 3;
+const TOKEN_FIRST_GUARDIAN: u64 = 4;
 
 /// What the agent tells a keeper before it starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,21 +60,522 @@ pub(crate) struct KeeperSettings {
 }
 
 impl KeeperSettings {
-    pub(crate) fn save(&self, folder: &NodeFolder) -> std::io::Result<()> {
+    pub(crate) fn save(&self, folder: &NodeFolder) -> io::Result<()> {
         let path = folder.keeper_settings();
         let new = path.with_extension("new");
         std::fs::write(&new, serde_json::to_vec(self)?)?;
         std::fs::rename(new, path)
     }
+
+    /// A file that is missing or broken never stops a keeper: it runs as if nothing was said.
+    fn load(folder: &NodeFolder) -> Self {
+        let read = std::fs::read(folder.keeper_settings());
+        let parsed = read
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
+        parsed.unwrap_or_else(|error| {
+            complain(&format!("keeper.json could not be read: {error}"));
+            Self::default()
+        })
+    }
 }
 
-/// The keeper's main function.
-pub fn main(_node_dir: &Path) -> ExitCode {
-    ExitCode::FAILURE
+/// What a guardian tells the keeper through the pipe they share; never more than the record says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Event {
+    pub(crate) task: u64,
+    pub(crate) attempt: u32,
+    pub(crate) line: Line,
+}
+
+/// One attempt whose end is not yet acknowledged.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) fence: Fence,
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) exit: Option<Exit>,
+    pub(crate) guardian: Option<LivingGuardian>,
+    pub(crate) slot: Option<u32>,
+    pub(crate) groups: Vec<PathBuf>,
+    /// Whether an earlier keeper started it: its guardian's hints do not reach us.
+    pub(crate) adopted: bool,
+}
+
+/// A guardian that is watched.
+#[derive(Debug)]
+pub(crate) struct LivingGuardian {
+    pub(crate) pidfd: OwnedFd,
+    token: u64,
+}
+
+/// See the module.
+pub(crate) struct Keeper {
+    pub(crate) folder: NodeFolder,
+    pub(crate) cgroups: Cgroups,
+    pub(crate) view: Option<View>,
+    pub(crate) boot: String,
+    pub(crate) attempts: BTreeMap<AttemptKey, Held>,
+    /// Where guardians write their hints.
+    pub(crate) hints_end: OwnedFd,
+    hints: OwnedFd,
+    hints_read: Vec<u8>,
+    abilities: Vec<WireAbility>,
+    epoll: OwnedFd,
+    listener: UnixListener,
+    signals: OwnedFd,
+    connection: Option<Connection>,
+    guardians: BTreeMap<u64, AttemptKey>,
+    next_token: u64,
+    seen: BTreeMap<TaskId, u32>,
+    seen_order: VecDeque<TaskId>,
+    leaving: Option<Leaving>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    WhenIdle,
+    AfterKilling,
+    Now,
+}
+
+/// The keeper's main function, for a process of its own that was started with a clean environment.
+#[must_use]
+pub fn main(node_dir: &Path) -> ExitCode {
+    match begin(node_dir) {
+        Ok(Some(keeper)) => keeper.run(),
+        // Another keeper serves this folder.
+        Ok(None) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("the keeper could not begin: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin(node_dir: &Path) -> io::Result<Option<Keeper>> {
+    fastgpu_failpoints::arm();
+    // A session of its own, so that Ctrl-C in the server's terminal is not meant for it. It fails only for a
+    // process that leads a group already, which is just as good.
+    let _ = rustix::process::setsid();
+    sys::default_signals();
+    sys::ignore_signal(libc::SIGPIPE);
+    sys::block_exactly(&BLOCKED_SIGNALS)?;
+    rustix::process::umask(rustix::fs::Mode::from_bits_retain(0o077));
+    rustix::thread::set_name(c"fastgpu-keeper")?;
+    // Tasks of the same user must not look into our memory. Orphans of a killed guardian come to us.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))?;
+    let folder = NodeFolder::create(node_dir)?;
+    let Some(lock) = take_folder(&folder)? else { return Ok(None) };
+    // Held until this process ends.
+    std::mem::forget(lock);
+    let settings = KeeperSettings::load(&folder);
+    let (cgroups, mut abilities) = Cgroups::detect(folder.root(), settings.use_cgroups);
+    let (view, ability) = hide::prepare(&folder, &settings.hide);
+    abilities.push(ability);
+    let (hints, hints_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    let listener = listen(&folder)?;
+    let mut keeper = Keeper {
+        cgroups,
+        view,
+        boot: boot_id(),
+        attempts: BTreeMap::new(),
+        hints_end,
+        hints,
+        hints_read: Vec::new(),
+        abilities,
+        epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+        listener,
+        signals: sys::signalfd(&[libc::SIGTERM])?,
+        connection: None,
+        guardians: BTreeMap::new(),
+        next_token: TOKEN_FIRST_GUARDIAN,
+        seen: BTreeMap::new(),
+        seen_order: VecDeque::new(),
+        leaving: None,
+        folder,
+    };
+    fastgpu_failpoints::hit("keeper.adopt.before_scan");
+    adopt::everything(&mut keeper)?;
+    fastgpu_failpoints::hit("keeper.adopt.after_scan");
+    keeper.open_for_business()?;
+    Ok(Some(keeper))
+}
+
+/// `None` if another keeper lives and stays.
+fn take_folder(folder: &NodeFolder) -> io::Result<Option<File>> {
+    let lock = File::options().create(true).append(true).open(folder.keeper_lock())?;
+    let deadline = Instant::now() + LOCK_WAIT_MAX;
+    loop {
+        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Some(lock)),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Listens under a name that nobody connects to yet; a short one, however long the folder's path is.
+fn listen(folder: &NodeFolder) -> io::Result<UnixListener> {
+    std::env::set_current_dir(folder.root())?;
+    let _ = std::fs::remove_file("keeper.sock.new");
+    let listener = UnixListener::bind("keeper.sock.new")?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+impl Keeper {
+    /// Everything is adopted: the agent may come.
+    fn open_for_business(&mut self) -> io::Result<()> {
+        let add = |fd: &dyn AsFd, token| {
+            epoll::add(&self.epoll, fd.as_fd(), epoll::EventData::new_u64(token), epoll::EventFlags::IN)
+        };
+        add(&self.listener, TOKEN_LISTENER)?;
+        add(&self.hints, TOKEN_HINTS)?;
+        add(&self.signals, TOKEN_SIGNALS)?;
+        std::fs::rename("keeper.sock.new", "keeper.sock")?;
+        std::env::set_current_dir("/")
+    }
+
+    /// The loop.
+    fn run(mut self) -> ExitCode {
+        loop {
+            let tokens = match self.wait() {
+                Ok(tokens) => tokens,
+                Err(error) => {
+                    complain(&format!("the keeper cannot wait: {error}"));
+                    return ExitCode::FAILURE;
+                }
+            };
+            // Hints first: a guardian's last hint comes before its end.
+            self.read_hints();
+            let mut guardians_ended = false;
+            for token in tokens {
+                match token {
+                    TOKEN_LISTENER => self.accept(),
+                    TOKEN_CONNECTION => self.read_connection(),
+                    TOKEN_HINTS => {}
+                    TOKEN_SIGNALS => self.leaving = Some(Leaving::Now),
+                    token => {
+                        guardians_ended = true;
+                        self.guardian_ended(token);
+                    }
+                }
+            }
+            if guardians_ended {
+                while let Ok(sys::Reaped::One(_)) = sys::reap() {}
+            }
+            self.look_at_adopted();
+            self.flush_connection();
+            if self.may_leave() {
+                return ExitCode::SUCCESS;
+            }
+        }
+    }
+
+    fn wait(&self) -> io::Result<Vec<u64>> {
+        let adopted_wait = self.attempts.values().any(Held::is_waiting_to_start_unheard);
+        let timeout = adopted_wait.then(|| Timespec::try_from(ADOPTED_LOOK).expect("20 ms fit"));
+        let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(events.iter().map(|event| event.data.u64()).collect())
+    }
+
+    /// Starts to watch a guardian.
+    pub(crate) fn watch(&mut self, key: AttemptKey, pidfd: OwnedFd) -> io::Result<LivingGuardian> {
+        let token = self.next_token;
+        self.next_token += 1;
+        epoll::add(&self.epoll, &pidfd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?;
+        self.guardians.insert(token, key);
+        Ok(LivingGuardian { pidfd, token })
+    }
+
+    fn read_hints(&mut self) {
+        let mut bytes = [0; HINT_BYTES];
+        while let Ok(count) = rustix::io::read(&self.hints, &mut bytes) {
+            self.hints_read.extend_from_slice(&bytes[..count]);
+            let whole = self.hints_read.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+            let lines: Vec<u8> = self.hints_read.drain(..whole).collect();
+            for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                let Ok(event) = serde_json::from_slice::<Event>(line) else { continue };
+                let Some(task) = TaskId::new(event.task) else { continue };
+                self.heard(AttemptKey { task, attempt: event.attempt }, event.line);
+            }
+            if count < HINT_BYTES {
+                return;
+            }
+        }
+    }
+
+    /// A step of an attempt's life, from its guardian's hint or from its record.
+    fn heard(&mut self, key: AttemptKey, line: Line) {
+        let Some(held) = self.attempts.get_mut(&key) else { return };
+        let (task, attempt, version) = (key.task.get(), key.attempt, held.fence.version);
+        match line {
+            Line::Started { at } if held.started.is_none() => {
+                held.started = Some(Timestamp(at));
+                fastgpu_failpoints::hit("keeper.start.before_report");
+                self.send(&FromKeeper::Started { task, attempt, version, at });
+            }
+            Line::Exit(exit) if held.exit.is_none() => {
+                held.exit = Some(exit.clone().into());
+                fastgpu_failpoints::hit("keeper.exit.before_report");
+                self.send(&FromKeeper::Exited { task, attempt, version, exit });
+                fastgpu_failpoints::hit("keeper.exit.after_report");
+            }
+            Line::Started { .. } | Line::Exit(_) | Line::Meta(_) | Line::Guardian { .. } => {}
+        }
+    }
+
+    /// A guardian is gone: its record says how its attempt ended, or nothing does.
+    fn guardian_ended(&mut self, token: u64) {
+        let Some(key) = self.guardians.remove(&token) else { return };
+        let Some(held) = self.attempts.get_mut(&key) else { return };
+        held.guardian = None;
+        let slot = held.slot.take();
+        let groups = std::mem::take(&mut held.groups);
+        if held.exit.is_none() {
+            self.hear_record(key);
+        }
+        if self.attempts.get(&key).is_some_and(|held| held.exit.is_none()) {
+            leftovers::end_orphans(&groups, &key.task.to_string(), key.attempt);
+            self.end_without_guardian(key, "the attempt's guardian vanished".to_owned());
+        }
+        if let Some(slot) = slot {
+            self.cgroups.give_back(slot);
+        }
+    }
+
+    /// Takes over what the record says.
+    fn hear_record(&mut self, key: AttemptKey) {
+        let record = RecordFile::open(&self.folder.attempt(key)).and_then(|mut file| file.read());
+        let Ok(record) = record else { return };
+        if let Some(at) = record.started {
+            self.heard(key, Line::Started { at: at.0 });
+        }
+        if let Some(exit) = record.exit {
+            self.heard(key, Line::Exit(exit.into()));
+        }
+    }
+
+    /// Ends an attempt that nobody else can end, in its record if that is possible.
+    pub(crate) fn end_without_guardian(&mut self, key: AttemptKey, why: String) {
+        let exit = Exit { at: now(), how: ExitKind::Infrastructure(why), cpu_ms: 0, rss_max_kib: 0 };
+        let line = Line::Exit(exit.into());
+        let path = self.folder.attempt(key);
+        let recorded = RecordFile::open(&path).and_then(|mut file| {
+            file.mend()?;
+            file.add(&line)
+        });
+        if let Err(error) = recorded {
+            complain(&format!("could not record the end of {key}: {error}"));
+        }
+        self.heard(key, line);
+    }
+
+    fn look_at_adopted(&mut self) {
+        let waiting: Vec<AttemptKey> = self
+            .attempts
+            .iter()
+            .filter_map(|(key, held)| held.is_waiting_to_start_unheard().then_some(*key))
+            .collect();
+        for key in waiting {
+            self.hear_record(key);
+        }
+    }
+
+    pub(crate) fn obey(&mut self, message: ToKeeper) {
+        match message {
+            ToKeeper::Hello { version } => self.welcome(version),
+            ToKeeper::Launch(words) => launch::launch(self, &words),
+            ToKeeper::Stop { task, attempt, version, grace_ms } => {
+                if let Some(task) = TaskId::new(task) {
+                    self.stop(AttemptKey { task, attempt }, version, grace_ms);
+                }
+            }
+            ToKeeper::Forget { task, attempt } => {
+                if let Some(task) = TaskId::new(task) {
+                    self.forget(AttemptKey { task, attempt });
+                }
+            }
+            ToKeeper::List => self.list(),
+            ToKeeper::Leave { kill_all } => {
+                self.leaving = Some(if kill_all { Leaving::AfterKilling } else { Leaving::WhenIdle });
+                if kill_all {
+                    for held in self.attempts.values() {
+                        held.stop(0);
+                    }
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, version: u32) {
+        let abilities = self.abilities.clone();
+        self.send(&FromKeeper::Welcome { version: PROTOCOL_VERSION, pid: std::process::id(), abilities });
+        if version == PROTOCOL_VERSION {
+            self.list();
+        } else {
+            complain(&format!("making room for a keeper that speaks version {version}"));
+            self.leaving = Some(Leaving::Now);
+        }
+    }
+
+    fn list(&mut self) {
+        let held: Vec<WireHeld> = self
+            .attempts
+            .iter()
+            .map(|(key, held)| WireHeld {
+                task: key.task.get(),
+                attempt: key.attempt,
+                version: held.fence.version,
+                started: held.started.map(|at| at.0),
+                exit: held.exit.clone().map(Into::into),
+            })
+            .collect();
+        let mut parts = held.chunks(HELD_PER_FRAME).peekable();
+        if parts.peek().is_none() {
+            self.send(&FromKeeper::Held { attempts: Vec::new(), last: true });
+        }
+        while let Some(part) = parts.next() {
+            self.send(&FromKeeper::Held { attempts: part.to_vec(), last: parts.peek().is_none() });
+        }
+    }
+
+    fn stop(&mut self, key: AttemptKey, version: u32, grace_ms: u64) {
+        if let Some(held) = self.attempts.get(&key) {
+            if version < held.fence.version {
+                return;
+            }
+            held.stop(grace_ms);
+            self.say_again(key);
+        } else if !self.is_past(key) {
+            // The stop overtook its launch: leave a mark, so that the launch finds the attempt over.
+            let fence = Fence { attempt: key.attempt, version };
+            self.hold_ended(key, fence, "stopped before it was launched".to_owned());
+        }
+    }
+
+    /// Whether this attempt, or a later one of its task, is over and acknowledged.
+    pub(crate) fn is_past(&self, key: AttemptKey) -> bool {
+        self.seen.get(&key.task).is_some_and(|&newest| newest >= key.attempt)
+            || self.folder.done().join(key.to_string()).exists()
+    }
+
+    /// Remembers the newest attempt of a task.
+    pub(crate) fn saw(&mut self, key: AttemptKey) {
+        let newest = self.seen.entry(key.task).or_insert_with(|| {
+            self.seen_order.push_back(key.task);
+            key.attempt
+        });
+        *newest = key.attempt.max(*newest);
+        if self.seen_order.len() > SEEN_MAX
+            && let Some(oldest) = self.seen_order.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
+    }
+
+    /// Holds an attempt that ended before it had a guardian.
+    pub(crate) fn hold_ended(&mut self, key: AttemptKey, fence: Fence, why: String) {
+        self.saw(key);
+        let path = self.folder.attempt(key);
+        if let Err(error) = crate::folder::make_private_folder(&path) {
+            complain(&format!("could not make {}: {error}", path.display()));
+        }
+        self.attempts.insert(key, Held::new(fence));
+        self.end_without_guardian(key, why);
+    }
+
+    /// Answers an order that was obeyed before with what came of it.
+    pub(crate) fn say_again(&mut self, key: AttemptKey) {
+        let Some(held) = self.attempts.get(&key) else { return };
+        let (task, attempt, version) = (key.task.get(), key.attempt, held.fence.version);
+        if let Some(exit) = held.exit.clone() {
+            self.send(&FromKeeper::Exited { task, attempt, version, exit: exit.into() });
+        } else if let Some(at) = held.started {
+            self.send(&FromKeeper::Started { task, attempt, version, at: at.0 });
+        }
+    }
+
+    /// The end is durable elsewhere: the attempt's folder is kept for its log alone.
+    fn forget(&mut self, key: AttemptKey) {
+        if self.attempts.get(&key).is_none_or(|held| held.exit.is_none()) {
+            return;
+        }
+        fastgpu_failpoints::hit("keeper.forget.before_move");
+        let name = key.to_string();
+        if let Err(error) = std::fs::rename(self.folder.attempt(key), self.folder.done().join(&name)) {
+            complain(&format!("could not put {name} away: {error}"));
+        }
+        fastgpu_failpoints::hit("keeper.forget.after_move");
+        // A working folder with something in it stays, as the log does.
+        let _ = std::fs::remove_dir(self.folder.work().join(&name));
+        // The guardian may be on its very last steps; its place is given back when it is gone.
+        let held = self.attempts.remove(&key);
+        if let Some(Held { guardian: Some(guardian), slot, .. }) = held {
+            self.guardians.remove(&guardian.token);
+            if let Some(slot) = slot {
+                self.cgroups.give_back(slot);
+            }
+        }
+    }
+
+    fn may_leave(&mut self) -> bool {
+        let running = self.attempts.values().any(|held| held.guardian.is_some());
+        let leave = match self.leaving {
+            None => false,
+            Some(Leaving::Now) => return true,
+            Some(Leaving::WhenIdle) => self.attempts.is_empty(),
+            Some(Leaving::AfterKilling) => !running,
+        };
+        if leave {
+            self.cgroups.remove_all();
+            let _ = std::fs::remove_file(self.folder.socket());
+        }
+        leave
+    }
+}
+
+impl Held {
+    pub(crate) fn new(fence: Fence) -> Self {
+        let groups = Vec::new();
+        Self { fence, started: None, exit: None, guardian: None, slot: None, groups, adopted: false }
+    }
+
+    /// Adopted while starting: nobody will tell when it begins.
+    fn is_waiting_to_start_unheard(&self) -> bool {
+        self.adopted && self.guardian.is_some() && self.started.is_none()
+    }
+
+    fn stop(&self, grace_ms: u64) {
+        let Some(guardian) = &self.guardian else { return };
+        let grace_ms = i32::try_from(grace_ms).unwrap_or(i32::MAX);
+        // It fails only for a guardian that has just ended.
+        let _ = sys::pidfd_queue(guardian.pidfd.as_fd(), libc::SIGTERM, grace_ms);
+    }
 }
 
 /// Wall time.
-pub(crate) fn now() -> fastgpu_core::units::Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    fastgpu_core::units::Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A line for an operator in `keeper.log`.
+pub(crate) fn complain(text: &str) {
+    let line = format!("{} [{}] {text}\n", now().0, std::process::id());
+    // Nobody can be told that this failed.
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// What a launch needs to know of an attempt.
+pub(crate) fn key_of(words: &LaunchWords) -> Option<AttemptKey> {
+    Some(AttemptKey { task: TaskId::new(words.task)?, attempt: words.attempt })
 }

@@ -10,6 +10,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
 
+use rustix::thread::UnshareFlags;
+
 /// What `fork` returned, and where.
 #[derive(Debug)]
 pub enum Forked {
@@ -34,12 +36,15 @@ pub fn fork() -> io::Result<Forked> {
     }
 }
 
+/// The C library's constant is too narrow for this flag.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// As [`fork`], with the child born inside the control group `cgroup` (version 2), which costs nothing,
 /// where moving a process there later costs milliseconds.
 pub fn fork_into_cgroup(cgroup: BorrowedFd<'_>) -> io::Result<Forked> {
     // SAFETY: clone_args is a plain struct of integers for which all zeroes is the documented default.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = libc::CLONE_INTO_CGROUP as u64;
+    args.flags = CLONE_INTO_CGROUP;
     args.exit_signal = libc::SIGCHLD as u64;
     args.cgroup = u64::try_from(cgroup.as_raw_fd()).expect("an open descriptor is not negative");
     // SAFETY: without CLONE_VM and without a stack this is fork: the child runs on a copy of our stack.
@@ -90,12 +95,26 @@ pub fn execve(path: &CStr, argv: &ExecList, envp: &ExecList) -> io::Error {
     io::Error::last_os_error()
 }
 
-/// Closes every descriptor from `first` on.
-pub fn close_from(first: RawFd) -> io::Result<()> {
-    let first = libc::c_uint::try_from(first).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: the callers (guardian and task child, right after fork) hold no owner of a descriptor that
-    // they still use at or above `first`.
-    check(unsafe { libc::close_range(first, libc::c_uint::MAX, 0) }).map(drop)
+/// Closes every descriptor above the standard three but those in `keep`.
+pub fn close_all_but(keep: &mut [RawFd]) -> io::Result<()> {
+    keep.sort_unstable();
+    let mut first: libc::c_uint = 3;
+    let close = |first: libc::c_uint, last: libc::c_uint| {
+        if first > last {
+            return Ok(());
+        }
+        // SAFETY: the callers (guardian and task child, right after fork) never again use an owner of a
+        // descriptor that they did not name, nor drop one: they end by exec or `exit_now`.
+        check(unsafe { libc::close_range(first, last, 0) }).map(drop)
+    };
+    for &fd in keep.iter() {
+        let fd = libc::c_uint::try_from(fd).map_err(|_| io::ErrorKind::InvalidInput)?;
+        if fd >= first {
+            close(first, fd - 1)?;
+            first = fd + 1;
+        }
+    }
+    close(first, libc::c_uint::MAX)
 }
 
 /// Makes `target` another name of `fd`; it survives exec unless `close_on_exec` is said.
@@ -110,23 +129,11 @@ pub fn dup_onto(fd: BorrowedFd<'_>, target: RawFd, close_on_exec: bool) -> io::R
     check(unsafe { libc::dup3(fd.as_raw_fd(), target, flags) }).map(drop)
 }
 
-/// Takes ownership of a descriptor that [`dup_onto`] placed at a fixed number.
-///
-/// Panics if the descriptor is not open.
-#[must_use]
-pub fn own(fd: RawFd) -> OwnedFd {
-    // SAFETY: F_GETFD only asks whether the descriptor is open.
-    assert!(unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0, "descriptor {fd} is not open");
-    // SAFETY: it is open, and the caller has just placed it there, so nobody else owns it.
-    unsafe { OwnedFd::from_raw_fd(fd) }
-}
-
-/// A copy of `fd` at the lowest free number from `lowest` on, closed on exec.
-pub fn dup_above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: F_DUPFD_CLOEXEC has no memory preconditions and returns a fresh descriptor.
-    let copy = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) })?;
-    // SAFETY: fresh, hence ours.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+/// Leaves namespaces of this process, which must have one thread.
+pub fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    assert!(!flags.contains(UnshareFlags::FILES), "the table of descriptors stays one");
+    // SAFETY: the one hazard is a split table of descriptors, refused above.
+    Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
 }
 
 fn signal_set(signals: &[i32]) -> libc::sigset_t {
