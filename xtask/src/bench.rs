@@ -16,10 +16,11 @@ mod run;
 mod server;
 mod submit;
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use row::{Measured, Row};
 
@@ -55,6 +56,8 @@ struct Context {
     binary: PathBuf,
     quick: bool,
     cold: bool,
+    /// What the store's example measured, once it was asked.
+    commit_rates: OnceCell<Value>,
 }
 
 impl Context {
@@ -91,6 +94,7 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<bool> {
         binary: target.join("release/fastgpu"),
         quick: wishes.quick,
         cold: wishes.cold,
+        commit_rates: OnceCell::new(),
     };
     build::release()?;
     let wanted = rows.into_iter().filter(|row| match wishes.only.as_slice() {

@@ -50,12 +50,15 @@ pub(super) fn one_by_one(context: &Context) -> anyhow::Result<Measured> {
         Figure::new("submits", result.per_s, "/s")
             .reach(Reach::AtLeast(12_000.0))
             .limit("answers/s of /healthz", limits::answers_per_s(&server.address, CONNECTIONS)),
+        Figure::new("submits, against bare SQLite", result.per_s, "/s")
+            .limit("rows/s of bare SQLite, 64 a commit", super::build::sqlite_rows_per_s(context, 64)),
         Figure::new("submits, against unshared syncs", result.per_s, "/s")
             .limit("fdatasync/s, 200 B appended", limits::syncs_per_s(&context.work)),
         Figure::new("latency p50", result.p50_ms, "ms"),
         Figure::new("latency p99", result.p99_ms, "ms"),
     ];
     Ok(Measured::of(figures)
+        .note("a submit is three rows: the task, its specification, its first event")
         .note(format!("{count} tasks of {SPEC_BYTES} bytes, {CONNECTIONS} connections, all devices taken"))
         .note("acknowledged after the commit; the load generator shares the machine"))
 }
