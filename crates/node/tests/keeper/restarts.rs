@@ -1,0 +1,161 @@
+//! Server, keeper and guardian may be killed at any moment.
+
+use std::time::Duration;
+
+use fastgpu_core::ids::TaskId;
+use fastgpu_core::node::{ExitKind, Report};
+
+use crate::Story;
+use crate::support::{Node, Task, kill, wait_for};
+
+pub const STORIES: &[Story] = &[
+    ("a task outlives the agent", a_task_outlives_the_agent),
+    ("a task outlives its keeper, log and code complete", a_task_outlives_its_keeper),
+    ("a task that ends while nobody looks is reported", a_task_that_ends_unseen_is_reported),
+    ("a stop reaches an adopted task", a_stop_reaches_an_adopted_task),
+    ("many tasks are adopted at once", many_tasks_are_adopted_at_once),
+    ("records that are torn or rubbish stop nothing", torn_records_stop_nothing),
+    ("a killed guardian fails its attempt alone", a_killed_guardian_fails_its_attempt_alone),
+];
+
+/// The pid in the attempt's record.
+pub fn guardian_of(node: &Node, task: TaskId) -> i32 {
+    let record = std::fs::read_to_string(node.attempt_dir(task).join("record")).unwrap();
+    let line = record.lines().find(|line| line.contains("guardian")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    i32::try_from(line["guardian"]["pid"].as_i64().unwrap()).unwrap()
+}
+
+/// A task that counts until the file `go` appears, then ends with 12.
+fn counting(node: &Node) -> (Task, std::path::PathBuf) {
+    let go = node.dir.parent().unwrap().parent().unwrap().join("go");
+    let script = format!(
+        "i=0; until [ -e {} ]; do i=$((i+1)); echo $i; sleep 0.005; done; echo done; exit 12",
+        go.display()
+    );
+    (Task::sh(&script), go)
+}
+
+fn check_counting(stdout: &str) {
+    let lines: Vec<&str> = stdout.lines().collect();
+    let (last, numbers) = lines.split_last().unwrap();
+    assert_eq!(*last, "done");
+    for (index, line) in numbers.iter().enumerate() {
+        assert_eq!(*line, (index + 1).to_string());
+    }
+}
+
+fn a_task_outlives_the_agent() {
+    let mut node = Node::new();
+    let (task, go) = counting(&node);
+    let task = node.launch(task);
+    node.started(task);
+    let mut node = node.restart_agent();
+    let held = node.next_hello();
+    assert!(held[&task].started.is_some() && held[&task].exit.is_none());
+    std::fs::write(go, "").unwrap();
+    assert_eq!(node.how(task), ExitKind::Code(12));
+    check_counting(&node.stdout(task));
+}
+
+fn a_task_outlives_its_keeper() {
+    let mut node = Node::new();
+    let (task, go) = counting(&node);
+    let task = node.launch(task);
+    node.started(task);
+    node.hello();
+    for _ in 0..3 {
+        let held = node.replace_keeper();
+        assert!(held[&task].started.is_some() && held[&task].exit.is_none());
+    }
+    std::fs::write(go, "").unwrap();
+    assert_eq!(node.how(task), ExitKind::Code(12));
+    check_counting(&node.stdout(task));
+    assert!(node.count(|r| matches!(r, Report::Exited { task: which, .. } if *which == task)) <= 1);
+}
+
+fn a_task_that_ends_unseen_is_reported() {
+    let mut node = Node::new();
+    let task = node.launch(Task::sh("sleep 0.05; echo bye; exit 2"));
+    node.started(task);
+    kill(node.keeper_pid());
+    let exit = wait_for("the end", || node.hello().get(&task).and_then(|held| held.exit.clone()));
+    assert_eq!(exit.how, ExitKind::Code(2));
+    assert_eq!(node.stdout(task), "bye\n");
+    node.forget(task);
+    node.holds_nothing();
+}
+
+fn a_stop_reaches_an_adopted_task() {
+    let mut node = Node::new();
+    let task = node.launch(Task::sh("trap '' TERM; (setsid sleep 1000 &); while :; do sleep 1; done"));
+    node.started(task);
+    node.replace_keeper();
+    node.stop(task, Duration::from_millis(50));
+    assert_eq!(node.how(task), ExitKind::Signal(9));
+}
+
+fn many_tasks_are_adopted_at_once() {
+    let mut node = Node::new();
+    let tasks: Vec<_> = (0..64).map(|_| node.launch(Task::new(&["sleep", "1000"]))).collect();
+    tasks.iter().for_each(|&task| node.started(task));
+    node.hello();
+    let begin = std::time::Instant::now();
+    let held = node.replace_keeper();
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(held.values().filter(|held| held.started.is_some() && held.exit.is_none()).count(), 64);
+    tasks.iter().for_each(|&task| node.stop(task, Duration::ZERO));
+    for task in tasks {
+        assert_eq!(node.how(task), ExitKind::Signal(9));
+    }
+}
+
+fn torn_records_stop_nothing() {
+    let mut node = Node::new();
+    let ended = node.launch(Task::sh("exit 1"));
+    node.exit(ended);
+    node.hello();
+    let attempts = node.dir.join("attempts");
+    let plant = |number: u64, bytes: &[u8]| {
+        let task = TaskId::new(1_000_000_000 + number).unwrap();
+        std::fs::create_dir(attempts.join(format!("{task}.1"))).unwrap();
+        std::fs::write(attempts.join(format!("{task}.1")).join("record"), bytes).unwrap();
+        task
+    };
+    let empty = plant(1, b"");
+    let rubbish = plant(2, &[0xff, 0, 3, b'\n', 7]);
+    let meta = br#"{"meta":{"record_version":1,"fence_version":3,"boot":"another","slot":0,"cgroups":[]}}"#;
+    let rebooted = plant(3, &[&meta[..], b"\n{\"exit\":{\"at\":3,\"how\":{\"code\":0},\"cpu_"].concat());
+    let future = plant(4, br#"{"meta":{"record_version":99,"fence_version":1}}"#);
+    std::fs::create_dir(attempts.join(format!("{}.1", TaskId::new(1_000_000_005).unwrap()))).unwrap();
+    std::fs::write(attempts.join("not an attempt"), "").unwrap();
+    std::fs::write(node.dir.join("keeper.json"), "{").unwrap();
+    let held = node.replace_keeper();
+    let failed = |task: TaskId| match &held[&task].exit.as_ref().unwrap().how {
+        ExitKind::Infrastructure(why) => why.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(held[&ended].exit.as_ref().unwrap().how, ExitKind::Code(1));
+    for task in [empty, rubbish, future] {
+        assert_eq!(failed(task), "the attempt's record was never written");
+    }
+    assert_eq!(failed(rebooted), "the machine was restarted");
+    assert_eq!(held[&rebooted].fence.version, 3);
+    // All of them can be forgotten, and the node works on.
+    for &task in held.keys() {
+        node.forget(task);
+    }
+    node.holds_nothing();
+    let task = node.launch(Task::sh("exit 8"));
+    assert_eq!(node.how(task), ExitKind::Code(8));
+}
+
+fn a_killed_guardian_fails_its_attempt_alone() {
+    let mut node = Node::new();
+    let doomed = node.launch(Task::new(&["sleep", "1000"]));
+    let other = node.launch(Task::sh("sleep 0.3; exit 3"));
+    node.started(doomed);
+    kill(guardian_of(&node, doomed));
+    assert_eq!(node.how(doomed), ExitKind::Infrastructure("the attempt's guardian vanished".into()));
+    assert_eq!(node.how(other), ExitKind::Code(3));
+}

@@ -1,0 +1,76 @@
+//! Nothing of a task survives it, whatever it tries.
+
+use std::time::{Duration, Instant};
+
+use fastgpu_core::node::ExitKind;
+
+use crate::Story;
+use crate::support::{Node, PATIENCE, Task, marked, wait_for};
+
+pub const STORIES: &[Story] = &[
+    ("a stubborn tree is killed by its group", || a_stubborn_tree_is_killed(Node::new())),
+    ("a stubborn tree is killed without groups", || a_stubborn_tree_is_killed(Node::without_cgroups())),
+    ("a daemon ends with its task", || a_daemon_ends_with_its_task(Node::new())),
+    ("a daemon ends with its task, without groups", || a_daemon_ends_with_its_task(Node::without_cgroups())),
+    ("a stopped process is killed as well", || a_stopped_process_is_killed(Node::without_cgroups())),
+    ("a tree that forks all the time is killed", || a_forking_tree_is_killed(Node::without_cgroups())),
+    ("a tree dies with its guardian", || a_tree_dies_with_its_guardian(Node::new())),
+    ("a tree dies with its guardian, without groups", || {
+        a_tree_dies_with_its_guardian(Node::without_cgroups());
+    }),
+];
+
+/// Sessions of their own, forked twice, deaf to every polite signal.
+const STUBBORN: &str = "trap '' TERM HUP INT; \
+    for i in 1 2 3 4 5; do (setsid sh -c \"trap '' TERM HUP INT; sleep 1000 & sleep 1000\" &) & done; \
+    (setsid setsid sleep 1000 &); echo up; while :; do sleep 1000; done";
+
+fn a_stubborn_tree_is_killed(mut node: Node) {
+    let marker = format!("{:?}", node.dir);
+    let task = node.launch(Task::sh(STUBBORN).env("MARKER", &marker));
+    wait_for("the tree", || (marked(&marker).len() >= 17).then_some(()));
+    let asked = Instant::now();
+    node.stop(task, Duration::from_millis(100));
+    assert_eq!(node.how(task), ExitKind::Signal(9));
+    assert_eq!(marked(&marker), Vec::<i32>::new(), "nothing is left when the end is reported");
+    assert!(asked.elapsed() >= Duration::from_millis(100));
+    assert!(asked.elapsed() < PATIENCE / 3);
+}
+
+fn a_daemon_ends_with_its_task(mut node: Node) {
+    let marker = format!("{:?}", node.dir);
+    let script =
+        "(setsid sh -c \"trap '' TERM; sleep 1000\" &); (setsid sleep 1000 >/dev/null 2>&1 &); exit 3";
+    let task = node.launch(Task::sh(script).env("MARKER", &marker));
+    assert_eq!(node.how(task), ExitKind::Code(3));
+    assert_eq!(marked(&marker), Vec::<i32>::new());
+}
+
+fn a_stopped_process_is_killed(mut node: Node) {
+    let marker = format!("{:?}", node.dir);
+    let task = node.launch(Task::sh("sh -c 'kill -STOP $$'; sleep 1000").env("MARKER", &marker));
+    wait_for("the tree", || (marked(&marker).len() == 2).then_some(()));
+    node.stop(task, Duration::from_millis(20));
+    node.exit(task);
+    assert_eq!(marked(&marker), Vec::<i32>::new());
+}
+
+fn a_forking_tree_is_killed(mut node: Node) {
+    let marker = format!("{:?}", node.dir);
+    // Each process replaces itself by another one, for ever.
+    let script = "f() { trap '' TERM; (sleep 0.001; f) & }; f; f; f; wait";
+    let task = node.launch(Task::sh(script).env("MARKER", &marker));
+    node.started(task);
+    node.stop(task, Duration::from_millis(50));
+    node.exit(task);
+    assert_eq!(marked(&marker), Vec::<i32>::new());
+}
+
+fn a_tree_dies_with_its_guardian(mut node: Node) {
+    let marker = format!("{:?}", node.dir);
+    let task = node.launch(Task::sh(STUBBORN).env("MARKER", &marker));
+    wait_for("the tree", || (marked(&marker).len() >= 17).then_some(()));
+    crate::support::kill(crate::restarts::guardian_of(&node, task));
+    assert_eq!(node.how(task), ExitKind::Infrastructure("the attempt's guardian vanished".into()));
+    assert_eq!(marked(&marker), Vec::<i32>::new());
+}
