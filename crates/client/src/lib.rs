@@ -6,6 +6,7 @@
 //! printing, and any state beyond an open connection.
 #![forbid(unsafe_code)]
 
+mod article;
 mod cluster;
 mod error;
 pub mod logs;

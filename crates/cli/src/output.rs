@@ -1,0 +1,229 @@
+//! The two streams of every verb: data on stdout, talk on stderr. Nothing else prints.
+//!
+//! `Output` knows how results are to be printed (`--output`), whether a person is looking, and how wide
+//! the terminal is. Names and messages may come from strangers: control characters are made visible.
+//! What tasks have written passes through as it is, see [`Output::raw`].
+
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::args::Format;
+use crate::failure::Failure;
+use crate::table::Table;
+
+/// Colours that mean something; plain words carry the same meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Bold,
+    Dim,
+    Good,
+    Bad,
+    Busy,
+    Note,
+}
+
+impl Tone {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Bold => "1",
+            Self::Dim => "2",
+            Self::Bad => "31",
+            Self::Good => "32",
+            Self::Busy => "33",
+            Self::Note => "36",
+        }
+    }
+}
+
+/// How and for whom to print.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    format: Format,
+    /// Columns of the terminal behind stdout; `None` means nobody counts them.
+    width: Option<usize>,
+    colour_data: bool,
+    colour_talk: bool,
+}
+
+/// What the environment says about colours and columns.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Taste {
+    pub(crate) no_colour: bool,
+    pub(crate) columns: Option<usize>,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format, taste: Taste) -> Self {
+        let data_terminal = io::stdout().is_terminal();
+        Self {
+            format,
+            width: taste.columns.or_else(|| data_terminal.then(terminal_columns).flatten()),
+            colour_data: data_terminal && !taste.no_colour,
+            colour_talk: io::stderr().is_terminal() && !taste.no_colour,
+        }
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether a person reads stdout.
+    pub(crate) fn is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Colours a piece of data, if a person looks at it.
+    pub(crate) fn paint(&self, tone: Tone, text: &str) -> String {
+        paint(self.colour_data, tone, text)
+    }
+
+    /// One line of data.
+    pub(crate) fn data(&self, line: &str) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(line.as_bytes())?;
+        stdout.write_all(b"\n")?;
+        Ok(stdout.flush()?)
+    }
+
+    /// Bytes of a task, as they are, to the stream they came from.
+    pub(crate) fn raw(&self, stream: Stream, bytes: &[u8]) -> Result<(), Failure> {
+        match stream {
+            Stream::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes)?;
+                Ok(stdout.flush()?)
+            }
+            Stream::Stderr => Ok(io::stderr().lock().write_all(bytes)?),
+        }
+    }
+
+    /// One JSON document: a line of its own, or indented where a person asked for `json`.
+    pub(crate) fn json<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+        let text = match self.format {
+            Format::Json => serde_json::to_string_pretty(value),
+            _ => serde_json::to_string(value),
+        };
+        self.data(&text.map_err(|error| Failure::new(format!("could not print JSON: {error}")))?)
+    }
+
+    /// A listing in the asked format. `json` prints `whole`, everything else goes item by item.
+    pub(crate) fn list<W: Serialize, T: Serialize>(
+        &self,
+        whole: &W,
+        items: &[T],
+        id: impl Fn(&T) -> String,
+        table: impl FnOnce(&Self) -> Table,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => self.json(whole),
+            Format::Jsonl => items.iter().try_for_each(|item| self.json(item)),
+            Format::Id => items.iter().try_for_each(|item| self.data(&visible(&id(item)))),
+            Format::Table => table(self).lines(self.width).iter().try_for_each(|line| self.data(line)),
+        }
+    }
+
+    /// One result in the asked format.
+    pub(crate) fn one<T: Serialize>(
+        &self,
+        item: &T,
+        id: &str,
+        person: impl FnOnce(&Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Json | Format::Jsonl => self.json(item),
+            Format::Id => self.data(&visible(id)),
+            Format::Table => person(self),
+        }
+    }
+
+    /// Something for the person, never for the program that reads our stdout.
+    pub(crate) fn say(&self, line: &str) {
+        // A closed stderr must not end a verb whose data still flows.
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    }
+
+    /// As [`Output::say`], with the first word set off.
+    pub(crate) fn tell(&self, tone: Tone, word: &str, rest: &str) {
+        self.say(&format!("{} {rest}", paint(self.colour_talk, tone, word)));
+    }
+
+    /// The end of a verb that failed.
+    pub(crate) fn failed(&self, failure: &Failure) {
+        if failure.silent {
+            return;
+        }
+        self.tell(Tone::Bad, "error:", &visible(&failure.message));
+        for note in &failure.notes {
+            self.say(&format!("  note: {}", visible(note)));
+        }
+        if let Some(help) = &failure.help {
+            self.say(&format!("  {} {}", paint(self.colour_talk, Tone::Note, "help:"), visible(help)));
+        }
+    }
+
+    /// Clears the screen before a watched listing is printed again.
+    pub(crate) fn again(&self) -> Result<(), Failure> {
+        if self.is_terminal() {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(b"\x1b[H\x1b[2J")?;
+            stdout.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// Which of a task's streams bytes belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+fn paint(colour: bool, tone: Tone, text: &str) -> String {
+    if colour { format!("\x1b[{}m{text}\x1b[0m", tone.code()) } else { text.to_owned() }
+}
+
+/// Makes control characters visible, so that a name cannot move the cursor or change colours.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_hostile) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().fold(String::with_capacity(text.len() + 8), |mut out, c| {
+        if is_hostile(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+        out
+    }))
+}
+
+/// Control characters, and those that turn the direction of writing around.
+fn is_hostile(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0).then(|| usize::from(size.ws_col))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_cannot_move_the_cursor() {
+        assert_eq!(visible("a\x1b[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
+        assert_eq!(visible("abc\u{202e}txt"), "abc\\u{202e}txt");
+        assert!(matches!(visible("größe ≥ 24 GB"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn colour_is_only_for_those_who_look() {
+        assert_eq!(paint(false, Tone::Bad, "failed"), "failed");
+        assert_eq!(paint(true, Tone::Bad, "failed"), "\x1b[31mfailed\x1b[0m");
+    }
+}
