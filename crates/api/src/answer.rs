@@ -1,8 +1,9 @@
 //! From the core's words to what callers see. By hand, so that renaming a core field breaks no client.
 
-use fastgpu_core::ask::{Backend, Class, GrantPart, Share};
+use fastgpu_core::ask::{Ask, Backend, Class, GrantPart, Share};
 use fastgpu_core::change::{Actor, Attempt, Event, Segment};
 use fastgpu_core::cluster::{DeviceSlot, Node};
+use fastgpu_core::command::Submit;
 use fastgpu_core::config::Config;
 use fastgpu_core::explain::Explanation;
 use fastgpu_core::ids::TaskId;
@@ -44,7 +45,7 @@ pub fn task_view(task: &Task, spec: Option<&Spec>) -> TaskView {
         command: spec.map(|spec| spec.command.clone()).unwrap_or_default(),
         reservation: matches!(task.work, Work::Reservation(_)),
         working_dir: spec.and_then(|spec| spec.working_dir.clone()),
-        gpu: gpu_ask(task),
+        gpu: gpu_ask(&task.ask),
         cpu_milli: task.ask.cpu.0,
         memory_mib: task.ask.host_memory.0,
         grant: task.state.hold().map(|hold| hold.grant.parts.iter().map(grant_view).collect()),
@@ -59,8 +60,44 @@ pub fn task_view(task: &Task, spec: Option<&Spec>) -> TaskView {
     }
 }
 
-fn gpu_ask(task: &Task) -> GpuAsk {
-    let ask = &task.ask;
+/// A task at the moment it was accepted, from what was sent: nothing needs to be read back. What only the
+/// control plane knows (a default time limit, a place found at once) shows when the task is read.
+#[must_use]
+pub fn accepted_view(id: TaskId, submit: &Submit, now: Timestamp) -> TaskView {
+    let cause = if submit.held { QueueCause::Held } else { QueueCause::Capacity };
+    TaskView {
+        id: id.to_string(),
+        name: submit.name.as_deref().map(str::to_owned),
+        project: submit.project.to_string(),
+        owner: submit.owner.to_string(),
+        state: "queued".to_owned(),
+        reason: Some(Reason { code: cause.code().to_owned(), message: queue_message(&cause) }),
+        priority: submit.priority,
+        class: class_word(submit.ask.class).to_owned(),
+        attempt: 0,
+        retries: Retries::default(),
+        exit_code: None,
+        signal: None,
+        failure: None,
+        command: submit.spec.command.clone(),
+        reservation: submit.spec.command.is_empty(),
+        working_dir: submit.spec.working_dir.clone(),
+        gpu: gpu_ask(&submit.ask),
+        cpu_milli: submit.ask.cpu.0,
+        memory_mib: submit.ask.host_memory.0,
+        grant: None,
+        submitted_at: Time(now),
+        started_at: None,
+        ended_at: None,
+        time_limit_ms: submit.limits.run.map(|span| span.0),
+        queue_timeout_ms: submit.limits.queue.map(|span| span.0),
+        stop_grace_ms: submit.limits.stop_grace.0,
+        held: submit.held,
+        revision: 1,
+    }
+}
+
+fn gpu_ask(ask: &Ask) -> GpuAsk {
     let (milli, cap) = match ask.share {
         _ if ask.devices.max == 0 => (None, None),
         Share::Milli(milli) => (Some(milli), None),

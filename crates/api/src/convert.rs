@@ -14,13 +14,15 @@ use fastgpu_core::ids::{Name, SpecHash};
 use fastgpu_core::retry::{RetryPolicy, USER_RETRIES_MAX};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::task::{Limits, STOP_GRACE_DEFAULT};
+use fastgpu_core::token::Role;
 use fastgpu_core::units::{GpuMilli, MemoryMib, Millis};
 
+use crate::answer::role_of;
 use crate::article::SubmitTask;
 use crate::problem::{FieldError, pointer_segment};
 use crate::spec::{Gpu, GpuParts, Quantity, Retry, RetryParts, TaskSpec};
 use crate::units::{self, DEVICES_MAX, GpuNumber, UnitError, shown};
-use crate::view::TaskPatch;
+use crate::view::{CancelRequest, TaskPatch, TokenRequest};
 
 /// Characters of a name: more do not fit a line.
 pub const NAME_CHARS_MAX: usize = 128;
@@ -471,6 +473,85 @@ impl TaskPatch {
             errors.add("", "nothing to change: give priority, held, gpu or gpu_memory");
         }
         if errors.0.is_empty() { Ok(update) } else { Err(errors.0) }
+    }
+}
+
+impl CancelRequest {
+    /// The time from SIGTERM to SIGKILL, if it says one.
+    ///
+    /// # Errors
+    /// When it is none, or too long. Zero is allowed: it means SIGKILL at once.
+    pub fn grace(&self) -> Result<Option<Millis>, Vec<FieldError>> {
+        let mut errors = Errors::default();
+        let grace = match &self.grace {
+            Some(Quantity::Number(0.0)) => Some(Millis(0)),
+            Some(Quantity::Text(text)) if matches!(text.trim(), "0" | "0s") => Some(Millis(0)),
+            given => span("/grace", given.as_ref(), &mut errors),
+        };
+        if let Some(grace) = grace.filter(|&grace| grace > STOP_GRACE_MAX) {
+            errors.add("/grace", format!("{grace} is too long; at most {STOP_GRACE_MAX} is allowed"));
+        }
+        if errors.0.is_empty() { Ok(grace) } else { Err(errors.0) }
+    }
+}
+
+/// A token as it is asked for, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenAsk {
+    /// What it may do.
+    pub role: Role,
+    /// Whom it stands for; the caller when nothing is said.
+    pub owner: Option<Name>,
+    /// The project it belongs to; the caller's when nothing is said.
+    pub project: Option<Name>,
+    /// For whom it is.
+    pub kind: TokenFor,
+    /// How long it is valid.
+    pub expires_in: Option<Millis>,
+}
+
+/// For whom a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFor {
+    /// A person.
+    Person,
+    /// A program.
+    Service,
+}
+
+impl TokenRequest {
+    /// Checks everything about the request.
+    ///
+    /// # Errors
+    /// All that is wrong, each with its JSON pointer.
+    pub fn into_ask(self) -> Result<TokenAsk, Vec<FieldError>> {
+        let mut errors = Errors::default();
+        let role = match self.role.as_deref() {
+            None => Role::Member,
+            Some(word) => role_of(word).unwrap_or_else(|| {
+                errors.add(
+                    "/role",
+                    format!("there is no role `{}`; write viewer, member or admin", shown(word)),
+                );
+                Role::Viewer
+            }),
+        };
+        let kind = match self.kind.as_deref() {
+            None | Some("person") => TokenFor::Person,
+            Some("service") => TokenFor::Service,
+            Some(word) => {
+                errors.add("/kind", format!("there is no kind `{}`; write person or service", shown(word)));
+                TokenFor::Person
+            }
+        };
+        let ask = TokenAsk {
+            role,
+            kind,
+            owner: self.owner.as_deref().and_then(|name| checked_name("/owner", name, &mut errors)),
+            project: self.project.as_deref().and_then(|name| checked_name("/project", name, &mut errors)),
+            expires_in: span("/expires_in", self.expires_in.as_ref(), &mut errors),
+        };
+        if errors.0.is_empty() { Ok(ask) } else { Err(errors.0) }
     }
 }
 

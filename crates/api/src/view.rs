@@ -418,7 +418,7 @@ pub struct TokenRequest {
     /// Whom it stands for; the caller when nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// The project it belongs to; `default` when nothing is said.
+    /// The project it belongs to; the caller's when nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
     /// `person` (`fgp_…`) or `service` (`fgs_…`); `person` when nothing is said.

@@ -1,0 +1,104 @@
+//! What all handlers share, and the few ways they read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fastgpu_api::answer::task_view;
+use fastgpu_api::view::TaskView;
+use fastgpu_control::{Handle, LogSource};
+use fastgpu_core::ids::{SpecHash, TaskId};
+use fastgpu_core::spec::Spec;
+use fastgpu_core::task::Task;
+use fastgpu_core::token::Action;
+use fastgpu_store::{History, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{Caller, Failures};
+use crate::metrics::Requests;
+use crate::refuse::Refusal;
+use crate::routes::article::Told;
+use crate::stream::Streams;
+use crate::{Options, ServerParts};
+
+/// Everything a handler needs.
+pub(crate) struct App {
+    pub(crate) handle: Handle,
+    pub(crate) history: Arc<dyn History>,
+    pub(crate) logs: Arc<dyn LogSource>,
+    pub(crate) options: Options,
+    pub(crate) failures: Failures,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) requests: Requests,
+    pub(crate) told: Told,
+    /// Cancelled when the server stops.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl App {
+    pub(crate) fn new(parts: ServerParts) -> Self {
+        let ServerParts { handle, history, logs, options } = parts;
+        Self {
+            handle,
+            history,
+            logs,
+            options,
+            failures: Failures::new(options.auth_failures_per_minute),
+            streams: Arc::new(Streams::new(&options)),
+            requests: Requests::default(),
+            told: Told::default(),
+            stopping: CancellationToken::new(),
+        }
+    }
+
+    /// Reads history on a thread that may wait for a disk.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn History) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let history = self.history.clone();
+        let answer = tokio::task::spawn_blocking(move || question(&*history)).await;
+        Ok(answer.map_err(|_| Refusal::stopping())??)
+    }
+
+    /// A task that the caller may do `action` to.
+    pub(crate) async fn task(&self, caller: &Caller, action: Action, id: TaskId) -> Result<Task, Refusal> {
+        let scope = caller.scope();
+        let found = self.read(move |history| history.task(&scope, id)).await?;
+        let missing = || Refusal::not_found(format!("there is no task {id}"));
+        let task = found.ok_or_else(missing)?;
+        caller.may(action, Some(&task.project), missing)?;
+        Ok(task)
+    }
+
+    /// A task as callers see it.
+    pub(crate) async fn view(&self, task: Task) -> Result<TaskView, Refusal> {
+        let hash = task.work.spec();
+        let spec = self.read(move |history| history.spec(hash)).await?;
+        Ok(task_view(&task, spec.as_deref()))
+    }
+
+    /// The task as it is now, as callers see it.
+    pub(crate) async fn view_now(&self, caller: &Caller, id: TaskId) -> Result<TaskView, Refusal> {
+        let scope = caller.scope();
+        let found = self.read(move |history| {
+            let Some(task) = history.task(&scope, id)? else { return Ok(None) };
+            let spec = history.spec(task.work.spec())?;
+            Ok(Some(task_view(&task, spec.as_deref())))
+        });
+        found.await?.ok_or_else(|| Refusal::not_found(format!("there is no task {id}")))
+    }
+}
+
+/// Tasks as callers see them; equal programs are read once.
+pub(crate) fn views(history: &dyn History, tasks: &[Task]) -> Result<Vec<TaskView>, StoreError> {
+    let mut specs: BTreeMap<SpecHash, Option<Arc<Spec>>> = BTreeMap::new();
+    let mut view = |task: &Task| {
+        let hash = task.work.spec();
+        let spec = match specs.get(&hash) {
+            Some(spec) => spec.clone(),
+            None => specs.entry(hash).or_insert(history.spec(hash)?).clone(),
+        };
+        Ok(task_view(task, spec.as_deref()))
+    };
+    tasks.iter().map(&mut view).collect()
+}

@@ -1,0 +1,121 @@
+//! Bodies in and out, and the keys that make a request safe to repeat.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use fastgpu_api::parse::{Request, parse};
+use fastgpu_api::problem::codes;
+use fastgpu_api::view::TaskView;
+use fastgpu_control::KeyUse;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+
+use crate::refuse::Refusal;
+
+/// One task with the largest command and environment fits.
+pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
+/// Ten thousand ordinary tasks fit.
+pub(crate) const BATCH_BYTES_MAX: usize = 16 << 20;
+/// A key is a short word that the caller made up.
+const KEY_BYTES_MAX: usize = 128;
+/// Reading more than this takes long enough to disturb others on the same thread.
+const PARSE_INLINE_BYTES_MAX: usize = 64 << 10;
+
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Reads a body of JSON, at most `max` bytes.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    max: usize,
+    patience: Duration,
+) -> Result<Bytes, Refusal> {
+    if let Some(kind) = headers.get(CONTENT_TYPE)
+        && !is_json(kind)
+    {
+        let detail = format!(
+            "the body is announced as {}",
+            fastgpu_api::units::shown(&String::from_utf8_lossy(kind.as_bytes()))
+        );
+        return Err(Refusal::new(&codes::UNSUPPORTED_MEDIA_TYPE, detail)
+            .hint("send `Content-Type: application/json`"));
+    }
+    let too_large = || {
+        let detail = format!("the body is larger than the {} MiB that are taken here", max >> 20);
+        Refusal::new(&codes::BODY_TOO_LARGE, detail).hint("split a batch, and pass data to tasks by files")
+    };
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > max) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(patience, Limited::new(body, max).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Refusal::bad_request("the body ended early")),
+        Err(_) => Err(Refusal::new(&codes::REQUEST_TIMEOUT, "the body did not arrive in time")),
+    }
+}
+
+fn is_json(kind: &HeaderValue) -> bool {
+    let media = kind.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
+    media.trim_ascii().eq_ignore_ascii_case(b"application/json")
+}
+
+/// Reads a request out of its body; a large one on a thread of its own.
+pub(crate) async fn request<T: Request + Send + 'static>(body: &Bytes) -> Result<T, Refusal> {
+    if body.len() <= PARSE_INLINE_BYTES_MAX {
+        return Ok(parse(body)?);
+    }
+    let body = body.clone();
+    let parsed = tokio::task::spawn_blocking(move || parse(&body)).await;
+    Ok(parsed.map_err(|_| Refusal::stopping())??)
+}
+
+/// The caller's key for a request that must not be done twice.
+pub(crate) fn key(headers: &HeaderMap, path: &str, body: &[u8]) -> Result<Option<KeyUse>, Refusal> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = value.to_str().ok().filter(|text| (1..=KEY_BYTES_MAX).contains(&text.len()));
+    let text = text.ok_or_else(|| {
+        let detail = format!("an `Idempotency-Key` has 1 to {KEY_BYTES_MAX} printable ASCII characters");
+        Refusal::bad_request(detail)
+    })?;
+    let mut digest = blake3::Hasher::new();
+    digest.update(path.as_bytes()).update(&[0]).update(body);
+    Ok(Some(KeyUse { key: text.into(), digest: *digest.finalize().as_bytes() }))
+}
+
+/// The revision that a change is meant for.
+pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u32>, Refusal> {
+    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    let wrong = || {
+        Refusal::bad_request("`If-Match` is not an `ETag` of a task").hint("send it as it came, in quotes")
+    };
+    digits.parse().map(Some).map_err(|_| wrong())
+}
+
+/// An answer in JSON.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(value).expect("our own types always serialize");
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// A task, with its revision as `ETag`.
+pub(crate) fn task(status: StatusCode, view: &TaskView) -> Response {
+    let mut response = json(status, view);
+    let tag = HeaderValue::try_from(format!("\"{}\"", view.revision)).expect("digits in quotes");
+    response.headers_mut().insert(ETAG, tag);
+    response
+}

@@ -1,0 +1,64 @@
+//! Machines.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use fastgpu_api::answer::node_view;
+use fastgpu_api::units::shown;
+use fastgpu_api::view::List;
+use fastgpu_core::command::Command;
+use fastgpu_core::token::Action;
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::body;
+use crate::query::Query;
+use crate::refuse::{Answer, Refusal};
+use crate::routes::Segment;
+
+/// `GET /v1/nodes`
+pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Answer {
+    caller.must(Action::Read)?;
+    Query::of(&uri, &[])?;
+    let items: Vec<_> = app.handle.query(|state, _| state.cluster().nodes().map(node_view).collect()).await?;
+    Ok(body::json(StatusCode::OK, &List { items, next_cursor: None }))
+}
+
+/// `POST /v1/nodes/{id}/drain`
+pub(crate) async fn drain(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Segment(node): Segment,
+    uri: Uri,
+) -> Answer {
+    set(&app, &caller, node, &uri, true).await
+}
+
+/// `POST /v1/nodes/{id}/resume`
+pub(crate) async fn resume(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Segment(node): Segment,
+    uri: Uri,
+) -> Answer {
+    set(&app, &caller, node, &uri, false).await
+}
+
+async fn set(app: &App, caller: &Caller, text: String, uri: &Uri, drain: bool) -> Answer {
+    caller.must(Action::Administer)?;
+    Query::of(uri, &[])?;
+    let found = app.handle.query({
+        let text = text.clone();
+        move |state, _| {
+            let is_meant =
+                |node: &&fastgpu_core::cluster::Node| node.id.to_string() == text || *node.hostname == *text;
+            state.cluster().nodes().find(is_meant).map(|node| node.id)
+        }
+    });
+    let missing = || Refusal::not_found(format!("there is no node `{}`", shown(&text)));
+    let node = found.await?.ok_or_else(missing)?;
+    app.handle.command(Command::Drain { node, drain, actor: caller.actor() }).await?;
+    let view = app.handle.query(move |state, _| state.cluster().node(node).map(node_view)).await?;
+    Ok(body::json(StatusCode::OK, &view.ok_or_else(missing)?))
+}

@@ -1,0 +1,94 @@
+//! Reading tasks: one, and pages of them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use fastgpu_api::hint::nearest;
+use fastgpu_api::units::shown;
+use fastgpu_api::view::List;
+use fastgpu_core::ids::TaskId;
+use fastgpu_core::task::TaskState;
+use fastgpu_core::token::Action;
+use fastgpu_store::{Filter, Page, Scope};
+
+use crate::app::{App, views};
+use crate::auth::Caller;
+use crate::body;
+use crate::query::{Query, task_id};
+use crate::refuse::{Answer, Refusal};
+use crate::routes::{Segment, wait};
+
+const LIMIT_DEFAULT: usize = 100;
+/// A longer page would keep a reader busy for too long; the cursor leads on.
+pub(crate) const LIMIT_MAX: usize = 1_000;
+
+/// `GET /v1/tasks/{id}`, and `GET /v1/tasks/{id}:wait`
+pub(crate) async fn one(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Segment(text): Segment,
+    uri: Uri,
+) -> Answer {
+    if let Some(text) = text.strip_suffix(":wait") {
+        return wait::until(&app, &caller, task_id(text)?, &uri).await;
+    }
+    let id = task_id(&text)?;
+    Query::of(&uri, &[])?;
+    caller.must(Action::Read)?;
+    let view = app.view_now(&caller, id).await?;
+    Ok(body::task(StatusCode::OK, &view))
+}
+
+/// `GET /v1/tasks`
+pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Answer {
+    caller.must(Action::Read)?;
+    let known = ["state", "name", "owner", "user", "since", "live", "prefix", "project", "limit", "cursor"];
+    let query = Query::of(&uri, &known)?;
+    let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
+    let before = query.get("cursor").map(cursor).transpose()?;
+    let filter = Filter {
+        states: states(query.get("state"))?,
+        name: query.get("name").map(Into::into),
+        owner: query.get("owner").or(query.get("user")).map(Into::into),
+        since: query.moment("since", app.handle.now())?,
+        live: query.flag("live")?,
+        id_prefix: query.get("prefix").map(str::to_owned),
+    };
+    let scope = scope(&caller, query.get("project"))?;
+    let answer = app.read(move |history| {
+        // One more than asked for tells whether there is a next page.
+        let mut tasks = history.tasks(&scope, &filter, Page { before, limit: limit + 1 })?;
+        let more = tasks.len() > limit;
+        tasks.truncate(limit);
+        let next_cursor = tasks.last().filter(|_| more).map(|task| task.id.to_string());
+        Ok(List { items: views(history, &tasks)?, next_cursor })
+    });
+    Ok(body::json(StatusCode::OK, &answer.await?))
+}
+
+fn cursor(text: &str) -> Result<TaskId, Refusal> {
+    text.parse().map_err(|_| Refusal::bad_request("the cursor is malformed; use `next_cursor` as it came"))
+}
+
+fn scope(caller: &Caller, project: Option<&str>) -> Result<Scope, Refusal> {
+    let Some(project) = project else { return Ok(caller.scope()) };
+    let hidden = || Refusal::not_found(format!("there is no project `{}` for this token", shown(project)));
+    caller.may(Action::Read, Some(project), hidden)?;
+    Ok(Scope::Project(project.into()))
+}
+
+fn states(text: Option<&str>) -> Result<Vec<String>, Refusal> {
+    let words = text.unwrap_or_default().split(',').filter(|word| !word.is_empty());
+    words
+        .map(|word| if TaskState::CODES.contains(&word) { Ok(word.to_owned()) } else { Err(no_state(word)) })
+        .collect()
+}
+
+fn no_state(word: &str) -> Refusal {
+    let refusal = Refusal::bad_request(format!("there is no state `{}`", shown(word)));
+    match nearest(word, &TaskState::CODES) {
+        Some(near) => refusal.hint(format!("did you mean `{near}`?")),
+        None => refusal.hint(format!("the states are {}", TaskState::CODES.join(", "))),
+    }
+}
