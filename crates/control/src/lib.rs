@@ -7,6 +7,7 @@
 mod admit;
 mod clock;
 mod deliver;
+mod faults;
 mod handle;
 mod inbox;
 mod logs;

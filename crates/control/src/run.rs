@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::admit::{self, Admission, NewKeys};
 use crate::clock::Clock;
 use crate::deliver::{NodePort, SpecCache};
+use crate::faults;
 use crate::handle::{CommandError, Handle, Shared};
 use crate::inbox::{Answer, BATCH_MAX, INBOX_MAX, Message, Question};
 use crate::stats::{Counters, add};
@@ -208,7 +209,7 @@ impl Loop {
     /// Waits for a message, or until time alone brings something about.
     fn next_message(&self, messages: &Receiver<Message>) -> Option<Message> {
         let now = self.shared.clock.now();
-        let house = if self.full { ROOM_ASKED_EVERY } else { PRUNE_EVERY };
+        let house = if self.full { ROOM_ASKED_EVERY } else { faults::chores_every(PRUNE_EVERY) };
         let wake_at = self.state.next_timer().into_iter().chain(self.wake_at).min();
         let wait = wake_at.map_or(house, |at| Duration::from_millis(at.since(now).0).min(house));
         match messages.recv_timeout(wait) {
@@ -263,9 +264,10 @@ impl Loop {
 
     /// Makes a batch durable and tells everybody, or tells nobody anything but that it failed.
     fn settle(&mut self, batch: Batch, now: Timestamp) -> Result<(), StoreError> {
-        let Batch { changes, keys, answers, queries, .. } = batch;
+        let Batch { changes, keys, mut answers, queries, .. } = batch;
         let mut outcome = changes.finish(&self.state);
         outcome.rows.extend(admit::rows(keys));
+        faults::answer_early(&mut answers);
         hit("control.before_commit");
         match self.commit(&outcome) {
             Ok(()) => {}
@@ -342,7 +344,7 @@ impl Loop {
             tracing::info!("there is room on the disk again");
             self.set_full(false);
         }
-        if self.pruned_at.elapsed() < PRUNE_EVERY || self.full {
+        if self.pruned_at.elapsed() < faults::chores_every(PRUNE_EVERY) || self.full {
             return Ok(());
         }
         let before = |age: Millis| Timestamp(now.0.saturating_sub_unsigned(age.0));
@@ -352,7 +354,7 @@ impl Loop {
             keys_before: before(self.options.keys),
             at_most: PRUNE_AT_MOST,
         };
-        let pruned = match self.store.prune(self.term, keep) {
+        let pruned = match self.store.prune(self.term, faults::retention(keep)) {
             Err(StoreError::Full) => 0,
             other => other?,
         };
