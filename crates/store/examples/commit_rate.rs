@@ -32,6 +32,7 @@ struct Report {
     ends: Vec<Rate>,
     sqlite_rows: Vec<Rate>,
     restart: Restart,
+    restart_after_crash: Restart,
 }
 
 #[derive(Serialize)]
@@ -67,7 +68,8 @@ fn main() {
         events: BATCHES.map(|batch| events(parent, span, batch)).into(),
         ends: BATCHES.map(|batch| ends(parent, span, batch)).into(),
         sqlite_rows: BATCHES.map(|batch| raw(parent, span, batch)).into(),
-        restart: restart(parent, 100_000),
+        restart: restart(parent, 100_000, Stop::Clean),
+        restart_after_crash: restart(parent, 100_000, Stop::Crash),
     };
     println!("{}", serde_json::to_string_pretty(&report).unwrap());
 }
@@ -218,11 +220,26 @@ fn raw(parent: &Path, span: Duration, batch: usize) -> Rate {
     meter.rate()
 }
 
-fn restart(parent: &Path, tasks: usize) -> Restart {
+#[derive(Clone, Copy, PartialEq)]
+enum Stop {
+    Clean,
+    Crash,
+}
+
+/// A start with the files that a stop leaves behind.
+fn restart(parent: &Path, tasks: usize, stop: Stop) -> Restart {
     let Opened { store, folder, .. } = filled(parent, tasks);
-    drop(store);
+    let left = tempfile::tempdir_in(parent).unwrap();
+    let copy = |name: &str| std::fs::copy(folder.path().join(name), left.path().join(name));
+    match stop {
+        Stop::Clean => drop(store),
+        Stop::Crash => drop((copy("fastgpu.db").unwrap(), copy("fastgpu.db-wal").unwrap(), store)),
+    }
+    if stop == Stop::Clean {
+        copy("fastgpu.db").unwrap();
+    }
     let begun = Instant::now();
-    let mut store = SqliteStore::open(folder.path(), OpenOptions::default()).unwrap();
+    let mut store = SqliteStore::open(left.path(), OpenOptions::default()).unwrap();
     let open_ms = begun.elapsed().as_millis();
     let begun = Instant::now();
     let live_tasks = store.load().unwrap().tasks.len();
@@ -231,7 +248,7 @@ fn restart(parent: &Path, tasks: usize) -> Restart {
     let term = store.begin_term().unwrap();
     store.commit(term, &[Change::Event(event(TaskId::new(0).unwrap()))]).unwrap();
     let first_commit_ms = begun.elapsed().as_millis();
-    let file_bytes = std::fs::metadata(folder.path().join("fastgpu.db")).unwrap().len();
+    let file_bytes = std::fs::metadata(left.path().join("fastgpu.db")).unwrap().len();
     Restart { live_tasks, file_bytes, open_ms, load_ms, first_commit_ms }
 }
 

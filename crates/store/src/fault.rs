@@ -72,7 +72,7 @@ impl FaultScript {
         state.coming.resize(length, None);
     }
 
-    /// Fills the disk, or makes room again.
+    /// Fills the disk for every commit, or makes room again.
     pub fn set_full(&self, full: bool) {
         self.lock().full = full;
     }
@@ -183,5 +183,62 @@ impl<S: Store> Store for FaultStore<S> {
 
     fn restore_reserve(&mut self) -> bool {
         !self.script.lock().full && self.inner.restore_reserve()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fastgpu_core::config::Config;
+
+    use super::*;
+    use crate::memory::MemoryStore;
+
+    /// Whether a commit under this fault succeeded, and whether its row is there.
+    fn commit_under(fault: Fault) -> (Result<(), StoreError>, bool) {
+        let script = FaultScript::default();
+        let mut store = FaultStore::new(MemoryStore::default(), script.clone());
+        let term = store.begin_term().unwrap();
+        script.pass(1);
+        script.next(fault);
+        store.commit(term, &[]).unwrap();
+        let outcome = store.commit(term, &[Change::Config(Config::default())]);
+        assert_eq!(script.injected(), 1);
+        (outcome, store.load().unwrap().config.is_some())
+    }
+
+    #[test]
+    fn a_fault_is_what_it_says() {
+        assert!(matches!(commit_under(Fault::Failed), (Err(StoreError::Unknown { .. }), false)));
+        assert!(matches!(commit_under(Fault::Full), (Err(StoreError::Full), false)));
+        assert!(matches!(commit_under(Fault::Slow(SLOW)), (Ok(()), true)));
+        assert!(matches!(commit_under(Fault::Lost), (Err(StoreError::Unknown { .. }), true)));
+    }
+
+    #[test]
+    fn a_full_disk_stays_full_until_there_is_room() {
+        let script = FaultScript::default();
+        let mut store = FaultStore::new(MemoryStore::default(), script.clone());
+        let term = store.begin_term().unwrap();
+        script.set_full(true);
+        for _ in 0..3 {
+            assert!(matches!(store.commit(term, &[]), Err(StoreError::Full)));
+            assert!(!store.restore_reserve());
+        }
+        script.set_full(false);
+        assert!(store.restore_reserve());
+        store.commit(term, &[]).unwrap();
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_faults() {
+        let faults = |seed| {
+            let script = FaultScript::seeded(seed, 3);
+            (0..200).map(|_| script.take()).collect::<Vec<_>>()
+        };
+        assert_eq!(faults(5), faults(5));
+        assert_ne!(faults(5), faults(7));
+        for fault in [Fault::Failed, Fault::Full, Fault::Slow(SLOW), Fault::Lost] {
+            assert!(faults(5).contains(&Some(fault)), "{fault:?}");
+        }
     }
 }

@@ -40,10 +40,11 @@ pub const FILE_NAME: &str = "fastgpu.db";
 /// The writer's side of the store.
 #[derive(Debug)]
 pub struct SqliteStore {
+    /// First: the connection that closes last tidies the log away, and only the writer's can.
+    history: SqliteHistory,
     connection: Connection,
     checkpointer: checkpoint::Checkpointer,
     reserve: reserve::Reserve,
-    history: SqliteHistory,
     data_dir: PathBuf,
     /// Last, so that it goes when everything else is closed.
     _lock: folder::Lock,
@@ -51,7 +52,8 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the store of a data folder, alone: makes the folder and the file where there is none, and
-    /// brings an older file up to date.
+    /// brings an older file up to date. Also takes the reserve, if there is room for it: ask
+    /// [`Store::restore_reserve`] whether there was.
     ///
     /// # Errors
     /// [`OpenError`] when the folder is in use, of a newer version, not ours, damaged or not writable.
@@ -136,6 +138,7 @@ impl Store for SqliteStore {
     fn release_reserve(&mut self) {
         self.reserve.release();
         hit("store.reserve.released");
+        self.checkpointer.now(&self.connection);
     }
 
     fn restore_reserve(&mut self) -> bool {
@@ -153,5 +156,111 @@ fn engine(error: rusqlite::Error) -> StoreError {
         Some(Code::DiskFull) => StoreError::Full,
         Some(Code::DatabaseCorrupt | Code::NotADatabase) => StoreError::Corrupt { detail: error.to_string() },
         _ => StoreError::Unknown { detail: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fastgpu_core::change::{Actor, Audit};
+    use fastgpu_core::units::Timestamp;
+
+    use super::*;
+    use crate::contract::{History, Scope};
+
+    fn audits(count: i64) -> Vec<Change> {
+        let audit = |at| Audit {
+            at: Timestamp(at),
+            actor: Actor::Local,
+            action: "node_drained",
+            object: "x".repeat(500),
+        };
+        (0..count).map(|at| Change::Audit(audit(at))).collect()
+    }
+
+    fn audited(store: &SqliteStore) -> i64 {
+        store.connection.query_row("SELECT count(*) FROM audit", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_full_disk_rolls_back_and_later_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SqliteStore::open(folder.path(), OpenOptions::default()).unwrap();
+        let term = store.begin_term().unwrap();
+        store.commit(term, &audits(1)).unwrap();
+        let limit = |store: &SqliteStore, pages: i64| {
+            store.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+        };
+        limit(&store, 1);
+        assert!(matches!(store.commit(term, &audits(1_000)), Err(StoreError::Full)));
+        assert!(store.connection.is_autocommit());
+        assert_eq!(audited(&store), 1);
+        // Readers go on meanwhile.
+        store.history().count(&Scope::All).unwrap();
+        store.release_reserve();
+        limit(&store, i64::from(u32::MAX) - 1);
+        store.commit(term, &audits(1_000)).unwrap();
+        assert!(store.restore_reserve());
+        assert_eq!(audited(&store), 1_001);
+    }
+
+    #[test]
+    fn a_damaged_row_is_named_and_nothing_panics() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SqliteStore::open(folder.path(), OpenOptions::default()).unwrap();
+        for (damage, named) in [
+            (
+                "INSERT INTO tasks VALUES (7, 'p', 'o', NULL, 0, 'queued', 0, NULL, x'00', '{}', 0)",
+                "t-0000000000007",
+            ),
+            ("INSERT INTO tasks VALUES (-1, 'p', 'o', NULL, 0, 'queued', 0, NULL, x'00', '{}', 0)", "a task"),
+            (
+                "INSERT INTO tasks VALUES (8, 5, x'ff', NULL, 'x', 'queued', 0, NULL, 9, '{}', 'z')",
+                "t-0000000000008",
+            ),
+            ("INSERT INTO nodes VALUES (4000000000000, 'n', 0)", "a node"),
+            ("INSERT INTO tokens VALUES ('abc', x'00', 'p', 'o', 'admin', 0, NULL, NULL)", "token `abc`"),
+            (
+                "INSERT INTO tokens VALUES ('abc', zeroblob(32), 'p', 'o', 'king', 0, NULL, NULL)",
+                "`king` is no role",
+            ),
+            ("INSERT INTO config VALUES (1, '{\"queue_max\":')", "the configuration"),
+        ] {
+            store.connection.execute_batch(damage).unwrap();
+            let Err(StoreError::Corrupt { detail }) = store.load() else { panic!("{damage}") };
+            assert!(detail.contains(named), "{detail}");
+            store
+                .connection
+                .execute_batch("DELETE FROM tasks; DELETE FROM nodes; DELETE FROM tokens; DELETE FROM config")
+                .unwrap();
+        }
+        store.load().unwrap();
+    }
+
+    #[test]
+    fn a_later_version_may_have_added_fields() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SqliteStore::open(folder.path(), OpenOptions::default()).unwrap();
+        let term = store.begin_term().unwrap();
+        store.commit(term, &[Change::Config(fastgpu_core::config::Config::default())]).unwrap();
+        let added = "UPDATE config SET body = json_set(body, '$.invented', json('{\"a\":[1]}'))";
+        store.connection.execute_batch(added).unwrap();
+        assert_eq!(store.load().unwrap().config, Some(fastgpu_core::config::Config::default()));
+    }
+
+    #[test]
+    fn a_fresh_file_is_set_up_for_durability_and_shrinking() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path(), OpenOptions::default()).unwrap();
+        let pragma = |name: &str| {
+            store
+                .connection
+                .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+                .unwrap()
+        };
+        use rusqlite::types::Value::{Integer, Text};
+        assert_eq!(pragma("journal_mode"), Text("wal".to_owned()));
+        assert_eq!(pragma("synchronous"), Integer(2));
+        assert_eq!(pragma("auto_vacuum"), Integer(2));
+        assert_eq!(pragma("mmap_size"), Integer(0));
     }
 }

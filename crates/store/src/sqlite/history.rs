@@ -23,6 +23,8 @@ use crate::rows::{Shared, id_column};
 
 /// Reads that run at once; each is short, and there are not many processors to run them on.
 const CONNECTIONS_MAX: usize = 4;
+/// Longer than any read takes; whoever asked has gone by then.
+const LOAN_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Readers wait only while the file is being opened or recovered.
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Pages one reader keeps in memory; the page cache of the system has the rest.
@@ -81,9 +83,12 @@ impl SqliteHistory {
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let pool = &*self.pool;
-        let mut state = pool.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while state.lent >= CONNECTIONS_MAX {
-            state = pool.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let state = pool.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let all_lent = |state: &mut PoolState| state.lent >= CONNECTIONS_MAX;
+        let waited = pool.returned.wait_timeout_while(state, LOAN_WAIT_MAX, all_lent);
+        let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() {
+            return Err(StoreError::Unknown { detail: "all readers are busy".to_owned() });
         }
         state.lent += 1;
         let connection = state.idle.pop();

@@ -21,7 +21,7 @@ const APPLICATION_ID: i64 = 0x4647_5055;
 /// Readers never block the writer; only a copy of the file or another checkpoint can, for a moment.
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Pages the writer keeps in memory; the rest is in the page cache of the system anyway.
-const CACHE_KIB: i64 = 16 * 1_024;
+const CACHE_KIB: i64 = 8 * 1_024;
 /// Statements kept prepared; there are about thirty.
 const STATEMENTS_MAX: usize = 64;
 /// A log that once grew is cut back to this when it starts over. What stays is room that a full disk
