@@ -151,7 +151,8 @@ impl Cgroups {
         vec![group, memory]
     }
 
-    /// Takes back what is left of earlier keepers: groups that no living attempt uses are emptied.
+    /// Takes back what is left of earlier keepers: groups that no living attempt uses are emptied
+    /// and removed.
     pub(crate) fn reclaim(&mut self, used: &BTreeSet<u32>) {
         let mut seen: BTreeSet<u32> = used.clone();
         for base in [&self.unified, &self.legacy_pids, &self.legacy_memory].into_iter().flatten() {
@@ -162,7 +163,7 @@ impl Cgroups {
         for &slot in seen.difference(used) {
             let groups = self.folders_of(slot);
             groups.unified.iter().chain(&groups.legacy).for_each(|folder| drain(folder));
-            self.give_back(slot);
+            self.remove(slot);
         }
     }
 
@@ -187,11 +188,14 @@ impl Cgroups {
         if self.unified.is_none() && self.legacy_pids.is_none() && self.legacy_memory.is_none() {
             return AttemptGroups::default();
         }
-        let slot = self.idle.pop().unwrap_or_else(|| {
-            self.next_slot += 1;
-            self.next_slot - 1
-        });
-        match self.ready(slot, memory_mib) {
+        if let Some(slot) = self.idle.pop()
+            && let Ok(groups) = self.limited(slot, memory_mib)
+        {
+            return groups;
+        }
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        match self.make_slot(slot).and_then(|()| self.limited(slot, memory_mib)) {
             Ok(groups) => groups,
             Err(error) => {
                 crate::keeper::complain(&format!("control group slot-{slot} could not be used: {error}"));
@@ -201,14 +205,27 @@ impl Cgroups {
         }
     }
 
-    fn ready(&self, slot: u32, memory_mib: u64) -> io::Result<AttemptGroups> {
+    /// Makes the groups that serve one attempt after another.
+    fn make_slot(&self, slot: u32) -> io::Result<()> {
+        let name = format!("slot-{slot}");
+        let lasting = [(&self.unified, self.unified_pids), (&self.legacy_pids, true)];
+        for (base, limits_pids) in lasting.into_iter().filter_map(|(base, pids)| Some((base.as_ref()?, pids)))
+        {
+            let folder = base.join(&name);
+            make(&folder)?;
+            if limits_pids {
+                write(&folder.join("pids.max"), &PIDS_MAX.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The groups of a slot that exists, with this attempt's limits.
+    fn limited(&self, slot: u32, memory_mib: u64) -> io::Result<AttemptGroups> {
         let name = format!("slot-{slot}");
         let mut groups = AttemptGroups { slot: Some(slot), ..AttemptGroups::default() };
         if let Some(base) = &self.unified {
             let folder = base.join(&name);
-            if make(&folder)? && self.unified_pids {
-                write(&folder.join("pids.max"), &PIDS_MAX.to_string())?;
-            }
             if self.unified_memory {
                 let limit = if memory_mib == 0 { "max".to_owned() } else { bytes(memory_mib) };
                 write(&folder.join("memory.max"), &limit)?;
@@ -219,11 +236,7 @@ impl Cgroups {
             groups.unified = Some(folder);
         }
         if let Some(base) = &self.legacy_pids {
-            let folder = base.join(&name);
-            if make(&folder)? {
-                write(&folder.join("pids.max"), &PIDS_MAX.to_string())?;
-            }
-            groups.legacy.push(folder);
+            groups.legacy.push(base.join(&name));
         }
         if let (Some(base), 1..) = (&self.legacy_memory, memory_mib) {
             // A fresh one each time: the pages of the last task would count against this one.
@@ -302,12 +315,11 @@ fn bytes(mib: u64) -> String {
     mib.saturating_mul(1024 * 1024).to_string()
 }
 
-/// Says whether the group is new.
-fn make(folder: &Path) -> io::Result<bool> {
+/// Makes a group; one that is there already is fine.
+fn make(folder: &Path) -> io::Result<()> {
     match fs::create_dir(folder) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
     }
 }
 

@@ -116,7 +116,6 @@ impl<'a> Guardian<'a> {
             vec![charge.record.file().as_raw_fd(), charge.folder.as_raw_fd(), charge.events.as_raw_fd()];
         keep.extend(charge.view.iter().flat_map(|view| view.descriptors()));
         sys::close_all_but(&mut keep)?;
-        rustix::process::setsid()?;
         rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))?;
         rustix::thread::set_name(c"fastgpu-guard")?;
         let pid = i32::try_from(std::process::id()).unwrap_or(0);

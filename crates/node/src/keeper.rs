@@ -30,6 +30,7 @@ use crate::keeper::connection::Connection;
 use crate::protocol::{
     FromKeeper, HELD_PER_FRAME, LaunchWords, PROTOCOL_VERSION, ToKeeper, WireAbility, WireHeld,
 };
+use crate::work::WorkFolders;
 use crate::{adopt, hide, launch, leftovers, sys};
 
 /// Blocked in the keeper and, from birth, in every guardian: a stop that comes early is not lost.
@@ -112,6 +113,7 @@ pub(crate) struct LivingGuardian {
 pub(crate) struct Keeper {
     pub(crate) folder: NodeFolder,
     pub(crate) cgroups: Cgroups,
+    pub(crate) work: WorkFolders,
     pub(crate) view: Option<View>,
     pub(crate) boot: String,
     pub(crate) attempts: BTreeMap<AttemptKey, Held>,
@@ -176,6 +178,7 @@ fn begin(node_dir: &Path) -> io::Result<Option<Keeper>> {
     let (hints, hints_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let listener = listen(&folder)?;
     let mut keeper = Keeper {
+        work: WorkFolders::new(folder.work()),
         cgroups,
         view,
         boot: boot_id(),
@@ -515,8 +518,7 @@ impl Keeper {
             complain(&format!("could not put {name} away: {error}"));
         }
         fastgpu_failpoints::hit("keeper.forget.after_move");
-        // A working folder with something in it stays, as the log does.
-        let _ = std::fs::remove_dir(self.folder.work().join(&name));
+        self.work.put_away(key);
         // The guardian may be on its very last steps; its place is given back when it is gone.
         let held = self.attempts.remove(&key);
         if let Some(Held { guardian: Some(guardian), slot, .. }) = held {

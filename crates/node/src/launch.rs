@@ -70,7 +70,12 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(keeper: &Keeper, key: AttemptKey, words: &LaunchWords, groups: AttemptGroups) -> io::Result<Self> {
+    fn new(
+        keeper: &mut Keeper,
+        key: AttemptKey,
+        words: &LaunchWords,
+        groups: AttemptGroups,
+    ) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
         let path = keeper.folder.attempt(key);
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
@@ -86,11 +91,7 @@ impl Prepared {
         fastgpu_failpoints::hit("keeper.launch.after_meta");
         let working_dir = match &words.working_dir {
             Some(folder) => folder.clone(),
-            None => {
-                let folder = keeper.folder.work().join(key.to_string());
-                crate::folder::make_private_folder(&folder)?;
-                folder.to_string_lossy().into_owned()
-            }
+            None => keeper.work.make(key)?.to_string_lossy().into_owned(),
         };
         Ok(Self { folder: File::open(&path)?.into(), record, groups, working_dir })
     }

@@ -23,6 +23,7 @@ mod leftovers;
 
 mod cgroup;
 mod hide;
+mod work;
 
 pub mod folder;
 mod log;

@@ -3,6 +3,7 @@
 //! This binary is also the keeper: started as `keeper __keeper <folder>` it becomes one, which needs a
 //! process with one thread, so the tests have a main function of their own. `keeper <part of a name>` runs
 //! the stories whose name has that part.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test binary without the usual harness")]
 
 #[path = "keeper/ends.rs"]
 mod ends;
