@@ -1,4 +1,5 @@
 //! What every store promises, asked of each of them.
+#![expect(clippy::unwrap_used, reason = "a test that fails should say where")]
 
 mod support;
 

@@ -2,6 +2,7 @@
 //!
 //! This very program is started again as the process to crash: with [`ROLE`] set, the test `the_process_to_crash`
 //! works on a folder until the point is reached.
+#![expect(clippy::unwrap_used, reason = "a test that fails should say where")]
 
 mod support;
 

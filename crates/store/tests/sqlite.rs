@@ -1,4 +1,5 @@
 //! What is true of a store on a disk: whose folder it is, what a crash leaves, what a copy holds.
+#![expect(clippy::unwrap_used, reason = "a test that fails should say where")]
 
 mod support;
 

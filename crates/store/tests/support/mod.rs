@@ -46,6 +46,18 @@ impl Subject {
     }
 }
 
+/// Says over which implementation a case failed.
+struct NamedOnPanic(&'static str);
+
+impl Drop for NamedOnPanic {
+    #[expect(clippy::print_stderr, reason = "a test that fails should say where")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("this was over {}", self.0);
+        }
+    }
+}
+
 /// Runs a case over every implementation of the contract.
 pub(crate) fn everywhere(case: impl Fn(&mut Subject)) {
     let sqlite = || {
@@ -70,7 +82,7 @@ pub(crate) fn everywhere(case: impl Fn(&mut Subject)) {
         ),
     ];
     for mut subject in subjects {
-        eprintln!("over {}", subject.kind);
+        let _named = NamedOnPanic(subject.kind);
         case(&mut subject);
     }
 }
