@@ -92,11 +92,11 @@ fn not_ready(task: &Task, cause: &QueueCause, now: Timestamp) -> Explanation {
             (format!("{id} waits for {other} to end"), format!("`fastgpu why {other}`"))
         }
         QueueCause::Held => {
-            (format!("{id} is held back by a person"), format!("`fastgpu release {id}` lets it go"))
+            (format!("{id} is held back by a person"), format!("`fastgpu set {id} --unhold` lets it go"))
         }
         QueueCause::Parked => (
             format!("{id} is parked: it broke {} healthy nodes", task.broken_nodes.len()),
-            format!("look at `fastgpu logs {id}`, then `fastgpu release {id}` or `fastgpu cancel {id}`"),
+            format!("look at `fastgpu logs {id}`, then `fastgpu set {id} --unhold` or `fastgpu cancel {id}`"),
         ),
         QueueCause::Capacity | QueueCause::Preempted => unreachable!("ready causes are explained by numbers"),
     };
