@@ -5,6 +5,9 @@
 //! the stories whose name has that part.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test binary without the usual harness")]
 
+#[cfg(feature = "failpoints")]
+#[path = "keeper/crashes.rs"]
+mod crashes;
 #[path = "keeper/ends.rs"]
 mod ends;
 #[path = "keeper/limits.rs"]
@@ -33,8 +36,17 @@ fn main() -> ExitCode {
     {
         return fastgpu_node::keeper::main(Path::new(folder));
     }
+    #[cfg(feature = "failpoints")]
+    if let [word, folder] = &arguments[..]
+        && word == crashes::CONTROL
+    {
+        return crashes::control(Path::new(folder));
+    }
     let wanted = arguments.iter().find(|argument| !argument.starts_with('-')).cloned().unwrap_or_default();
-    let stories = [ends::STORIES, trees::STORIES, limits::STORIES, restarts::STORIES].concat();
+    #[cfg_attr(not(feature = "failpoints"), expect(unused_mut, reason = "one chapter depends on a feature"))]
+    let mut stories = [ends::STORIES, trees::STORIES, limits::STORIES, restarts::STORIES].concat();
+    #[cfg(feature = "failpoints")]
+    stories.extend(crashes::STORIES);
     if arguments.iter().any(|argument| argument == "--list") {
         stories.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;

@@ -8,7 +8,7 @@ use fastgpu_core::node::{ExitKind, Order, Report};
 use crate::Story;
 use crate::support::{Node, Task, wait_for};
 
-pub const STORIES: &[Story] = &[
+pub(crate) const STORIES: &[Story] = &[
     ("a task starts and its code is reported", a_task_starts_and_its_code_is_reported),
     ("a signal that ends a task is reported", a_signal_that_ends_a_task_is_reported),
     ("a log is complete and in order", a_log_is_complete_and_in_order),

@@ -8,7 +8,7 @@ use fastgpu_node::{LogOffset, LogReader, LogStream};
 use crate::Story;
 use crate::support::{Node, Task};
 
-pub const STORIES: &[Story] = &[
+pub(crate) const STORIES: &[Story] = &[
     ("a time limit ends a task", a_time_limit_ends_a_task),
     ("memory over the limit ends a task, or the node says it cannot", memory_over_the_limit_ends_a_task),
     ("a flood is capped, and both its ends are kept", a_flood_is_capped),

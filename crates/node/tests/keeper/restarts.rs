@@ -8,7 +8,7 @@ use fastgpu_core::node::{ExitKind, Report};
 use crate::Story;
 use crate::support::{Node, Task, kill, wait_for};
 
-pub const STORIES: &[Story] = &[
+pub(crate) const STORIES: &[Story] = &[
     ("a task outlives the agent", a_task_outlives_the_agent),
     ("a task outlives its keeper, log and code complete", a_task_outlives_its_keeper),
     ("a task that ends while nobody looks is reported", a_task_that_ends_unseen_is_reported),
@@ -19,7 +19,7 @@ pub const STORIES: &[Story] = &[
 ];
 
 /// The pid in the attempt's record.
-pub fn guardian_of(node: &Node, task: TaskId) -> i32 {
+pub(crate) fn guardian_of(node: &Node, task: TaskId) -> i32 {
     let record = std::fs::read_to_string(node.attempt_dir(task).join("record")).unwrap();
     let line = record.lines().find(|line| line.contains("guardian")).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -15,13 +15,13 @@ use fastgpu_core::units::{CpuMilli, MemoryMib, Millis};
 use fastgpu_node::{AgentConfig, AgentHandle, LogOffset, LogReader, LogStream, StopKeeper};
 
 /// Nothing here takes this long on any machine; a story that waits longer has failed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 static NEXT_TASK: AtomicU64 = AtomicU64::new(1);
 
 /// A node in a fresh folder.
-pub struct Node {
-    pub dir: PathBuf,
+pub(crate) struct Node {
+    pub(crate) dir: PathBuf,
     agent: AgentHandle,
     reports: Receiver<Report>,
     seen: Vec<Report>,
@@ -31,7 +31,7 @@ pub struct Node {
     home: Arc<tempfile::TempDir>,
 }
 
-pub fn inventory() -> Inventory {
+pub(crate) fn inventory() -> Inventory {
     Inventory {
         hostname: "here".into(),
         cpu: CpuMilli(2_000),
@@ -42,16 +42,30 @@ pub fn inventory() -> Inventory {
     }
 }
 
+/// An agent whose keeper is this very binary.
+pub(crate) fn config(node_dir: PathBuf, use_cgroups: bool, log_bytes_max: u64) -> AgentConfig {
+    AgentConfig {
+        node: NodeId(0),
+        keeper_command: vec![std::env::current_exe().unwrap().into(), "__keeper".into()],
+        base_env: vec![("PATH".into(), "/usr/bin:/bin".into()), ("HOME".into(), "/nowhere".into())],
+        hide: vec![node_dir.parent().unwrap().to_path_buf()],
+        node_dir,
+        use_cgroups,
+        log_bytes_max,
+        inventory: inventory(),
+    }
+}
+
 impl Node {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(true, 64 << 20)
     }
 
-    pub fn without_cgroups() -> Self {
+    pub(crate) fn without_cgroups() -> Self {
         Self::with(false, 64 << 20)
     }
 
-    pub fn with(use_cgroups: bool, log_bytes_max: u64) -> Self {
+    pub(crate) fn with(use_cgroups: bool, log_bytes_max: u64) -> Self {
         let home = Arc::new(tempfile::tempdir().unwrap());
         // Longer than the path of a socket may be.
         let dir = home.path().join("data".repeat(30)).join("node");
@@ -62,16 +76,7 @@ impl Node {
 
     fn at(home: Arc<tempfile::TempDir>, dir: PathBuf, use_cgroups: bool, log_bytes_max: u64) -> Self {
         let (tell, reports) = channel();
-        let config = AgentConfig {
-            node: NodeId(0),
-            node_dir: dir.clone(),
-            keeper_command: vec![std::env::current_exe().unwrap().into(), "__keeper".into()],
-            base_env: vec![("PATH".into(), "/usr/bin:/bin".into()), ("HOME".into(), "/nowhere".into())],
-            hide: vec![dir.parent().unwrap().to_path_buf()],
-            use_cgroups,
-            log_bytes_max,
-            inventory: inventory(),
-        };
+        let config = config(dir.clone(), use_cgroups, log_bytes_max);
         let agent = AgentHandle::start(config, move |_, report| {
             let _ = tell.send(report);
         })
@@ -80,14 +85,14 @@ impl Node {
     }
 
     /// Ends the agent, as the end of the server does, and starts another.
-    pub fn restart_agent(self) -> Self {
+    pub(crate) fn restart_agent(self) -> Self {
         self.agent.shutdown();
         let again = Self::at(Arc::clone(&self.home), self.dir.clone(), self.use_cgroups, self.log_bytes_max);
         std::mem::forget(self);
         again
     }
 
-    pub fn keeper_pid(&mut self) -> i32 {
+    pub(crate) fn keeper_pid(&mut self) -> i32 {
         // The lock's owner is the keeper; its pid stands in no file, so it is found by its command line.
         let dir = self.dir.clone();
         wait_for("a keeper", || {
@@ -99,38 +104,38 @@ impl Node {
         })
     }
 
-    pub fn deliver(&self, order: Order, spec: Option<Spec>) {
+    pub(crate) fn deliver(&self, order: Order, spec: Option<Spec>) {
         self.agent.deliver(vec![Delivery { node: NodeId(0), order, spec: spec.map(Arc::new) }]);
     }
 
-    pub fn launch(&self, task: Task) -> TaskId {
+    pub(crate) fn launch(&self, task: Task) -> TaskId {
         let id = task.launch.task;
         self.deliver(Order::Launch(task.launch), Some(task.spec));
         id
     }
 
-    pub fn stop(&self, task: TaskId, grace: Duration) {
+    pub(crate) fn stop(&self, task: TaskId, grace: Duration) {
         let grace = Millis(u64::try_from(grace.as_millis()).unwrap());
         self.deliver(Order::Stop { task, fence: Fence { attempt: 1, version: 1 }, grace }, None);
     }
 
-    pub fn forget(&self, task: TaskId) {
+    pub(crate) fn forget(&self, task: TaskId) {
         self.deliver(Order::Forget { task, attempt: 1 }, None);
     }
 
-    pub fn hello(&mut self) -> BTreeMap<TaskId, HeldAttempt> {
+    pub(crate) fn hello(&mut self) -> BTreeMap<TaskId, HeldAttempt> {
         self.seen.retain(|report| !matches!(report, Report::Hello { .. }));
         self.agent.hello();
         self.next_hello()
     }
 
     /// Waits until every end is forgotten.
-    pub fn holds_nothing(&mut self) {
+    pub(crate) fn holds_nothing(&mut self) {
         wait_for("an empty list", || self.hello().is_empty().then_some(()));
     }
 
     /// Kills the keeper; what the next one says it holds.
-    pub fn replace_keeper(&mut self) -> BTreeMap<TaskId, HeldAttempt> {
+    pub(crate) fn replace_keeper(&mut self) -> BTreeMap<TaskId, HeldAttempt> {
         let keeper = self.keeper_pid();
         // Whatever was asked for is answered, so that the next hello is the new keeper's.
         self.settle();
@@ -146,7 +151,7 @@ impl Node {
         self.seen.retain(|report| !matches!(report, Report::Hello { .. }));
     }
 
-    pub fn next_hello(&mut self) -> BTreeMap<TaskId, HeldAttempt> {
+    pub(crate) fn next_hello(&mut self) -> BTreeMap<TaskId, HeldAttempt> {
         self.wait("hello", |report| match report {
             Report::Hello { attempts, .. } => {
                 Some(attempts.iter().map(|held| (held.task, held.clone())).collect())
@@ -155,7 +160,7 @@ impl Node {
         })
     }
 
-    pub fn ability(&mut self, name: &str) -> Ability {
+    pub(crate) fn ability(&mut self, name: &str) -> Ability {
         self.agent.hello();
         self.wait("hello", |report| match report {
             Report::Hello { inventory, .. } => inventory.abilities.iter().find(|a| a.name == name).cloned(),
@@ -163,13 +168,13 @@ impl Node {
         })
     }
 
-    pub fn started(&mut self, task: TaskId) {
+    pub(crate) fn started(&mut self, task: TaskId) {
         self.wait("start", |report| {
             matches!(report, Report::Started { task: which, .. } if *which == task).then_some(())
         });
     }
 
-    pub fn exit(&mut self, task: TaskId) -> Exit {
+    pub(crate) fn exit(&mut self, task: TaskId) -> Exit {
         self.wait("exit", |report| match report {
             Report::Exited { task: which, exit, .. } if *which == task => Some(exit.clone()),
             // An end that came while nobody was connected is only in the list.
@@ -178,12 +183,12 @@ impl Node {
         })
     }
 
-    pub fn how(&mut self, task: TaskId) -> ExitKind {
+    pub(crate) fn how(&mut self, task: TaskId) -> ExitKind {
         self.exit(task).how
     }
 
     /// How often something was reported that `matches`, in what came until now.
-    pub fn count(&mut self, matches: impl Fn(&Report) -> bool) -> usize {
+    pub(crate) fn count(&mut self, matches: impl Fn(&Report) -> bool) -> usize {
         self.seen.extend(self.reports.try_iter());
         self.seen.iter().filter(|report| matches(report)).count()
     }
@@ -208,7 +213,7 @@ impl Node {
     }
 
     /// The whole log, one string per stream.
-    pub fn log(&self, task: TaskId) -> (String, String) {
+    pub(crate) fn log(&self, task: TaskId) -> (String, String) {
         let reader = LogReader::new(&self.dir);
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let mut from = LogOffset(0);
@@ -228,11 +233,11 @@ impl Node {
         }
     }
 
-    pub fn stdout(&self, task: TaskId) -> String {
+    pub(crate) fn stdout(&self, task: TaskId) -> String {
         self.log(task).0
     }
 
-    pub fn attempt_dir(&self, task: TaskId) -> PathBuf {
+    pub(crate) fn attempt_dir(&self, task: TaskId) -> PathBuf {
         self.dir.join("attempts").join(format!("{task}.1"))
     }
 }
@@ -248,13 +253,13 @@ impl Drop for Node {
 }
 
 /// A launch in the making.
-pub struct Task {
-    pub launch: Launch,
-    pub spec: Spec,
+pub(crate) struct Task {
+    pub(crate) launch: Launch,
+    pub(crate) spec: Spec,
 }
 
 impl Task {
-    pub fn new(command: &[&str]) -> Self {
+    pub(crate) fn new(command: &[&str]) -> Self {
         let spec =
             Spec { command: command.iter().map(|word| (*word).to_owned()).collect(), ..Spec::default() };
         let launch = Launch {
@@ -275,33 +280,33 @@ impl Task {
         Self { launch, spec }
     }
 
-    pub fn sh(script: &str) -> Self {
+    pub(crate) fn sh(script: &str) -> Self {
         Self::new(&["/bin/sh", "-c", script])
     }
 
-    pub fn env(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, key: &str, value: &str) -> Self {
         self.spec.env.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    pub fn dir(mut self, dir: &str) -> Self {
+    pub(crate) fn dir(mut self, dir: &str) -> Self {
         self.spec.working_dir = Some(dir.to_owned());
         self
     }
 
-    pub fn time_limit(mut self, limit: Duration) -> Self {
+    pub(crate) fn time_limit(mut self, limit: Duration) -> Self {
         self.launch.time_limit = Some(Millis(u64::try_from(limit.as_millis()).unwrap()));
         self
     }
 
-    pub fn memory(mut self, mib: u64) -> Self {
+    pub(crate) fn memory(mut self, mib: u64) -> Self {
         self.launch.part.host_memory = MemoryMib(mib);
         self
     }
 }
 
 /// Waits until `look` finds something.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
@@ -313,13 +318,13 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Every pid there is.
-pub fn processes() -> Vec<i32> {
+pub(crate) fn processes() -> Vec<i32> {
     let names = std::fs::read_dir("/proc").unwrap().flatten();
     names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// Living processes (no zombies) that carry `marker` in their environment.
-pub fn marked(marker: &str) -> Vec<i32> {
+pub(crate) fn marked(marker: &str) -> Vec<i32> {
     let carries = |pid: &i32| {
         let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         String::from_utf8_lossy(&environ).split('\0').any(|pair| pair == format!("MARKER={marker}"))
@@ -327,7 +332,7 @@ pub fn marked(marker: &str) -> Vec<i32> {
     processes().into_iter().filter(carries).collect()
 }
 
-pub fn kill(pid: i32) {
+pub(crate) fn kill(pid: i32) {
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }

@@ -7,7 +7,7 @@ use fastgpu_core::node::ExitKind;
 use crate::Story;
 use crate::support::{Node, PATIENCE, Task, marked, wait_for};
 
-pub const STORIES: &[Story] = &[
+pub(crate) const STORIES: &[Story] = &[
     ("a stubborn tree is killed by its group", || a_stubborn_tree_is_killed(Node::new())),
     ("a stubborn tree is killed without groups", || a_stubborn_tree_is_killed(Node::without_cgroups())),
     ("a daemon ends with its task", || a_daemon_ends_with_its_task(Node::new())),
