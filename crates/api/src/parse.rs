@@ -75,10 +75,10 @@ fn reads<T: DeserializeOwned>(raw: &RawValue) -> bool {
 ///
 /// # Errors
 /// A problem that names what is wrong and where.
-pub fn parse<T: Request>(body: &[u8]) -> Result<T, Problem> {
+pub fn parse<T: Request>(body: &[u8]) -> Result<T, Box<Problem>> {
     serde_json::from_slice(body)
         .map(|OnlyObject(request)| request)
-        .map_err(|error| explain(body, T::FIELDS, &error))
+        .map_err(|error| Box::new(explain(body, T::FIELDS, &error)))
 }
 
 /// A request must be an object: derived readers would also take a list of its values in order.

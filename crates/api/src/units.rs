@@ -244,7 +244,7 @@ pub fn span_number(ms: f64) -> Result<Millis, UnitError> {
 /// # Errors
 /// When it is negative, no number, or more than any machine has.
 pub fn cpu_number(cores: f64) -> Result<CpuMilli, UnitError> {
-    if cores.is_nan() || cores < 0.0 || cores > CPU_CORES_MAX {
+    if !(0.0..=CPU_CORES_MAX).contains(&cores) {
         return Err(UnitError::new(
             format!("{cores} is not a number of cores"),
             "write for example `4` or `0.5`",

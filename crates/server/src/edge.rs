@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use fastgpu_api::problem::{PROBLEM_JSON, Problem, codes};
@@ -173,6 +173,8 @@ fn write_problem(response: &mut Response<Body>, mut problem: Problem, uri: &Uri,
     }
     *response.status_mut() = status;
     let headers = response.headers_mut();
+    // The router counted the empty body.
+    headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     if let Some(seconds) = retry_after(&problem) {
         headers.insert(RETRY_AFTER, seconds);

@@ -8,10 +8,12 @@ use fastgpu_api::hint::nearest;
 use fastgpu_api::time::Time;
 use fastgpu_api::units::{shown, span_text};
 use fastgpu_core::ids::TaskId;
-use fastgpu_core::units::Timestamp;
+use fastgpu_core::units::{Millis, Timestamp};
 
 use crate::refuse::Refusal;
 
+/// A clock may be ahead of ours by this much.
+const FUTURE_MAX: Millis = Millis::from_secs(86_400);
 /// More parameters than any path knows.
 const PARAMETERS_MAX: usize = 64;
 
@@ -83,7 +85,8 @@ impl Query {
     pub(crate) fn moment(&self, key: &str, now: Timestamp) -> Result<Option<Timestamp>, Refusal> {
         let Some(text) = self.get(key) else { return Ok(None) };
         if let Ok(Time(at)) = text.parse() {
-            return Ok(Some(at));
+            // Nothing is of the future, however far it is.
+            return Ok(Some(at.min(now.plus(FUTURE_MAX))));
         }
         match span_text(text) {
             Ok(span) => Ok(Some(Timestamp(now.0.saturating_sub_unsigned(span.0)))),

@@ -47,6 +47,12 @@ impl From<Problem> for Refusal {
     }
 }
 
+impl From<Box<Problem>> for Refusal {
+    fn from(problem: Box<Problem>) -> Self {
+        Self(problem)
+    }
+}
+
 /// A refusal travels as an extension of an empty response: the edge adds the request's id and path, and
 /// writes it out.
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ fn refusals(json: &str) -> Vec<String> {
 }
 
 fn problem(json: &str) -> Problem {
-    parse::<TaskSpec>(json.as_bytes()).expect_err(json)
+    *parse::<TaskSpec>(json.as_bytes()).expect_err(json)
 }
 
 #[test]
