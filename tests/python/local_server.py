@@ -37,6 +37,8 @@ class LocalServer:
     def __enter__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="fastgpu-python-"))
         words = [binary(), "up", "--data-dir", str(self.folder / "data"), "--simulate", self.gpus]
+        # Ends with everything it started: a test leaves nothing behind.
+        words.append("--ephemeral")
         with open(self.folder / "output", "wb") as output:
             self.process = subprocess.Popen(
                 words + ["--listen", "127.0.0.1:0"], stdin=subprocess.DEVNULL, stdout=output, stderr=output

@@ -20,6 +20,8 @@ const ONE_TASK_WAIT: Duration = Duration::from_secs(20);
 /// Between two tasks of the idle rows, so that each finds an idle server.
 const REST: Duration = Duration::from_millis(10);
 const CHILDREN: usize = 20;
+/// With a grace, what ignores SIGTERM is there for as long as it was granted, whatever we do.
+const NO_GRACE: &str = r#"{"grace":0}"#;
 
 /// `/bin/true` on all devices, from the first submit to the last end.
 pub(super) fn true_on_8_slots(context: &Context) -> anyhow::Result<Measured> {
@@ -172,7 +174,7 @@ pub(super) fn cancel_to_nothing(context: &Context) -> anyhow::Result<Measured> {
         let id = id_of(&connection.post("/v1/tasks", &stubborn_task(&mark))?)?;
         let processes = wait_for_family(&format!("BENCH_MARK={mark}"))?;
         let began = Instant::now();
-        connection.post(&format!("/v1/tasks/{id}/cancel"), "{}")?;
+        connection.post(&format!("/v1/tasks/{id}/cancel"), NO_GRACE)?;
         wait_until_gone(&processes, began)?;
         gone_ms.push(began.elapsed().as_secs_f64() * 1e3);
         let left = process::with_environment(&format!("BENCH_MARK={mark}"));
@@ -184,7 +186,7 @@ pub(super) fn cancel_to_nothing(context: &Context) -> anyhow::Result<Measured> {
         Figure::new("p99", quantile(&mut gone_ms, 0.99), "ms").reach(Reach::AtMost(50.0)),
     ];
     Ok(Measured::of(figures).note(format!(
-        "{samples} tasks, each with {CHILDREN} children in sessions of their own that ignore SIGTERM"
+        "{samples} tasks, each with {CHILDREN} children in sessions of their own that ignore SIGTERM; no grace"
     )))
 }
 
