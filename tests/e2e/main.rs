@@ -1,1 +1,14 @@
-fn main() {}
+//! Stories through the real binary: what a person types, and what comes back.
+//!
+//! Each story has a [`world::World`] of its own: a temporary folder and, where it needs one, a server on a
+//! free port of this machine with simulated GPUs. Nothing of it is left when the story ends.
+
+mod world;
+
+mod bad_input;
+mod demo;
+mod exit_codes;
+mod quick_start;
+mod reference;
+mod restarts;
+mod shapes;

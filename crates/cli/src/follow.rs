@@ -1,8 +1,8 @@
 //! Following a task: its output as it comes, through retries, and how its end becomes our exit code.
 
 use fastgpu_api::view::TaskView;
-use fastgpu_client::Client;
 use fastgpu_client::logs::{LogItem, LogQuery};
+use fastgpu_client::{Client, ClientError};
 
 use crate::failure::{Failure, exit};
 use crate::output::{Output, Stream, Tone, visible};
@@ -25,7 +25,11 @@ pub(crate) async fn follow(
 ) -> Result<Followed, Failure> {
     tokio::select! {
         printed = print_log(client, task, which, out) => {
-            printed?;
+            match printed {
+                // It ended without ever writing one: what there is to say is in its end.
+                Err(PrintError::NoLog(_)) => {}
+                other => other?,
+            }
             Ok(Followed::Ended(Box::new(client.task(task).await?)))
         }
         _ = tokio::signal::ctrl_c() => Ok(Followed::Interrupted),
@@ -38,9 +42,9 @@ pub(crate) async fn print_log(
     task: &str,
     which: LogQuery,
     out: &Output,
-) -> Result<(), Failure> {
+) -> Result<(), PrintError> {
     let mut stream = client.logs(task, which);
-    while let Some(item) = stream.next().await? {
+    while let Some(item) = stream.next().await.map_err(PrintError::of)? {
         match item {
             LogItem::Line(line) => match line.stream.as_str() {
                 "stdout" => out.raw(Stream::Stdout, line.text.as_bytes())?,
@@ -51,6 +55,35 @@ pub(crate) async fn print_log(
         }
     }
     Ok(())
+}
+
+/// Why a log was not printed.
+#[derive(Debug)]
+pub(crate) enum PrintError {
+    /// There is none.
+    NoLog(Failure),
+    /// Anything else.
+    Other(Failure),
+}
+
+impl PrintError {
+    fn of(error: ClientError) -> Self {
+        if error.has_code("not_found") { Self::NoLog(error.into()) } else { Self::Other(error.into()) }
+    }
+}
+
+impl From<Failure> for PrintError {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
+    }
+}
+
+impl From<PrintError> for Failure {
+    fn from(error: PrintError) -> Self {
+        match error {
+            PrintError::NoLog(failure) | PrintError::Other(failure) => failure,
+        }
+    }
 }
 
 /// The exit code that a task's end becomes.
@@ -80,8 +113,8 @@ pub(crate) fn say_end(task: &TaskView, out: &Output) {
         0 | 1 => String::new(),
         tries => format!(", after {tries} attempts"),
     };
-    let rest = if why.is_empty() { tries } else { format!("{tries}: {}", visible(why)) };
-    out.tell(tone(&task.state), &format!("{} {}{rest}", task.id, words(&task.state)), "");
+    let why = if why.is_empty() { String::new() } else { format!(": {}", visible(why)) };
+    out.tell(tone(&task.state), &task.id, &format!("{}{tries}{why}", words(&task.state)));
     if task.state == "failed" {
         out.say(&format!("  fastgpu why {0}, fastgpu events {0}", task.id));
     }

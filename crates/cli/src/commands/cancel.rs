@@ -52,8 +52,8 @@ fn is_over(state: &str) -> bool {
 }
 
 async fn all_live(client: &Client) -> Result<Vec<TaskView>, Failure> {
-    let mut which =
-        TaskQuery { owner: Some("@me".to_owned()), live: true, limit: Some(PAGE), ..TaskQuery::default() };
+    let owner = Some(find::me(client).await?);
+    let mut which = TaskQuery { owner, live: true, limit: Some(PAGE), ..TaskQuery::default() };
     let mut all = Vec::new();
     loop {
         let page = client.tasks(&which).await?;

@@ -71,8 +71,8 @@ fn say_ready(ready: &Ready, settings: &Settings, out: &Output) -> Result<(), Fai
         }
         let folder = ready.data_dir.display();
         let named = if settings.data_dir_named { format!(" --data-dir {folder}") } else { String::new() };
-        out.data(&format!("  log in   this user is: the token is in {folder}/client.json"))?;
-        out.data(&format!("           others need their own: fastgpu{named} token create"))?;
+        out.data(&format!("  log in   you are in: your token is in {folder}/client.json"))?;
+        out.data(&format!("           others get theirs by fastgpu{named} token create"))?;
         out.data(&format!("  try      fastgpu{named} run --gpu 0.5 -- echo hello"))?;
         Ok(())
     })

@@ -18,6 +18,8 @@ use crate::output::Tone;
 
 /// How long the first tasks hold their GPUs: long enough to be seen.
 const SEEN_S: &str = "4";
+/// Their time limit, from which the one that waits can tell when it starts at the latest.
+const LIMIT: &str = "10s";
 /// No scene takes longer; a machine that does not get there has a fault that must be told.
 const SCENE_MAX: Duration = Duration::from_secs(30);
 /// How often the bars are drawn again.
@@ -80,7 +82,7 @@ async fn start(
     amount: &str,
 ) -> Result<TaskView, Failure> {
     let task = submit(client, name, gpu, &["sleep", SEEN_S], None).await?;
-    stage.typed(&format!("fastgpu run --gpu {amount} --name {name} -- sleep {SEEN_S}"))?;
+    stage.typed(&format!("fastgpu run --gpu {amount} --time {LIMIT} --name {name} -- sleep {SEEN_S}"))?;
     stage.enters(&task);
     Ok(task)
 }
@@ -175,6 +177,7 @@ async fn submit(
         name: Some(name.to_owned()),
         command: Some(command.iter().map(|&word| word.to_owned()).collect()),
         gpu: Some(gpu),
+        time_limit: Some(Quantity::Text(LIMIT.to_owned())),
         retry,
         ..TaskSpec::default()
     };

@@ -1,0 +1,138 @@
+//! The first minutes: start, run, look, stop.
+
+use crate::world::{World, wait_for};
+use insta::assert_snapshot;
+use rustix::process::Signal;
+
+#[test]
+fn a_server_says_where_it_is_what_it_found_and_how_to_use_it() {
+    let world = World::with_gpus("2xA100-80GB");
+    let banner = world.banner();
+    let (first, rest) = banner.split_once('\n').unwrap();
+    assert!(first.starts_with("  FastGPU ") && first.contains(" ready in "), "{first}");
+    assert_snapshot!(rest, @r"
+      address  http://127.0.0.1:[port]
+      GPUs     2 × NVIDIA A100-SXM4-80GB, 80 GiB, simulated
+      log in   you are in: your token is in [dir]/data/client.json
+               others get theirs by fastgpu --data-dir [dir]/data token create
+      try      fastgpu --data-dir [dir]/data run --gpu 0.5 -- echo hello
+      stop     Ctrl-C; tasks that run go on, and are found again
+    ");
+}
+
+#[test]
+fn a_task_runs_where_it_was_typed_and_its_streams_stay_apart() {
+    let world = World::with_gpus("1xA100-80GB");
+    let ran = world.run(&["run", "--gpu", "0.5", "--", "sh", "-c", "pwd; echo oops >&2"]);
+    assert_snapshot!(ran.told(), @r"
+    exit 0
+    stdout: [dir]/work
+    stderr: t-1 queued, 0.5 GPU
+    stderr: oops
+    ");
+    assert_snapshot!(world.run(&["logs", "@"]).told(), @r"
+    exit 0
+    stdout: [dir]/work
+    stderr: oops
+    ");
+    assert_snapshot!(world.run(&["why", "@"]).stdout.lines().next().unwrap().replace(&world.ok(&["ps", "-a", "-o", "id"]), "t-1"), @"t-1 succeeded");
+}
+
+#[test]
+fn listings_fit_eighty_columns_and_say_so_when_there_is_nothing() {
+    let world = World::with_gpus("2xA100-80GB");
+    assert_snapshot!(world.run(&["ps"]).told(), @r"
+    exit 0
+    stdout: no live tasks; `fastgpu ps -a` shows those that are over
+    ");
+    let name = "a-name-that-is-much-longer-than-a-column-of-a-table-should-be";
+    let first = world.submit(&["--gpu", "2", "--name", name], "sleep 1000");
+    world.submit(&["--gpu", "2", "--name", "waits"], "true");
+    world.wait_for_state(&first, "running");
+    let mut command = world.command(&["ps"]);
+    command.env("COLUMNS", "80");
+    let listed = world.finish(command).stdout;
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    assert!(listed.lines().all(|line| line.chars().count() <= 80), "{listed}");
+    assert!(!listed.contains('\x1b'), "no colour where nobody looks");
+}
+
+#[test]
+fn a_task_that_waits_says_for_what() {
+    let world = World::with_gpus("2xA100-80GB");
+    let first = world.submit(&["--gpu", "1", "--time", "1h"], "sleep 1000");
+    world.wait_for_state(&first, "running");
+    world.submit(&["--gpu", "2", "--name", "both"], "true");
+    let why = world.run(&["why", "both"]);
+    assert_eq!(why.code, Some(0));
+    assert!(why.stdout.contains("position 1 of 1"), "{}", why.stdout);
+    assert!(why.stdout.contains(&first), "it names the task in its way: {}", why.stdout);
+}
+
+#[test]
+fn tasks_are_found_by_id_prefix_name_and_at() {
+    let world = World::with_gpus("2xA100-80GB");
+    let first = world.submit(&["--gpu", "none", "--name", "first"], "sleep 1000");
+    let second = world.submit(&["--gpu", "none", "--name", "second"], "sleep 1000");
+    let found = |text: &str| world.json(&["why", text, "-o", "json"])["id"].as_str().unwrap().to_owned();
+    assert_eq!([found(&first), found("first"), found("@~1"), found(&first[2..])], [first.as_str(); 4]);
+    assert_eq!([found("second"), found("@")], [second.as_str(); 2]);
+
+    // One name, two live tasks: nobody guesses.
+    world.submit(&["--gpu", "none", "--name", "first"], "sleep 1000");
+    let refused = world.run(&["cancel", "first"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("`first` is the name of 2 tasks"), "{}", refused.stderr);
+    assert!(refused.stderr.contains(&first), "{}", refused.stderr);
+    // The beginning that all ids share.
+    assert_eq!(world.run(&["cancel", "t-0"]).code, Some(2));
+}
+
+#[test]
+fn a_held_task_starts_when_it_is_let_go_and_a_cancelled_one_never() {
+    let world = World::with_gpus("1xA100-80GB");
+    let held = world.submit(&["--gpu", "1", "--held"], "true");
+    assert_eq!(world.state(&held), "queued");
+    world.ok(&["set", &held, "--unhold"]);
+    assert_eq!(world.run(&["wait", &held]).code, Some(0));
+    let cancelled = world.submit(&["--gpu", "1", "--held"], "true");
+    world.ok(&["cancel", &cancelled]);
+    world.ok(&["cancel", &cancelled]);
+    assert_eq!(world.state(&cancelled), "cancelled");
+}
+
+#[test]
+fn run_starts_a_server_when_there_is_none_and_says_so() {
+    let world = World::empty();
+    let mut command = world.command(&["run", "--gpu", "0.5", "--", "echo", "hello"]);
+    // Whatever this machine has, the story needs a GPU; and a port that nobody else uses.
+    command.env("FASTGPU_SIMULATE", "1xA100-80GB").env("FASTGPU_LISTEN", "127.0.0.1:0");
+    let ran = world.finish(command);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "hello\n"), "{ran:?}");
+    assert!(ran.stderr.contains("started a server in the background at http://127.0.0.1:"), "{}", ran.stderr);
+    let pid: i32 = std::fs::read_to_string(world.data().join("lock")).unwrap().trim().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    wait_for("the background server has ended", || {
+        rustix::process::test_kill_process(pid).is_err().then_some(())
+    });
+    assert_eq!(world.run(&["ps"]).code, Some(69));
+}
+
+#[test]
+fn up_detach_returns_when_ready_and_holds_no_pipe() {
+    let world = World::empty();
+    let mut command =
+        world.command(&["up", "--detach", "--listen", "127.0.0.1:0", "--simulate", "1xT4", "-o", "json"]);
+    command.arg("--ephemeral");
+    // `output()` returns when nobody holds our pipes any more: not the server, not its keeper.
+    let ran = world.finish(command);
+    let ready: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((ready["simulated"].as_bool(), ready["has_devices"].as_bool()), (Some(true), Some(true)));
+    assert_eq!(world.run(&["ps"]).code, Some(0));
+    let pid = rustix::process::Pid::from_raw(i32::try_from(ready["pid"].as_u64().unwrap()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    wait_for("the background server has ended", || {
+        rustix::process::test_kill_process(pid).is_err().then_some(())
+    });
+}
