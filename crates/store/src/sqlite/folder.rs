@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::OpenError;
 
@@ -11,6 +12,9 @@ use super::OpenError;
 const LOCK_NAME: &str = "lock";
 /// A pid has at most this many digits.
 const PID_BYTES_MAX: u64 = 20;
+/// A process that is killed while it starts another leaves the lock to that one until it runs its own
+/// program: moments, on a busy machine too.
+const LEFT_TO_CHILD_MAX: Duration = Duration::from_secs(1);
 
 /// Held as long as the folder is ours. The kernel lets go of it when the process ends, however it ends;
 /// the file stays, because removing it would race with the next one to lock it.
@@ -24,7 +28,7 @@ pub(super) fn lock(data_dir: &Path) -> Result<Lock, OpenError> {
     let not_writable = |source| OpenError::NotWritable { folder: data_dir.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(not_writable)?;
     let mut file = private().truncate(false).open(data_dir.join(LOCK_NAME)).map_err(not_writable)?;
-    match file.try_lock() {
+    match take(&mut file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             return Err(OpenError::InUse { folder: data_dir.to_owned(), pid: read_pid(&mut file) });
@@ -34,6 +38,26 @@ pub(super) fn lock(data_dir: &Path) -> Result<Lock, OpenError> {
     // On a full disk the pid may not fit; the lock holds all the same, and the next one is told less.
     let _ = write_pid(&mut file);
     Ok(Lock { _file: file })
+}
+
+/// Takes the lock; waits only for one whose owner is dead.
+fn take(file: &mut File) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + LEFT_TO_CHILD_MAX;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock)
+                if Instant::now() < deadline && !read_pid(file).is_some_and(lives) =>
+            {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// A process that has ended has no words any more, even if nobody has waited for it yet.
+fn lives(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| !words.is_empty())
 }
 
 /// Options for a file that only its user may read: it holds token hashes and task environments.
@@ -56,6 +80,32 @@ fn write_pid(file: &mut File) -> io::Result<()> {
 
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
+    file.rewind().ok()?;
     file.take(PID_BYTES_MAX).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_a_dead_process_left_to_its_child_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LOCK_NAME);
+        // What such a child looks like: somebody holds the lock, and the pid is nobody's.
+        let mut left = private().truncate(false).open(&path).unwrap();
+        left.lock().unwrap();
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        writeln!(left, "{}", ended.id()).unwrap();
+        let child = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            drop(left);
+        });
+        lock(folder.path()).unwrap();
+        child.join().unwrap();
+        let refused = lock(folder.path());
+        assert!(refused.is_err(), "we hold it now");
+    }
 }
