@@ -5,7 +5,7 @@ use fastgpu_core::change::{Actor, Attempt, Event, Segment};
 use fastgpu_core::cluster::{DeviceSlot, Node};
 use fastgpu_core::command::Submit;
 use fastgpu_core::config::Config;
-use fastgpu_core::explain::Explanation;
+use fastgpu_core::explain::{Explanation, exit_words};
 use fastgpu_core::ids::TaskId;
 use fastgpu_core::node::{Exit, ExitKind};
 use fastgpu_core::retry::FailureClass;
@@ -161,20 +161,17 @@ fn failure(class: FailureClass, exit: Option<&Exit>) -> Failure {
 }
 
 fn failure_message(class: FailureClass, exit: Option<&Exit>) -> String {
-    match exit.map(|exit| &exit.how) {
-        Some(ExitKind::Code(code)) => format!("the program ended with exit code {code}"),
-        Some(ExitKind::Signal(signal)) => format!("the program was ended by signal {signal}"),
-        Some(ExitKind::OutOfMemory) => "it used more host memory than it may".to_owned(),
-        Some(ExitKind::TimeLimit) => "it ran into its time limit".to_owned(),
-        Some(ExitKind::BadSpec(why) | ExitKind::Infrastructure(why)) => why.clone(),
-        None => match class {
-            FailureClass::NodeLost => "the node was lost with the attempt".to_owned(),
-            FailureClass::GpuSick => "a GPU failed under the attempt".to_owned(),
-            FailureClass::Preempted => "its place went to another task".to_owned(),
-            FailureClass::Timeout => "it ran into its time limit".to_owned(),
-            _ => "the attempt failed".to_owned(),
-        },
+    if let Some(exit) = exit {
+        return exit_words(exit);
     }
+    let words = match class {
+        FailureClass::NodeLost => "the node was lost with the attempt",
+        FailureClass::GpuSick => "a GPU failed under the attempt",
+        FailureClass::Preempted => "its place went to another task",
+        FailureClass::Timeout => "it ran into its time limit",
+        _ => "the attempt failed",
+    };
+    words.to_owned()
 }
 
 fn exit_code(exit: &Exit) -> Option<u8> {

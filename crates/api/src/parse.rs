@@ -4,7 +4,7 @@
 //! part by JSON pointer: unknown keys with the nearest known one, repeated keys, wrong types. What the
 //! values mean is checked later, where they are converted ([`crate::convert`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -205,10 +205,13 @@ fn inspect_value(field: &Field, value: &RawValue, pointer: &str, errors: &mut Ve
 }
 
 fn inspect_texts(entries: &Entries<'_>, at: &str, errors: &mut Vec<FieldError>) {
-    let mut seen = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for (key, value) in &entries.0 {
+        if errors.len() > FIELD_ERRORS_MAX {
+            return;
+        }
         let pointer = format!("{at}/{}", pointer_segment(key));
-        if seen.insert(key, ()).is_some() {
+        if !seen.insert(key) {
             let detail = format!("the name `{}` is given twice; give it once", shown(key));
             errors.push(FieldError::new(pointer, detail));
         } else if !reads::<String>(value) {

@@ -168,7 +168,8 @@ fn write_problem(response: &mut Response<Body>, mut problem: Problem, uri: &Uri,
     problem.instance = Some(uri.path().chars().take(200).collect());
     problem.request_id = request_id.to_str().ok().map(str::to_owned);
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if status.is_server_error() {
+    // What any caller can bring about by load alone (busy, full, stopping) is not worth a line each time.
+    if problem.code == codes::INTERNAL.code || problem.code == codes::STORAGE_FAILED.code {
         tracing::warn!(request_id = problem.request_id, code = problem.code, "a request failed");
     }
     *response.status_mut() = status;

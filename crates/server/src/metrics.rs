@@ -97,7 +97,7 @@ impl Snapshot {
     #[expect(clippy::cast_precision_loss, reason = "a metric")]
     fn encode_commits(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let stats = &self.stats;
-        let bounds = COMMIT_BUCKETS_US.iter().map(|&us| us as f64 / 1e6).chain([f64::MAX]);
+        let bounds = COMMIT_BUCKETS_US.iter().map(|&us| us as f64 / 1e6).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(stats.commit_buckets).collect();
         let mut histogram = encoder.encode_descriptor(
             "fastgpu_store_commit_seconds",

@@ -179,3 +179,48 @@ fn a_patch_says_at_least_one_thing() {
     assert_eq!(patch("{}").unwrap_err().len(), 1);
     assert_eq!(patch(r#"{"gpu":2}"#).unwrap_err()[0].pointer, "/gpu");
 }
+
+/// A number below `below`, by SplitMix64, so that a failure can be repeated from its seed.
+fn random(seed: u64, nth: u64, below: usize) -> usize {
+    let mut x = seed.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^= x >> 31;
+    usize::try_from(x % below as u64).unwrap()
+}
+
+#[test]
+fn no_body_however_damaged_is_more_than_refused_in_words() {
+    let whole = br#"{"name":"n","command":["a","b"],"gpu":{"count":2,"share":0.5,"memory":"1G"},"env":{"A":"1"},"cpu":1.5,"retry":{"max":3,"backoff":"1s"},"time_limit":"1h30m","nodes":["x"],"held":true,"priority":-3}"#;
+    let pieces: [&[u8]; 12] = [
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b"\"",
+        b"\\u0000",
+        b"-",
+        b"1e999",
+        b"null",
+        b"\xff",
+        b"18446744073709551616",
+    ];
+    for seed in 0..20_000 {
+        let mut body = whole.to_vec();
+        for nth in 0..=random(seed, 0, 4) as u64 {
+            let at = random(seed, 10 + nth, body.len() + 1);
+            let piece = pieces[random(seed, 20 + nth, pieces.len())];
+            let end = (at + random(seed, 30 + nth, 4)).min(body.len());
+            body.splice(at..end, piece.iter().copied());
+        }
+        match parse::<TaskSpec>(&body).map(|spec| spec.into_submit(&identity())) {
+            Ok(Ok(submit)) => {
+                assert!(submit.ask.devices.min <= submit.ask.devices.max, "seed {seed}");
+                assert!(submit.name.is_none_or(|name| check_name(&name).is_ok()), "seed {seed}");
+            }
+            Ok(Err(errors)) => assert!(errors.iter().all(|error| !error.detail.is_empty()), "seed {seed}"),
+            Err(problem) => assert!([400, 422].contains(&problem.status), "seed {seed}: {problem:?}"),
+        }
+    }
+}

@@ -108,6 +108,7 @@ fn metrics_are_written_in_the_format_of_prometheus() {
     let text = server.get("/metrics").text();
     for line in [
         "fastgpu_tasks_live 1",
+        "fastgpu_store_commit_seconds_bucket{le=\"+Inf\"}",
         "fastgpu_store_commit_seconds_bucket{le=\"0.0001\"}",
         "fastgpu_http_requests_total{status=\"2xx\"}",
     ] {
