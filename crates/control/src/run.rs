@@ -25,8 +25,10 @@ use crate::watch::Watchers;
 
 /// How often old history is looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
-/// Tasks deleted at once, so that no caller waits long for it.
-const PRUNE_AT_MOST: usize = 500;
+/// Tasks deleted at once, so that no caller waits long for it: about 34 ms at worst.
+const PRUNE_AT_MOST: usize = 128;
+/// After this long without a message the store may tidy up.
+const IDLE_AFTER: Duration = Duration::from_millis(200);
 /// How often a full disk is asked whether there is room again.
 const ROOM_ASKED_EVERY: Duration = Duration::from_millis(500);
 /// Rounds in a row before the inbox is looked at again.
@@ -89,6 +91,8 @@ impl Control {
         options: Options,
     ) -> Result<(Self, Handle), StartError> {
         let term = store.begin_term()?;
+        // A server that found its disk full may have used the reserve up.
+        let full = !store.restore_reserve();
         let state = load(&mut *store)?;
         let (inbox, messages) = crossbeam_channel::bounded(INBOX_MAX);
         let shared = Arc::new(Shared {
@@ -106,8 +110,9 @@ impl Control {
             options,
             shared: shared.clone(),
             specs: SpecCache::default(),
-            full: false,
+            full,
             pruned_at: Instant::now(),
+            untidy: false,
             wake_at: None,
         };
         let thread = std::thread::Builder::new().name("fastgpu-control".to_owned()).spawn(move || {
@@ -161,6 +166,8 @@ struct Loop {
     /// Whether the disk was full at the last attempt to write.
     full: bool,
     pruned_at: Instant,
+    /// Whether something was written since the store last tidied up.
+    untidy: bool,
     /// When the last plan wants to be made again.
     wake_at: Option<Timestamp>,
 }
@@ -179,6 +186,9 @@ impl Loop {
     fn run(&mut self, messages: &Receiver<Message>) -> Result<(), StoreError> {
         loop {
             let first = self.next_message(messages);
+            if first.is_none() && std::mem::take(&mut self.untidy) {
+                self.store.idle();
+            }
             hit("control.batch.taken");
             let now = self.shared.clock.now();
             let mut batch = Batch::default();
@@ -209,7 +219,11 @@ impl Loop {
     /// Waits for a message, or until time alone brings something about.
     fn next_message(&self, messages: &Receiver<Message>) -> Option<Message> {
         let now = self.shared.clock.now();
-        let house = if self.full { ROOM_ASKED_EVERY } else { faults::chores_every(PRUNE_EVERY) };
+        let house = match (self.full, self.untidy) {
+            (true, _) => ROOM_ASKED_EVERY,
+            (false, true) => IDLE_AFTER,
+            (false, false) => faults::chores_every(PRUNE_EVERY),
+        };
         let wake_at = self.state.next_timer().into_iter().chain(self.wake_at).min();
         let wait = wake_at.map_or(house, |at| Duration::from_millis(at.since(now).0).min(house));
         match messages.recv_timeout(wait) {
@@ -318,6 +332,7 @@ impl Loop {
             result = self.store.commit(self.term, &outcome.rows);
         }
         if result.is_ok() {
+            self.untidy = true;
             self.shared.counters.committed(outcome.rows.len(), began.elapsed());
         }
         result
