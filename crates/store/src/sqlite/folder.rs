@@ -103,9 +103,9 @@ mod tests {
             std::thread::sleep(Duration::from_millis(20));
             drop(left);
         });
-        lock(folder.path()).unwrap();
+        let _held = lock(folder.path()).unwrap();
         child.join().unwrap();
-        let refused = lock(folder.path());
-        assert!(refused.is_err(), "we hold it now");
+        let again = lock(folder.path());
+        assert!(matches!(again, Err(OpenError::InUse { pid: Some(_), .. })), "{again:?}");
     }
 }
