@@ -1,11 +1,11 @@
 //! The last steps before a task's program begins: from the guardian's fork to `execve`.
 //!
-//! Each step that fails is told to the guardian as a sentence through a pipe that a successful exec closes.
-//! The process has one thread and is a copy of the guardian, so it may do anything, and does little.
+//! The process has one thread and borrows the guardian's memory while the guardian waits, so a step that
+//! fails is told by returning it. It must not close what the guardian owns, and drops nothing of it.
 
 use std::ffi::{CString, OsStr};
-use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use crate::sys::{self, ExecList};
 /// Where programs are looked for when the environment has no `PATH`.
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
 /// A sentence must fit into a record and a pipe's atomic write, whatever the user's command looks like.
-const SENTENCE_CHARS_MAX: usize = 800;
+pub(crate) const SENTENCE_CHARS_MAX: usize = 800;
 
 /// Whose part is wrong when a task does not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,25 +28,6 @@ pub(crate) enum NotStarted {
     Spec(String),
     /// The machine's.
     Machine(String),
-}
-
-impl NotStarted {
-    /// One byte for whose, then the sentence.
-    fn to_bytes(&self) -> Vec<u8> {
-        let (whose, sentence) = match self {
-            Self::Spec(sentence) => (b'S', sentence),
-            Self::Machine(sentence) => (b'M', sentence),
-        };
-        let short: String = sentence.chars().take(SENTENCE_CHARS_MAX).collect();
-        [&[whose], short.as_bytes()].concat()
-    }
-
-    /// `None` for the empty message: the exec succeeded.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (whose, sentence) = bytes.split_first()?;
-        let sentence = String::from_utf8_lossy(sentence).into_owned();
-        Some(if *whose == b'S' { Self::Spec(sentence) } else { Self::Machine(sentence) })
-    }
 }
 
 /// A program, ready to be exec'd.
@@ -92,23 +73,20 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) guardian: i32,
 }
 
-/// The child's life after the fork: becomes the program, or tells why not and ends.
+/// The child's life after the fork: becomes the program, or says why not.
 pub(crate) fn become_program(
     program: &Program,
     surroundings: &Surroundings<'_>,
     stdout: &OwnedFd,
     stderr: &OwnedFd,
-    tell: OwnedFd,
-) -> ! {
-    let failure = match confine(surroundings, program) {
-        Ok(()) => match connect_output(stdout.as_fd(), stderr.as_fd(), tell.as_fd()) {
-            Ok(()) => exec(program),
-            Err(error) => NotStarted::Machine(format!("could not connect the task's output: {error}")),
-        },
-        Err(failure) => failure,
-    };
-    let _ = std::fs::File::from(tell).write_all(&failure.to_bytes());
-    sys::exit_now(127);
+) -> NotStarted {
+    if let Err(failure) = confine(surroundings, program) {
+        return failure;
+    }
+    match connect_output(stdout.as_fd(), stderr.as_fd()) {
+        Ok(()) => exec(program),
+        Err(error) => NotStarted::Machine(format!("could not connect the task's output: {error}")),
+    }
 }
 
 fn confine(surroundings: &Surroundings<'_>, program: &Program) -> Result<(), NotStarted> {
@@ -149,11 +127,11 @@ fn confine(surroundings: &Surroundings<'_>, program: &Program) -> Result<(), Not
     Ok(())
 }
 
-/// Standard input is `/dev/null` already; everything above standard error but `tell` is closed.
-fn connect_output(stdout: BorrowedFd<'_>, stderr: BorrowedFd<'_>, tell: BorrowedFd<'_>) -> io::Result<()> {
+/// Standard input is `/dev/null` already; everything above standard error is closed.
+fn connect_output(stdout: BorrowedFd<'_>, stderr: BorrowedFd<'_>) -> io::Result<()> {
     sys::dup_onto(stdout, 1, false)?;
     sys::dup_onto(stderr, 2, false)?;
-    sys::close_all_but(&mut [tell.as_raw_fd()])?;
+    sys::close_all_but(&mut [])?;
     sys::default_signal(libc::SIGPIPE);
     sys::block_exactly(&[])
 }

@@ -23,7 +23,7 @@ use crate::leftovers;
 use crate::log::LogWriter;
 use crate::log_read::LogStream;
 use crate::protocol::LaunchWords;
-use crate::sys::{self, ChildStatus, Forked, Reaped};
+use crate::sys::{self, ChildStatus, Reaped};
 
 /// A stop that came by plain `kill`, without a grace of its own.
 const STOP_GRACE_DEFAULT: Duration = Duration::from_secs(5);
@@ -42,6 +42,8 @@ const OUTPUT_BURST_BYTES: u64 = 32 * 1024 * 1024;
 const OUTPUT_BYTES_PER_MS: u64 = 16 * 1024;
 /// How long a flood waits for its next portion.
 const OUTPUT_PAUSE: Duration = Duration::from_millis(20);
+/// A task that has run this long is likely to run on: its guardian makes itself small.
+const SETTLES_AFTER: Duration = Duration::from_secs(1);
 /// Output still taken when the task is over: what two full pipes hold, as large as pipes may be made.
 const OUTPUT_REST_BYTES: usize = 2 * 1024 * 1024;
 
@@ -70,8 +72,9 @@ pub(crate) fn run(charge: Charge<'_>) -> ! {
             sys::exit_now(1);
         }
     };
-    if let Err(not_started) = guardian.start_program() {
-        guardian.not_started = Some(not_started);
+    match guardian.start_program() {
+        Ok(()) => guardian.started(),
+        Err(not_started) => guardian.not_started = Some(not_started),
     }
     guardian.watch();
     guardian.finish()
@@ -91,8 +94,6 @@ enum Ending {
 struct Guardian<'a> {
     charge: Charge<'a>,
     signals: OwnedFd,
-    /// Says that exec succeeded (by closing) or why not.
-    exec: Option<OwnedFd>,
     outputs: [Option<OwnedFd>; 2],
     buffer: Vec<u8>,
     log: LogWriter,
@@ -104,6 +105,7 @@ struct Guardian<'a> {
     not_started: Option<NotStarted>,
     over_limit: bool,
     ending: Ending,
+    settles_at: Option<Instant>,
     no_children: bool,
     oom_kills_before: u64,
     cpu: Duration,
@@ -125,7 +127,6 @@ impl<'a> Guardian<'a> {
         Ok(Self {
             // Blocked by the keeper already: a stop may come before this line.
             signals: sys::signalfd(&BLOCKED_SIGNALS)?,
-            exec: None,
             outputs: [None, None],
             buffer: Vec::new(),
             log,
@@ -136,6 +137,7 @@ impl<'a> Guardian<'a> {
             not_started: None,
             over_limit: false,
             ending: Ending::No,
+            settles_at: Some(Instant::now() + SETTLES_AFTER),
             no_children: false,
             oom_kills_before: charge.groups.oom_kills(),
             cpu: Duration::ZERO,
@@ -149,32 +151,43 @@ impl<'a> Guardian<'a> {
         let machine = |what: &str, error: io::Error| NotStarted::Machine(format!("{what}: {error}"));
         let pipe =
             || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|error| machine("no pipe", error.into()));
-        let ((stdout, stdout_end), (stderr, stderr_end), (exec, tell)) = (pipe()?, pipe()?, pipe()?);
+        let ((stdout, stdout_end), (stderr, stderr_end)) = (pipe()?, pipe()?);
         fastgpu_failpoints::hit("guardian.before_fork");
         let guardian = i32::try_from(std::process::id()).unwrap_or(0);
-        let (forked, in_unified) =
-            fork_into(&self.charge.groups).map_err(|error| machine("could not fork the task", error))?;
-        match forked {
-            Forked::Child => {
-                let (groups, view) = (&self.charge.groups, self.charge.view);
-                let surroundings = Surroundings { groups, in_unified, view, guardian };
-                child::become_program(&program, &surroundings, &stdout_end, &stderr_end, tell);
-            }
-            Forked::Parent(pid) => self.program = Some(pid),
-        }
+        let (groups, view) = (&self.charge.groups, self.charge.view);
+        let mut failure = None;
+        let mut child = |in_unified| {
+            let surroundings = Surroundings { groups, in_unified, view, guardian };
+            failure = Some(child::become_program(&program, &surroundings, &stdout_end, &stderr_end));
+        };
+        let group = groups.unified.as_ref().and_then(|folder| std::fs::File::open(folder).ok());
+        let spawned = sys::spawn_borrowing(group.as_ref().map(AsFd::as_fd), &mut child)
+            .map_err(|error| machine("could not fork the task", error))?;
         fastgpu_failpoints::hit("guardian.after_fork");
-        self.exec = Some(exec);
+        self.program = Some(spawned.pid);
         self.outputs = [Some(stdout), Some(stderr)];
-        Ok(())
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Tells that the program runs.
+    fn started(&mut self) {
+        fastgpu_failpoints::hit("guardian.after_exec");
+        let line = Line::Started { at: now().0 };
+        self.record(&line);
+        self.tell(line);
+        if let Some(limit_ms) = self.charge.words.time_limit_ms {
+            self.limit = time_limit(Duration::from_millis(limit_ms))
+                .inspect_err(|error| {
+                    complain(&format!("{} runs without its time limit: {error}", self.charge.key))
+                })
+                .ok();
+        }
     }
 
     /// Waits until nothing of the attempt is left.
     fn watch(&mut self) {
         while self.program.is_some() && !self.no_children {
             let ready = self.wait();
-            if ready.exec {
-                self.read_exec();
-            }
             if ready.signals {
                 self.read_signals();
             }
@@ -189,9 +202,11 @@ impl<'a> Guardian<'a> {
                 self.stop(Duration::from_millis(self.charge.words.stop_grace_ms));
             }
             self.press_on();
+            if self.settles_at.is_some_and(|at| at <= Instant::now()) {
+                self.settles_at = None;
+                sys::drop_code_pages();
+            }
         }
-        // A program that ends at once may do so before its start was seen.
-        self.read_exec();
         if self.ending != Ending::No {
             // Nothing below us is left; this is for what was moved into the group from elsewhere.
             self.charge.groups.folders().iter().for_each(|folder| crate::cgroup::drain(folder));
@@ -202,7 +217,6 @@ impl<'a> Guardian<'a> {
         let may_read = self.may_read();
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         let optional = [
-            self.exec.as_ref(),
             self.limit.as_ref(),
             self.outputs[0].as_ref().filter(|_| may_read),
             self.outputs[1].as_ref().filter(|_| may_read),
@@ -217,9 +231,8 @@ impl<'a> Guardian<'a> {
         };
         Ready {
             signals: !fds[0].revents().is_empty(),
-            exec: is_ready(optional[0]),
-            limit: is_ready(optional[1]),
-            outputs: [is_ready(optional[2]), is_ready(optional[3])],
+            limit: is_ready(optional[0]),
+            outputs: [is_ready(optional[1]), is_ready(optional[2])],
         }
     }
 
@@ -229,11 +242,9 @@ impl<'a> Guardian<'a> {
             Ending::No => None,
             Ending::Asked(at) | Ending::Killing(_, at) => Some(at.saturating_duration_since(Instant::now())),
         };
-        match (ending, may_read) {
-            (Some(ending), false) => Some(ending.min(OUTPUT_PAUSE)),
-            (None, false) => Some(OUTPUT_PAUSE),
-            (ending, true) => ending,
-        }
+        let settling = self.settles_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let pause = (!may_read).then_some(OUTPUT_PAUSE);
+        [ending, settling, pause].into_iter().flatten().min()
     }
 
     /// Whether output may be taken now, by the rate that a flood is held to.
@@ -248,31 +259,6 @@ impl<'a> Guardian<'a> {
         }
         self.allowance = (passed.saturating_mul(OUTPUT_BYTES_PER_MS).min(OUTPUT_BURST_BYTES), Instant::now());
         true
-    }
-
-    fn read_exec(&mut self) {
-        let Some(exec) = self.exec.take() else { return };
-        let mut message = Vec::new();
-        // The other end is closed by exec or by the child's end, so this does not wait for long.
-        let read = io::Read::read_to_end(&mut std::fs::File::from(exec), &mut message);
-        if let Err(error) = read {
-            complain(&format!("could not learn whether {} began: {error}", self.charge.key));
-        }
-        self.not_started = NotStarted::from_bytes(&message);
-        if self.not_started.is_some() {
-            return;
-        }
-        fastgpu_failpoints::hit("guardian.after_exec");
-        let line = Line::Started { at: now().0 };
-        self.record(&line);
-        self.tell(line);
-        if let Some(limit_ms) = self.charge.words.time_limit_ms {
-            self.limit = time_limit(Duration::from_millis(limit_ms))
-                .inspect_err(|error| {
-                    complain(&format!("{} runs without its time limit: {error}", self.charge.key))
-                })
-                .ok();
-        }
     }
 
     fn read_signals(&mut self) {
@@ -394,8 +380,8 @@ impl<'a> Guardian<'a> {
     /// How it all ended.
     fn exit_kind(&mut self) -> ExitKind {
         match self.not_started.take() {
-            Some(NotStarted::Spec(sentence)) => return ExitKind::BadSpec(sentence),
-            Some(NotStarted::Machine(sentence)) => return ExitKind::Infrastructure(sentence),
+            Some(NotStarted::Spec(sentence)) => return ExitKind::BadSpec(short(&sentence)),
+            Some(NotStarted::Machine(sentence)) => return ExitKind::Infrastructure(short(&sentence)),
             None => {}
         }
         if self.over_limit {
@@ -447,20 +433,12 @@ impl<'a> Guardian<'a> {
 /// What a wait found.
 struct Ready {
     signals: bool,
-    exec: bool,
     limit: bool,
     outputs: [bool; 2],
 }
 
-/// Forks the task, into its group where that is possible at birth.
-fn fork_into(groups: &AttemptGroups) -> io::Result<(Forked, bool)> {
-    if let Some(folder) = &groups.unified {
-        let born = std::fs::File::open(folder).and_then(|folder| sys::fork_into_cgroup(folder.as_fd()));
-        if let Ok(forked) = born {
-            return Ok((forked, true));
-        }
-    }
-    Ok((sys::fork()?, false))
+fn short(sentence: &str) -> String {
+    sentence.chars().take(child::SENTENCE_CHARS_MAX).collect()
 }
 
 /// Fires once, on the clock that also counts while the machine sleeps.

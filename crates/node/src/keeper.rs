@@ -20,7 +20,7 @@ use fastgpu_core::node::{Exit, ExitKind};
 use fastgpu_core::units::Timestamp;
 use rustix::event::{Timespec, epoll};
 use rustix::pipe::PipeFlags;
-use rustix::process::DumpableBehavior;
+use rustix::process::{DumpableBehavior, WaitId, WaitIdOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroups;
@@ -44,8 +44,9 @@ const SEEN_MAX: usize = 8_192;
 const ADOPTED_LOOK: Duration = Duration::from_millis(20);
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 64;
-/// Hints from guardians taken at once: some hundred.
-const HINT_BYTES: usize = 64 * 1024;
+/// Hints from guardians taken at once. Small on purpose: after each fork, every page the keeper writes to
+/// is copied.
+const HINT_BYTES: usize = 4 * 1024;
 
 const TOKEN_LISTENER: u64 = 0;
 const TOKEN_CONNECTION: u64 = 1;
@@ -255,21 +256,14 @@ impl Keeper {
             };
             // Hints first: a guardian's last hint comes before its end.
             self.read_hints();
-            let mut guardians_ended = false;
             for token in tokens {
                 match token {
                     TOKEN_LISTENER => self.accept(),
                     TOKEN_CONNECTION => self.read_connection(),
                     TOKEN_HINTS => {}
                     TOKEN_SIGNALS => self.leaving = Some(Leaving::Now),
-                    token => {
-                        guardians_ended = true;
-                        self.guardian_ended(token);
-                    }
+                    token => self.guardian_ended(token),
                 }
-            }
-            if guardians_ended {
-                while let Ok(sys::Reaped::One(_)) = sys::reap() {}
             }
             self.look_at_adopted();
             self.flush_connection();
@@ -340,7 +334,9 @@ impl Keeper {
     fn guardian_ended(&mut self, token: u64) {
         let Some(key) = self.guardians.remove(&token) else { return };
         let Some(held) = self.attempts.get_mut(&key) else { return };
-        held.guardian = None;
+        if let Some(guardian) = held.guardian.take() {
+            guardian.collect();
+        }
         let slot = held.slot.take();
         let groups = std::mem::take(&mut held.groups);
         if held.exit.is_none() {
@@ -349,6 +345,8 @@ impl Keeper {
         if self.attempts.get(&key).is_some_and(|held| held.exit.is_none()) {
             leftovers::end_orphans(&groups, &key.task.to_string(), key.attempt);
             self.end_without_guardian(key, "the attempt's guardian vanished".to_owned());
+            // Its orphans came to us.
+            while let Ok(sys::Reaped::One(_)) = sys::reap() {}
         }
         if let Some(slot) = slot {
             self.cgroups.give_back(slot);
@@ -519,10 +517,11 @@ impl Keeper {
         }
         fastgpu_failpoints::hit("keeper.forget.after_move");
         self.work.put_away(key);
-        // The guardian may be on its very last steps; its place is given back when it is gone.
+        // The guardian may be on its very last steps; they are not waited for long.
         let held = self.attempts.remove(&key);
         if let Some(Held { guardian: Some(guardian), slot, .. }) = held {
             self.guardians.remove(&guardian.token);
+            guardian.collect();
             if let Some(slot) = slot {
                 self.cgroups.give_back(slot);
             }
@@ -542,6 +541,14 @@ impl Keeper {
             let _ = std::fs::remove_file(self.folder.socket());
         }
         leave
+    }
+}
+
+impl LivingGuardian {
+    /// Waits for a guardian that is gone or about to go, so that it does not stay as a zombie.
+    fn collect(self) {
+        // It fails for an adopted one, which is not our child and whose end init sees to.
+        let _ = rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
     }
 }
 

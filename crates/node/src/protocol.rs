@@ -6,6 +6,7 @@
 //! adopted by the keeper that the agent starts next.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use fastgpu_core::ids::{Fence, TaskId};
 use fastgpu_core::node::{Exit, ExitKind, HeldAttempt};
@@ -18,6 +19,9 @@ pub(crate) const PROTOCOL_VERSION: u32 = 1;
 pub(crate) const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Attempts per [`FromKeeper::Held`]: some hundred bytes each, well below the frame limit.
 pub(crate) const HELD_PER_FRAME: usize = 1_000;
+
+/// The least room for one read: dozens of small messages.
+const READ_BYTES: usize = 32 * 1024;
 
 /// From the agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -170,8 +174,14 @@ pub(crate) struct FrameBuffer {
 }
 
 impl FrameBuffer {
-    /// Adds what was read.
-    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+    /// Reads once from `stream`; 0 is its end. Only the memory that bytes arrive in is touched.
+    pub(crate) fn read_from(&mut self, stream: impl AsFd) -> io::Result<usize> {
+        self.make_room();
+        self.bytes.reserve(READ_BYTES);
+        Ok(rustix::io::read(stream, rustix::buffer::spare_capacity(&mut self.bytes))?)
+    }
+
+    fn make_room(&mut self) {
         if self.taken == self.bytes.len() {
             self.bytes.clear();
             self.taken = 0;
@@ -179,7 +189,6 @@ impl FrameBuffer {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
-        self.bytes.extend_from_slice(bytes);
     }
 
     /// The next whole message; an error means that the other side does not speak our protocol.
@@ -197,7 +206,7 @@ impl FrameBuffer {
             self.bytes.clear();
             self.taken = 0;
             // A keeper stays small after a large message: every guardian starts as a copy of it.
-            self.bytes.shrink_to(64 * 1024);
+            self.bytes.shrink_to(2 * READ_BYTES);
         }
         Ok(Some(message))
     }
@@ -219,7 +228,8 @@ mod tests {
             let mut buffer = FrameBuffer::default();
             let mut seen = Vec::new();
             for part in bytes.chunks(size) {
-                buffer.extend(part);
+                buffer.make_room();
+                buffer.bytes.extend_from_slice(part);
                 while let Some(message) = buffer.next::<ToKeeper>().unwrap() {
                     seen.push(message);
                 }
@@ -231,7 +241,7 @@ mod tests {
     #[test]
     fn a_frame_that_claims_to_be_huge_is_refused_before_it_is_stored() {
         let mut buffer = FrameBuffer::default();
-        buffer.extend(&u32::MAX.to_le_bytes());
+        buffer.bytes.extend_from_slice(&u32::MAX.to_le_bytes());
         assert!(buffer.next::<ToKeeper>().is_err());
     }
 

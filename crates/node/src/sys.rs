@@ -38,23 +38,97 @@ pub fn fork() -> io::Result<Forked> {
 
 /// The C library's constant is too narrow for this flag.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+/// For a few system calls and a sentence about one that failed; only pages that are used become memory.
+const CHILD_STACK_BYTES: usize = 128 * 1024;
 
-/// As [`fork`], with the child born inside the control group `cgroup` (version 2), which costs nothing,
-/// where moving a process there later costs milliseconds.
-pub fn fork_into_cgroup(cgroup: BorrowedFd<'_>) -> io::Result<Forked> {
+/// A child that was started by [`spawn_borrowing`].
+#[derive(Debug, Clone, Copy)]
+pub struct Spawned {
+    /// Its pid.
+    pub pid: i32,
+    /// Whether it was born inside the control group.
+    pub in_cgroup: bool,
+}
+
+/// Starts a child that borrows our memory, and our turn, until it becomes another program or ends: nothing
+/// is copied, which makes it several times cheaper than [`fork`]. `child` is told whether it was born inside
+/// the control group `cgroup` (version 2): being born there costs nothing, being moved there a lock over the
+/// whole machine. What `child` writes to our memory is there when this returns. It must end by [`execve`] or
+/// [`exit_now`], and must not give back descriptors that we own.
+pub fn spawn_borrowing(cgroup: Option<BorrowedFd<'_>>, child: &mut dyn FnMut(bool)) -> io::Result<Spawned> {
+    let mut stack = vec![0u128; CHILD_STACK_BYTES / size_of::<u128>()];
+    if let Some(cgroup) = cgroup {
+        let mut run = Borrower { child: &mut *child, in_cgroup: true };
+        if let Ok(pid) = clone_into(cgroup, &mut stack, &mut run) {
+            return Ok(Spawned { pid, in_cgroup: true });
+        }
+    }
+    let mut run = Borrower { child, in_cgroup: false };
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack is ours, large enough, aligned, and lives until clone returns; with CLONE_VFORK that
+    // is after the child has left our memory, so `run` outlives its use and nobody else touches it. We have
+    // one thread, so the child cannot meet a lock that is held.
+    let pid = check(unsafe {
+        libc::clone(enter, stack.as_mut_ptr_range().end.cast(), flags, (&raw mut run).cast())
+    })?;
+    Ok(Spawned { pid, in_cgroup: false })
+}
+
+/// What the child finds on its new stack.
+struct Borrower<'a> {
+    child: &'a mut dyn FnMut(bool),
+    in_cgroup: bool,
+}
+
+extern "C" fn enter(run: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `spawn_borrowing` passed a Borrower, which it keeps and does not touch while we run.
+    let run = unsafe { &mut *run.cast::<Borrower<'_>>() };
+    (run.child)(run.in_cgroup);
+    exit_now(127);
+}
+
+/// As `clone` of the C library, which cannot pass the control group on.
+#[cfg(target_arch = "x86_64")]
+fn clone_into(cgroup: BorrowedFd<'_>, stack: &mut [u128], run: &mut Borrower<'_>) -> io::Result<i32> {
     // SAFETY: clone_args is a plain struct of integers for which all zeroes is the documented default.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = CLONE_INTO_CGROUP;
+    args.flags = CLONE_INTO_CGROUP | (libc::CLONE_VM | libc::CLONE_VFORK) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     args.cgroup = u64::try_from(cgroup.as_raw_fd()).expect("an open descriptor is not negative");
-    // SAFETY: without CLONE_VM and without a stack this is fork: the child runs on a copy of our stack.
-    // The caller is single-threaded, so no lock of the C library is held by somebody else.
-    let result = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
-    match result {
-        0 => Ok(Forked::Child),
-        pid if pid > 0 => Ok(Forked::Parent(i32::try_from(pid).expect("a pid fits in 32 bits"))),
-        _ => Err(io::Error::last_os_error()),
+    args.stack = stack.as_mut_ptr() as u64;
+    args.stack_size = size_of_val(stack) as u64;
+    let result: i64;
+    // SAFETY: the system call keeps every register but rax, rcx and r11. The parent goes on behind the label
+    // as if the child did not exist. The child begins on the given stack, whose end is aligned as the call
+    // demands, calls `enter` with the Borrower, and never comes back. CLONE_VFORK holds us until it has left
+    // our memory, so both outlive their use.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r8",
+            "call r9",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 => result,
+            in("rdi") &raw mut args,
+            in("rsi") size_of::<libc::clone_args>(),
+            in("r8") &raw mut *run,
+            in("r9") enter as extern "C" fn(*mut libc::c_void) -> libc::c_int,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
     }
+    let result = i32::try_from(result).map_err(|_| io::ErrorKind::InvalidData)?;
+    if result > 0 { Ok(result) } else { Err(io::Error::from_raw_os_error(-result)) }
+}
+
+/// Elsewhere the child moves itself into the group.
+#[cfg(not(target_arch = "x86_64"))]
+fn clone_into(_: BorrowedFd<'_>, _: &mut [u128], _: &mut Borrower<'_>) -> io::Result<i32> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Ends this process at once, without running anything that was registered for a normal exit.
@@ -115,6 +189,24 @@ pub fn close_all_but(keep: &mut [RawFd]) -> io::Result<()> {
         }
     }
     close(first, libc::c_uint::MAX)
+}
+
+/// Gives back the memory that our own code takes up; what is needed again is read again from the program's
+/// file. For a process that will sleep for long.
+pub fn drop_code_pages() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for line in maps.lines() {
+        let mut fields = line.split_ascii_whitespace();
+        let (Some(range), Some("r-xp")) = (fields.next(), fields.next()) else { continue };
+        let is_file = fields.next_back().is_some_and(|path| path.starts_with('/'));
+        let Some((from, to)) = range.split_once('-').filter(|_| is_file) else { continue };
+        let (Ok(from), Ok(to)) = (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16)) else {
+            continue;
+        };
+        // SAFETY: a private mapping of a file that is executable and not writable holds nothing but the
+        // file's content, so dropping its pages loses nothing. The range comes from the kernel.
+        unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DONTNEED) };
+    }
 }
 
 /// Makes `target` another name of `fd`; it survives exec unless `close_on_exec` is said.
@@ -310,13 +402,4 @@ pub fn reap() -> io::Result<Reaped> {
     let cpu = time(usage.ru_utime) + time(usage.ru_stime);
     let rss_max_kib = u64::try_from(usage.ru_maxrss).unwrap_or(0);
     Ok(Reaped::One(Ended { pid, status, cpu, rss_max_kib }))
-}
-
-/// Gives unused heap back to the system.
-pub fn trim_heap() {
-    // SAFETY: malloc_trim has no preconditions.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0)
-    };
 }

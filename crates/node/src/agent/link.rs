@@ -3,7 +3,7 @@
 //! It waits on two descriptors, the handle's wake-up and the keeper's socket, and never on anything else:
 //! orders are written as far as the socket takes them, the rest waits here.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -35,8 +35,8 @@ const RESTART_FIRST: Duration = Duration::from_millis(100);
 const RESTART_MAX: Duration = Duration::from_secs(5);
 /// Bytes waiting for the socket, from which on no further order is taken from the queue.
 const OUT_BYTES_MAX: usize = 1024 * 1024;
-/// One read from the socket: hundreds of reports.
-const READ_BYTES: usize = 64 * 1024;
+/// Reads before orders get their turn again.
+const READS_MAX: usize = 16;
 
 /// A greeted keeper.
 #[derive(Debug)]
@@ -333,18 +333,13 @@ impl Link {
     }
 
     fn receive(&mut self) {
-        let mut bytes = [0; READ_BYTES];
-        loop {
+        for _ in 0..READS_MAX {
             let Some(connection) = &mut self.connection else { return };
-            match connection.stream.read(&mut bytes) {
+            match connection.inbox.read_from(&connection.stream) {
                 Ok(0) => return self.disconnect(&io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => {
-                    connection.inbox.extend(&bytes[..count]);
+                Ok(_) => {
                     if let Err(error) = self.read_messages() {
                         return self.disconnect(&error);
-                    }
-                    if count < bytes.len() {
-                        return;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,

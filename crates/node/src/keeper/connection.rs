@@ -1,6 +1,6 @@
 //! The keeper's side of its one connection: the newest agent's.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
@@ -12,8 +12,6 @@ use crate::protocol::{FrameBuffer, FromKeeper, ToKeeper, write_frame};
 /// Reports that an agent does not fetch. When there are more, it is hung up on: when it comes back it gets
 /// the list of all that is held, which says the same.
 const OUT_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// One read: dozens of launches.
-const READ_BYTES: usize = 64 * 1024;
 /// Reads before guardians get their turn again.
 const READS_MAX: usize = 4;
 
@@ -51,19 +49,14 @@ impl Keeper {
     }
 
     pub(super) fn read_connection(&mut self) {
-        let mut bytes = [0; READ_BYTES];
         for _ in 0..READS_MAX {
             let Some(connection) = &mut self.connection else { return };
-            match connection.stream.read(&mut bytes) {
+            match connection.inbox.read_from(&connection.stream) {
                 Ok(0) => return self.hang_up(),
-                Ok(count) => {
-                    connection.inbox.extend(&bytes[..count]);
+                Ok(_) => {
                     if let Err(error) = self.obey_all() {
                         complain(&format!("the agent does not make sense: {error}"));
                         return self.hang_up();
-                    }
-                    if count < bytes.len() {
-                        return;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
