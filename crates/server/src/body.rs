@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use fastgpu_api::parse::{Request, parse};
 use fastgpu_api::problem::codes;
+use fastgpu_api::units::shown;
 use fastgpu_api::view::TaskView;
 use fastgpu_control::KeyUse;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -35,15 +36,14 @@ pub(crate) async fn read(
     max: usize,
     patience: Duration,
 ) -> Result<Bytes, Refusal> {
-    if let Some(kind) = headers.get(CONTENT_TYPE)
-        && !is_json(kind)
-    {
-        let detail = format!(
-            "the body is announced as {}",
-            fastgpu_api::units::shown(&String::from_utf8_lossy(kind.as_bytes()))
-        );
-        return Err(Refusal::new(&codes::UNSUPPORTED_MEDIA_TYPE, detail)
-            .hint("send `Content-Type: application/json`"));
+    let kind = headers.get(CONTENT_TYPE).filter(|kind| !is(kind, "application/json"));
+    let wrong_kind = || {
+        let kind = String::from_utf8_lossy(kind.map_or(b"".as_slice(), HeaderValue::as_bytes));
+        let detail = format!("the body is announced as {}", shown(&kind));
+        Refusal::new(&codes::UNSUPPORTED_MEDIA_TYPE, detail).hint("send `Content-Type: application/json`")
+    };
+    if kind.is_some_and(|kind| !is(kind, "application/x-www-form-urlencoded")) {
+        return Err(wrong_kind());
     }
     let too_large = || {
         let detail = format!("the body is larger than the {} MiB that are taken here", max >> 20);
@@ -54,16 +54,21 @@ pub(crate) async fn read(
         return Err(too_large());
     }
     match tokio::time::timeout(patience, Limited::new(body, max).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Ok(body)) => {
+            let body = body.to_bytes();
+            // `curl -d` announces a form when nobody tells it better; a form never begins so.
+            let is_told_wrong = kind.is_some() && body.first().is_some_and(|&byte| byte != b'{');
+            if is_told_wrong { Err(wrong_kind()) } else { Ok(body) }
+        }
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Refusal::bad_request("the body ended early")),
         Err(_) => Err(Refusal::new(&codes::REQUEST_TIMEOUT, "the body did not arrive in time")),
     }
 }
 
-fn is_json(kind: &HeaderValue) -> bool {
-    let media = kind.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
-    media.trim_ascii().eq_ignore_ascii_case(b"application/json")
+fn is(kind: &HeaderValue, media: &str) -> bool {
+    let given = kind.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
+    given.trim_ascii().eq_ignore_ascii_case(media.as_bytes())
 }
 
 /// Reads a request out of its body; a large one on a thread of its own.

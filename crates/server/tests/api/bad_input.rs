@@ -120,6 +120,10 @@ fn unknown_ids_paths_methods_and_kinds_are_named() {
     let authorization = format!("Bearer {}", server.tokens.member);
     let headers = [("Authorization", authorization.as_str()), form[0]];
     call(server.address, "POST", "/v1/tasks", &headers, b"gpu=1").refused(415, "unsupported_media_type");
+    let xml = [("Authorization", authorization.as_str()), ("Content-Type", "text/xml")];
+    call(server.address, "POST", "/v1/tasks", &xml, b"{}").refused(415, "unsupported_media_type");
+    // What `curl -d '{…}'` announces when nobody tells it better.
+    call(server.address, "POST", "/v1/tasks", &headers, br#"{"command":["true"]}"#).expect(201);
     let long = [("X-Long", "x".repeat(20_000))];
     server
         .call(&server.tokens.admin, "GET", "/v1/tasks", &[(long[0].0, &long[0].1)], b"")
