@@ -14,6 +14,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a task that ends while nobody looks is reported", a_task_that_ends_unseen_is_reported),
     ("a stop reaches an adopted task", a_stop_reaches_an_adopted_task),
     ("many tasks are adopted at once", many_tasks_are_adopted_at_once),
+    ("a keeper of another version makes room", a_keeper_of_another_version_makes_room),
     ("records that are torn or rubbish stop nothing", torn_records_stop_nothing),
     ("a killed guardian fails its attempt alone", a_killed_guardian_fails_its_attempt_alone),
 ];
@@ -108,6 +109,30 @@ fn many_tasks_are_adopted_at_once() {
     for task in tasks {
         assert_eq!(node.how(task), ExitKind::Signal(9));
     }
+}
+
+fn a_keeper_of_another_version_makes_room() {
+    use std::io::Write;
+    let mut node = Node::new();
+    let (task, go) = counting(&node);
+    let task = node.launch(task);
+    node.started(task);
+    let keeper = node.keeper_pid();
+    // The path is longer than a socket's address may be.
+    let folder = std::fs::File::open(&node.dir).unwrap();
+    let path = format!("/proc/self/fd/{}/keeper.sock", std::os::fd::AsRawFd::as_raw_fd(&folder));
+    let hello = br#"{"hello":{"version":999}}"#;
+    let hello = [&u32::try_from(hello.len()).unwrap().to_le_bytes(), &hello[..]].concat();
+    wait_for("another keeper", || {
+        // The node's own agent comes back at once, and may come between.
+        if let Ok(mut socket) = std::os::unix::net::UnixStream::connect(&path) {
+            let _ = socket.write_all(&hello);
+        }
+        (node.keeper_pid() != keeper).then_some(())
+    });
+    std::fs::write(go, "").unwrap();
+    assert_eq!(node.how(task), ExitKind::Code(12));
+    check_counting(&node.stdout(task));
 }
 
 fn torn_records_stop_nothing() {
