@@ -18,8 +18,8 @@ use crate::root::program;
 const READY_WAIT: Duration = Duration::from_secs(60);
 /// How long a task may take to a state that it reaches in milliseconds.
 const STATE_WAIT: Duration = Duration::from_secs(20);
-/// How long guardians get to see their tasks end when a row is over.
-const GUARDIAN_END_WAIT: Duration = Duration::from_secs(3);
+/// How long a server gets to end, with all that runs, when a row is over.
+const END_WAIT: Duration = Duration::from_secs(20);
 
 pub(super) struct Server {
     binary: PathBuf,
@@ -79,23 +79,21 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Nothing of a row may disturb the next one: first who would start more, then what runs, then who watched it.
+    /// Nothing of a row may disturb the next one. A server that was told so ends all that runs, and what it needed.
     fn drop(&mut self) {
-        for process in self.resident() {
+        if let Some(server) = i32::try_from(self.child.id()).ok().and_then(Process::read) {
+            signal(&server, Signal::TERM);
+        }
+        let deadline = Instant::now() + END_WAIT;
+        while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let left = self.processes().into_iter().chain(process::working_in(self.folder.path()));
+        for process in left {
+            println!("  {} ({}) had to be killed", process.name, process.pid);
             signal(&process, Signal::KILL);
         }
         self.child.wait().ok();
-        for task in process::working_in(self.folder.path()) {
-            signal(&task, Signal::KILL);
-        }
-        // A guardian whose task is over takes the task's cgroup away; only what hangs is killed.
-        let deadline = Instant::now() + GUARDIAN_END_WAIT;
-        while !self.processes().is_empty() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        for process in self.processes() {
-            signal(&process, Signal::KILL);
-        }
     }
 }
 
@@ -109,7 +107,7 @@ pub(super) fn signal(process: &Process, signal: Signal) {
 fn launch(binary: &Path, folder: &Path, devices: &str) -> anyhow::Result<(Child, Address)> {
     let output = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("bench-output"))?;
     let mut child = program(binary)
-        .args(["up", "--listen", "127.0.0.1:0", "--simulate", devices, "--data-dir"])
+        .args(["up", "--ephemeral", "--listen", "127.0.0.1:0", "--simulate", devices, "--data-dir"])
         .arg(folder)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
