@@ -20,7 +20,7 @@ pub use deliver::NodePort;
 pub use handle::{CommandError, Handle, KeyUse, Submitted, TokenTable};
 pub use logs::{LogChunk, LogError, LogFrame, LogSource, Stream};
 pub use run::{Control, Fatal, Options, StartError};
-pub use stats::Stats;
+pub use stats::{COMMIT_BUCKETS_US, Stats};
 pub use watch::Watch;
 
 /// Where a recovery test may end the process, in the order of a batch.

@@ -116,6 +116,7 @@ impl Control {
             wake_at: None,
         };
         let thread = std::thread::Builder::new().name("fastgpu-control".to_owned()).spawn(move || {
+            let _guard = EndsTheProcess;
             if let Err(error) = running.run(&messages) {
                 tracing::error!(%error, "the control plane stops");
                 running.refuse_all(&messages, &error);
@@ -140,6 +141,21 @@ impl Control {
         let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
+        }
+    }
+}
+
+/// A broken invariant is a bug, and a state that broke one must not be served: what is durable decides, after
+/// a restart. Tasks run on meanwhile.
+struct EndsTheProcess;
+
+impl Drop for EndsTheProcess {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(
+                "a bug: the control plane ends the process rather than go on with a broken state"
+            );
+            std::process::abort();
         }
     }
 }

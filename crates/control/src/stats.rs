@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Upper bounds of the commit-time buckets, in microseconds.
-pub(crate) const COMMIT_BUCKETS_US: [u64; 10] =
+pub const COMMIT_BUCKETS_US: [u64; 10] =
     [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000];
 
 /// What the loop has done so far, and what it holds now.

@@ -16,6 +16,8 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const EPOCH_MS: i64 = 1_735_689_600_000;
 /// Bits below the millisecond: 4 million ids per millisecond before the clock is borrowed from.
 const COUNTER_BITS: u32 = 22;
+/// Bits of the millisecond.
+const CLOCK_BITS: u32 = 63 - COUNTER_BITS;
 const ID_CHARS: usize = 13;
 
 impl TaskId {
@@ -90,8 +92,11 @@ impl IdSource {
     /// The next id: at least the clock's, always more than the one before.
     pub fn next(&mut self, now: Timestamp) -> TaskId {
         let clock = u64::try_from(now.0.saturating_sub(EPOCH_MS)).unwrap_or(0);
-        self.last = (self.last + 1).max(clock << COUNTER_BITS);
-        TaskId::new(self.last).expect("63 bits of milliseconds last until the year 2094")
+        // A clock beyond what the id can say (the year 2094) no longer counts; ids go on growing.
+        let by_clock = if clock >> CLOCK_BITS == 0 { clock << COUNTER_BITS } else { 0 };
+        self.last = (self.last + 1).max(by_clock);
+        TaskId::new(self.last)
+            .expect("ids are used up after 2^63 of them, and at one a nanosecond that is 292 years")
     }
 }
 
@@ -171,5 +176,7 @@ mod tests {
         let third = IdSource::after(Some(second)).next(Timestamp(0));
         assert!(first < second && second < third);
         assert!(first.to_string() < second.to_string());
+        let far_future = ids.next(Timestamp(i64::MAX));
+        assert!(far_future > second, "a clock gone mad still gives ids");
     }
 }

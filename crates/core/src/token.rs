@@ -58,11 +58,11 @@ impl Role {
 /// What somebody wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Look at tasks, devices, nodes.
+    /// Look at tasks, devices, nodes, metrics.
     Read,
     /// Submit, change, cancel tasks.
     Write,
-    /// Tokens, nodes, configuration, metrics.
+    /// Tokens, nodes, configuration.
     Administer,
 }
 

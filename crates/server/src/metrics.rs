@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
-use fastgpu_control::Stats;
+use fastgpu_control::{COMMIT_BUCKETS_US, Stats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
@@ -25,9 +25,6 @@ impl Requests {
         self.0[class].fetch_add(1, Ordering::Relaxed);
     }
 }
-
-/// Upper bounds of the control plane's commit-time buckets, in microseconds.
-const COMMIT_BUCKETS_US: [u64; 10] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000];
 
 /// The counters at one moment.
 #[derive(Debug)]
