@@ -21,7 +21,6 @@ use fastgpu_core::node::{Delivery, Inventory, Report};
 use rustix::event::EventfdFlags;
 
 use crate::folder::NodeFolder;
-use crate::keeper::KeeperSettings;
 
 /// Orders that wait for the keeper. More than a server hands out between two of its rounds; when it is
 /// full, the orders are dropped and the agent says hello, after which whatever is still wanted comes again.
@@ -147,8 +146,6 @@ impl AgentHandle {
         }
         let refuse = |source| AgentError::Folder { path: config.node_dir.clone(), source };
         let folder = NodeFolder::create(&config.node_dir).map_err(refuse)?;
-        let settings = KeeperSettings { hide: config.hide.clone(), use_cgroups: config.use_cgroups };
-        settings.save(&folder).map_err(refuse)?;
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| AgentError::Start(error.into()))?;
         let asks = Asks { waiting: VecDeque::new(), inventory: config.inventory.clone(), keeper_left: false };

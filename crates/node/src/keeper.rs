@@ -55,7 +55,7 @@ const TOKEN_SIGNALS: u64 = 3;
 const TOKEN_FIRST_GUARDIAN: u64 = 4;
 
 /// What the agent tells a keeper before it starts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeeperSettings {
     pub(crate) hide: Vec<PathBuf>,
     pub(crate) use_cgroups: bool,
@@ -77,7 +77,7 @@ impl KeeperSettings {
             .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
         parsed.unwrap_or_else(|error| {
             complain(&format!("keeper.json could not be read: {error}"));
-            Self::default()
+            Self { hide: Vec::new(), use_cgroups: true }
         })
     }
 }

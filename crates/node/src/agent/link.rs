@@ -20,7 +20,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use super::{AgentConfig, Ask, Shared, StopKeeper};
 use crate::environment;
 use crate::folder::NodeFolder;
-use crate::keeper::now;
+use crate::keeper::{KeeperSettings, now};
 use crate::protocol::{
     FrameBuffer, FromKeeper, LaunchWords, PROTOCOL_VERSION, ToKeeper, WireAbility, WireHeld, write_frame,
 };
@@ -126,6 +126,10 @@ impl Link {
         self.reap_keeper();
         let (program, arguments) = self.config.keeper_command.split_first().expect("checked at the start");
         let log = open_keeper_log(&self.folder)?;
+        // Each time: whatever became of the file since, a keeper must not run without its settings.
+        let settings =
+            KeeperSettings { hide: self.config.hide.clone(), use_cgroups: self.config.use_cgroups };
+        settings.save(&self.folder)?;
         let mut command = Command::new(program);
         command.args(arguments).arg(self.folder.root()).current_dir("/").env_clear();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
