@@ -28,7 +28,7 @@ use fastgpu_core::spec::Spec;
 use fastgpu_failpoints::hit;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub use backup::{BackupError, Existing, RestoreError, restore};
+pub use backup::{BackupError, Existing, RestoreError, backup, restore};
 pub use history::SqliteHistory;
 pub use open::{Check, OpenError, OpenOptions};
 

@@ -1,7 +1,6 @@
 //! `fastgpu backup`: a copy of the database, while the server runs or not.
 
-use fastgpu_store::sqlite::{BackupError, FILE_NAME};
-use fastgpu_store::{OpenOptions, SqliteStore};
+use fastgpu_store::sqlite::{self, BackupError, FILE_NAME};
 
 use crate::args::BackupArgs;
 use crate::failure::Failure;
@@ -14,9 +13,7 @@ pub(super) fn run(flags: &BackupArgs, settings: &Settings, out: &Output) -> Resu
         return Err(Failure::new(format!("there is no database in {}", settings.data_dir.display()))
             .help("name the server's folder with `--data-dir`"));
     }
-    let opened = SqliteStore::open(&settings.data_dir, OpenOptions::default());
-    let store = opened.map_err(|error| crate::serve::of_open(&error, &settings.data_dir))?;
-    store.history().backup(&flags.file).map_err(explain)?;
+    sqlite::backup(&settings.data_dir, &flags.file).map_err(explain)?;
     out.say(&format!("saved {} to {}", database.display(), flags.file.display()));
     out.say("  put it back  fastgpu restore, while the server is stopped; logs of tasks are not in it");
     Ok(0)

@@ -23,7 +23,7 @@ pub(crate) fn failure_of(error: &dyn Error) -> Failure {
 }
 
 /// Why the data folder cannot be used.
-pub(crate) fn of_open(error: &OpenError, data_dir: &Path) -> Failure {
+pub(super) fn of_open(error: &OpenError, data_dir: &Path) -> Failure {
     let failure = failure_of(error);
     match error {
         OpenError::InUse { .. } => match ClientFile::read(data_dir) {

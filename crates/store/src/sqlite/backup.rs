@@ -133,6 +133,15 @@ fn copy(source: &Connection, partial: &Path) -> rusqlite::Result<()> {
     }
 }
 
+/// Writes a copy of one committed state of a data folder to `destination`, whether a server uses the folder
+/// or not.
+///
+/// # Errors
+/// [`BackupError`]; nothing is then left under that name.
+pub fn backup(data_dir: &Path, destination: &Path) -> Result<(), BackupError> {
+    SqliteHistory::new(&data_dir.join(FILE_NAME)).backup(destination)
+}
+
 /// Puts a backup into a data folder that nobody uses, after checking it in full.
 ///
 /// # Errors
