@@ -2,6 +2,7 @@
 //!
 //! Each story has a [`world::World`] of its own: a temporary folder and, where it needs one, a server on a
 //! free port of this machine with simulated GPUs. Nothing of it is left when the story ends.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a story that goes wrong should say where")]
 
 mod world;
 

@@ -1,8 +1,7 @@
 //! The first minutes: start, run, look, stop.
 
-use crate::world::{World, wait_for};
+use crate::world::{World, end_background};
 use insta::assert_snapshot;
-use rustix::process::Signal;
 
 #[test]
 fn a_server_says_where_it_is_what_it_found_and_how_to_use_it() {
@@ -110,12 +109,8 @@ fn run_starts_a_server_when_there_is_none_and_says_so() {
     let ran = world.finish(command);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "hello\n"), "{ran:?}");
     assert!(ran.stderr.contains("started a server in the background at http://127.0.0.1:"), "{}", ran.stderr);
-    let pid: i32 = std::fs::read_to_string(world.data().join("lock")).unwrap().trim().parse().unwrap();
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
-    wait_for("the background server has ended", || {
-        rustix::process::test_kill_process(pid).is_err().then_some(())
-    });
+    let pid = std::fs::read_to_string(world.data().join("lock")).unwrap();
+    end_background(pid.trim().parse().unwrap());
     assert_eq!(world.run(&["ps"]).code, Some(69));
 }
 
@@ -130,9 +125,5 @@ fn up_detach_returns_when_ready_and_holds_no_pipe() {
     let ready: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((ready["simulated"].as_bool(), ready["has_devices"].as_bool()), (Some(true), Some(true)));
     assert_eq!(world.run(&["ps"]).code, Some(0));
-    let pid = rustix::process::Pid::from_raw(i32::try_from(ready["pid"].as_u64().unwrap()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
-    wait_for("the background server has ended", || {
-        rustix::process::test_kill_process(pid).is_err().then_some(())
-    });
+    end_background(ready["pid"].as_u64().unwrap());
 }

@@ -206,6 +206,18 @@ impl Drop for World {
     }
 }
 
+/// Ends a server that runs in the background.
+pub(crate) fn end_background(pid: u64) {
+    let id = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(id, Signal::TERM).unwrap();
+    wait_for("the background server has ended", || {
+        // Its parent has gone; whether anybody collects what is left of it is not our affair.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").map_or("gone", |(_, rest)| rest);
+        (state == "gone" || state.starts_with('Z')).then_some(())
+    });
+}
+
 /// Sends a signal to a process that we have started.
 pub(crate) fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();

@@ -32,7 +32,7 @@ use crate::output::Output;
 use crate::settings::{Environment, UpSettings};
 
 use ports::{LocalLogs, LocalNode};
-pub(crate) use refusals::{failure_of, of_open};
+pub(crate) use refusals::failure_of;
 
 /// The machine the control plane runs on.
 const LOCAL_NODE: NodeId = NodeId(0);
@@ -56,6 +56,7 @@ const BASE_VARIABLES: [&str; 5] = ["PATH", "HOME", "USER", "LANG", "SHELL"];
 /// A running FastGPU, all but its HTTP server.
 pub(crate) struct Instance {
     control: Control,
+    port: Arc<LocalNode>,
     handle: Handle,
     agent: AgentHandle,
     devices: DeviceSource,
@@ -118,6 +119,7 @@ impl Instance {
         let logs = Arc::new(LocalLogs(LogReader::new(&node_dir)));
         Ok(Self {
             control,
+            port,
             handle,
             agent,
             devices,
@@ -182,11 +184,16 @@ impl Instance {
 
     /// Ends our part; what runs on the node goes on, or is ended too.
     fn stop(self, ending: Ending) {
-        if ending == Ending::EndEverything && !self.agent.stop_keeper(StopKeeper::KillAll, KEEPER_PATIENCE) {
-            tracing::warn!("the keeper has not left in time");
+        if ending == Ending::EndEverything {
+            self.port.close();
+            if !self.agent.stop_keeper(StopKeeper::KillAll, KEEPER_PATIENCE) {
+                tracing::warn!("the keeper has not left in time");
+            }
         }
         self.devices.stop();
         self.agent.shutdown();
+        // Readers first: the writer, closed last, leaves a database without a log.
+        drop(self.history);
         self.control.stop();
     }
 }

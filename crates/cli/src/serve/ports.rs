@@ -1,6 +1,7 @@
 //! The two doors between the control plane and the node of this machine: orders go in, logs come out.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastgpu_control::{LogChunk, LogError, LogFrame, LogSource, NodePort, Stream};
 use fastgpu_core::ids::TaskId;
@@ -15,24 +16,37 @@ const FRAME_BYTES_MAX: u64 = 65 * 1_024;
 /// The agent of this machine, once it is there. What is said before is not lost: an agent that starts says
 /// hello, and the control plane answers with everything that is still wanted.
 #[derive(Debug, Default)]
-pub(super) struct LocalNode(OnceLock<AgentHandle>);
+pub(super) struct LocalNode {
+    agent: OnceLock<AgentHandle>,
+    /// Set when the node is being ended: orders would wait for a keeper that never comes back.
+    closed: AtomicBool,
+}
 
 impl LocalNode {
     pub(super) fn connect(&self, agent: AgentHandle) {
         // Called once; a second agent would be a bug of the only caller.
-        let _ = self.0.set(agent);
+        let _ = self.agent.set(agent);
+    }
+
+    /// Lets nothing more through.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    fn open(&self) -> Option<&AgentHandle> {
+        self.agent.get().filter(|_| !self.closed.load(Ordering::Relaxed))
     }
 }
 
 impl NodePort for LocalNode {
     fn deliver(&self, deliveries: Vec<Delivery>) {
-        if let Some(agent) = self.0.get() {
+        if let Some(agent) = self.open() {
             agent.deliver(deliveries);
         }
     }
 
     fn greet(&self) {
-        if let Some(agent) = self.0.get() {
+        if let Some(agent) = self.open() {
             agent.hello();
         }
     }
