@@ -200,6 +200,11 @@ pub enum Refused {
         /// What was asked.
         verb: &'static str,
     },
+    /// No node can hide this server's data from tasks, so only the people it belongs to may run any.
+    Exposed {
+        /// What the nodes lack, in their own words.
+        why: String,
+    },
     /// The configuration is not valid.
     BadConfig(String),
 }
@@ -323,6 +328,12 @@ impl fmt::Display for Refused {
             }
             Self::WrongState { state, verb } => write!(f, "a task that is {state} cannot be {verb}"),
             Self::NotSupported { verb } => write!(f, "no backend here can {verb} a task"),
+            Self::Exposed { why } => {
+                write!(
+                    f,
+                    "tasks of a second owner are not run here: a task could read this server's data ({why})"
+                )
+            }
             Self::BadConfig(why) => write!(f, "the configuration is not valid: {why}"),
         }
     }

@@ -203,6 +203,9 @@ pub struct Inventory {
     pub probed: bool,
 }
 
+/// The ability to hide our data and configuration folders from tasks.
+pub const HIDES_OUR_DATA: &str = "mount_namespace";
+
 /// Something the node detected about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ability {

@@ -332,3 +332,39 @@ fn why_names_what_is_short_who_frees_it_and_what_would_start_now() {
       could start now with: `--gpu-memory 32768MiB`
     ");
 }
+
+#[test]
+fn where_data_cannot_be_hidden_from_tasks_only_the_first_owner_runs_any() {
+    use fastgpu_core::command::Refused;
+    use fastgpu_core::node::{Ability, HIDES_OUR_DATA};
+    use fastgpu_core::token::{Role, Token};
+    let submit = |works: bool, owner: &str| {
+        let mut state = State::new(Beginning::default());
+        for (id, owner, created) in [("first", "ann", 1), ("second", "bob", 2)] {
+            let token = Token {
+                id: id.into(),
+                hash: [0; 32],
+                owner: owner.into(),
+                project: "default".into(),
+                role: Role::Admin,
+                created_at: Timestamp(created),
+                expires_at: None,
+                revoked_at: None,
+            };
+            let command = Command::TokenCreate { token, actor: Actor::Local };
+            state.apply(command, Timestamp(3), &mut Changes::default()).unwrap();
+        }
+        let detail = "user namespaces are off".to_owned();
+        let ability = Ability { name: HIDES_OUR_DATA, works, detail };
+        let inventory = Inventory { abilities: vec![ability], ..inventory(0, 2, 80) };
+        let report = Report::Hello { inventory, attempts: Vec::new() };
+        state
+            .apply(Command::Report { node: NodeId(0), report }, Timestamp(3), &mut Changes::default())
+            .unwrap();
+        let actor = Actor::Token { id: "x".into(), owner: owner.into() };
+        state.apply(Command::Submit { tasks: vec![task("1")], actor }, Timestamp(4), &mut Changes::default())
+    };
+    assert!(submit(true, "bob").is_ok());
+    assert!(submit(false, "ann").is_ok());
+    assert!(matches!(submit(false, "bob"), Err(Refused::Exposed { .. })));
+}

@@ -134,6 +134,8 @@ impl From<Refused> for Refusal {
             Refused::NotSupported { .. } => {
                 Self::new(&codes::NOT_SUPPORTED, detail).hint("the task goes on unchanged")
             }
+            Refused::Exposed { .. } => Self::new(&codes::FORBIDDEN, detail)
+                .hint("`fastgpu doctor` says what the node needs; or give each person a server of their own"),
             Refused::BadConfig(_) => {
                 Self::new(&codes::BAD_CONFIG, detail).hint("the configuration before it stays in force")
             }

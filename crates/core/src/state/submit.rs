@@ -7,6 +7,7 @@ use crate::change::{Actor, Change};
 use crate::cluster::{DeviceSlot, Node};
 use crate::command::{Refused, Submit, TooBig};
 use crate::ids::{Name, TaskId};
+use crate::node::HIDES_OUR_DATA;
 use crate::plan::fit::{Free, View, allows_device, allows_model, allows_node};
 use crate::retry::Strikes;
 use crate::state::{Changes, State};
@@ -28,6 +29,7 @@ impl State {
         if self.tasks.len() + tasks.len() > self.config.queue_max {
             return Err(Refused::QueueFull { max: self.config.queue_max });
         }
+        self.may_run_here(actor)?;
         let mut checked: Option<&Ask> = None;
         for task in tasks.iter().filter(|task| !task.wait_for_capacity) {
             // A batch is mostly one shape.
@@ -37,6 +39,26 @@ impl State {
             }
         }
         Ok(tasks.into_iter().map(|task| self.accept(task, actor, now, out)).collect())
+    }
+
+    /// Where no node can hide this server's data from tasks, a task could read the tokens of everybody: then
+    /// only the owner of the first token may run any.
+    fn may_run_here(&self, actor: &Actor) -> Result<(), Refused> {
+        let Actor::Token { owner, .. } = actor else { return Ok(()) };
+        let first = self.tokens.values().min_by_key(|token| (token.created_at, &token.id));
+        if first.is_none_or(|first| first.owner == *owner) {
+            return Ok(());
+        }
+        let abilities =
+            |node: &Node| node.abilities.iter().find(|ability| ability.name == HIDES_OUR_DATA).cloned();
+        let mut exposed = None;
+        for node in self.cluster.nodes() {
+            match abilities(node) {
+                Some(ability) if !ability.works => exposed = Some(ability.detail),
+                _ => return Ok(()),
+            }
+        }
+        exposed.map_or(Ok(()), |why| Err(Refused::Exposed { why }))
     }
 
     fn accept(&mut self, submit: Submit, actor: &Actor, now: Timestamp, out: &mut Changes) -> TaskId {
