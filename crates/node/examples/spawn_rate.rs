@@ -51,11 +51,18 @@ fn main() -> ExitCode {
     waits.sort_unstable();
     println!("order to start seen, idle: p50 {:?}, p99 {:?}", waits[250], waits[495]);
 
+    let mut ends: Vec<Duration> =
+        (0..200).map(|index| cancel(&agent, &reports, 3_000_000_000 + index)).collect();
+    ends.sort_unstable();
+    println!("cancel of a tree without grace to nothing left: p50 {:?}, p99 {:?}", ends[100], ends[198]);
+
     let held: Vec<Delivery> = (0..64).map(|index| sleeping(2_000_000_000 + index)).collect();
     agent.deliver(held);
     for _ in 0..64 {
         wait(&reports, |report| matches!(report, Report::Started { .. }));
     }
+    // A guardian makes itself small when its task has run for a second.
+    std::thread::sleep(Duration::from_millis(1_500));
     let (guards, keepers) = (pss_kib("fastgpu-guard"), pss_kib("fastgpu-keeper"));
     let mean = guards.iter().sum::<u64>() / guards.len().max(1) as u64;
     println!(
@@ -121,6 +128,23 @@ fn run(agent: &AgentHandle, reports: &Receiver<Report>, tasks: u64, slots: u64) 
 
 fn wait(reports: &Receiver<Report>, wanted: impl Fn(&Report) -> bool) {
     while !wanted(&reports.recv_timeout(Duration::from_secs(30)).expect("a report")) {}
+}
+
+/// How long it takes until nothing is left of a program with a daemon.
+fn cancel(agent: &AgentHandle, reports: &Receiver<Report>, task: u64) -> Duration {
+    let mut delivery = launch(task, "/bin/sh");
+    let script = "(setsid sleep 1000 &); (setsid sleep 1000 &); echo up; sleep 1000";
+    let command = vec!["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()];
+    delivery.spec = Some(Arc::new(Spec { command, ..Spec::default() }));
+    agent.deliver(vec![delivery]);
+    let id = TaskId::new(task).expect("small");
+    wait(reports, |report| matches!(report, Report::Started { task, .. } if *task == id));
+    std::thread::sleep(Duration::from_millis(10));
+    let begin = Instant::now();
+    let order = Order::Stop { task: id, fence: Fence { attempt: 1, version: 1 }, grace: Millis(0) };
+    agent.deliver(vec![Delivery { node: NodeId(0), order, spec: None }]);
+    wait(reports, |report| matches!(report, Report::Exited { task, .. } if *task == id));
+    begin.elapsed()
 }
 
 fn sleeping(task: u64) -> Delivery {

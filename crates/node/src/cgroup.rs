@@ -7,7 +7,7 @@
 //!
 //! A group outlives its attempt and serves the next one: making and removing three directories per attempt
 //! would cost more than everything else in a launch but its fork. A process is born into its version 2
-//! group (`fork_into_cgroup`), since moving it there later takes a lock over the whole machine.
+//! group (`spawn_borrowing`), since moving it there later takes a lock over the whole machine.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -73,6 +73,15 @@ impl AttemptGroups {
     /// The pids in the attempt's group, where there is one.
     pub(crate) fn members(&self) -> Vec<i32> {
         self.unified.iter().chain(&self.legacy).next().map_or_else(Vec::new, |folder| members(folder))
+    }
+
+    /// Empties the groups, and removes the one that was killed as a whole: on some kernels whatever is born
+    /// into a group that was ever killed dies at birth, so the next attempt gets a fresh one.
+    pub(crate) fn retire(&self) {
+        self.folders().iter().for_each(|folder| drain(folder));
+        if let Some(folder) = &self.unified {
+            remove_group(folder);
+        }
     }
 
     /// Kills everything in the group at once; says whether that could be ordered.
@@ -189,6 +198,7 @@ impl Cgroups {
             return AttemptGroups::default();
         }
         if let Some(slot) = self.idle.pop()
+            && self.make_again(slot).is_ok()
             && let Ok(groups) = self.limited(slot, memory_mib)
         {
             return groups;
@@ -203,6 +213,15 @@ impl Cgroups {
                 AttemptGroups::default()
             }
         }
+    }
+
+    /// Makes a slot's groups anew if its guardian has removed them, see [`AttemptGroups::retire`].
+    fn make_again(&self, slot: u32) -> io::Result<()> {
+        let name = format!("slot-{slot}");
+        if self.unified.as_ref().is_none_or(|base| base.join(name).exists()) {
+            return Ok(());
+        }
+        self.make_slot(slot)
     }
 
     /// Makes the groups that serve one attempt after another.
@@ -260,7 +279,8 @@ impl Cgroups {
         }
     }
 
-    fn remove(&self, slot: u32) {
+    /// The slot's groups were killed from outside: they serve nobody any more.
+    pub(crate) fn remove(&self, slot: u32) {
         let groups = self.folders_of(slot);
         for folder in groups.unified.iter().chain(&groups.legacy) {
             remove_group(folder);

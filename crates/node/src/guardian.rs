@@ -209,7 +209,7 @@ impl<'a> Guardian<'a> {
         }
         if self.ending != Ending::No {
             // Nothing below us is left; this is for what was moved into the group from elsewhere.
-            self.charge.groups.folders().iter().for_each(|folder| crate::cgroup::drain(folder));
+            self.charge.groups.retire();
         }
     }
 

@@ -56,7 +56,7 @@ pub(crate) fn launch(keeper: &mut Keeper, words: &LaunchWords) {
 fn lose(keeper: &mut Keeper, key: AttemptKey, held: Held, error: &io::Error) {
     crate::leftovers::end_orphans(&held.groups, &key.task.to_string(), key.attempt);
     if let Some(slot) = held.slot {
-        keeper.cgroups.give_back(slot);
+        keeper.cgroups.remove(slot);
     }
     keeper.hold_ended(key, held.fence, format!("could not start a guardian: {error}"));
 }

@@ -10,6 +10,7 @@ use crate::support::{Node, PATIENCE, Task, marked, wait_for};
 pub(crate) const STORIES: &[Story] = &[
     ("a stubborn tree is killed by its group", || a_stubborn_tree_is_killed(Node::new())),
     ("a stubborn tree is killed without groups", || a_stubborn_tree_is_killed(Node::without_cgroups())),
+    ("a group that was killed harms nobody after", a_group_that_was_killed_harms_nobody_after),
     ("a daemon ends with its task", || a_daemon_ends_with_its_task(Node::new())),
     ("a daemon ends with its task, without groups", || a_daemon_ends_with_its_task(Node::without_cgroups())),
     ("a stopped process is killed as well", || a_stopped_process_is_killed(Node::without_cgroups())),
@@ -35,6 +36,22 @@ fn a_stubborn_tree_is_killed(mut node: Node) {
     assert_eq!(marked(&marker), Vec::<i32>::new(), "nothing is left when the end is reported");
     assert!(asked.elapsed() >= Duration::from_millis(100));
     assert!(asked.elapsed() < PATIENCE / 3);
+}
+
+fn a_group_that_was_killed_harms_nobody_after() {
+    let mut node = Node::new();
+    for round in 0..5 {
+        let task = node.launch(Task::new(&["sleep", "1000"]));
+        node.started(task);
+        if round % 2 == 0 {
+            node.stop(task, Duration::ZERO);
+        } else {
+            crate::support::kill(crate::restarts::guardian_of(&node, task));
+        }
+        node.exit(task);
+        let task = node.launch(Task::sh("sleep 0.02; exit 5"));
+        assert_eq!(node.how(task), ExitKind::Code(5));
+    }
 }
 
 fn a_daemon_ends_with_its_task(mut node: Node) {
