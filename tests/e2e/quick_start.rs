@@ -127,3 +127,29 @@ fn up_detach_returns_when_ready_and_holds_no_pipe() {
     assert_eq!(world.run(&["ps"]).code, Some(0));
     end_background(ready["pid"].as_u64().unwrap());
 }
+
+#[test]
+fn two_runs_at_once_start_one_server() {
+    let world = World::empty();
+    let begin = || {
+        let mut command = world.command(&["run", "--gpu", "none", "--", "echo", "hello"]);
+        command.env("FASTGPU_SIMULATE", "1xA100-80GB").env("FASTGPU_LISTEN", "127.0.0.1:0");
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let started = [begin(), begin()].map(|child| child.wait_with_output().unwrap()).map(|output| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"hello\n"[..]), "{said}");
+        said.contains("started a server")
+    });
+    assert_ne!(started[0], started[1]);
+    let pid = std::fs::read_to_string(world.data().join("lock")).unwrap();
+    end_background(pid.trim().parse().unwrap());
+}
+
+#[test]
+fn a_reservation_holds_its_gpus_for_its_time_and_succeeds() {
+    let world = World::with_gpus("1xA100-80GB");
+    let ran = world.run(&["run", "--gpu", "1", "--reserve", "300ms"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(world.json(&["ps", "-a", "-o", "json"])["items"][0]["reservation"], true);
+}

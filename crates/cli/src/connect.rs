@@ -1,6 +1,6 @@
 //! Finds the server: a named one, or the local one through its `client.json`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastgpu_client::{Client, ClientError};
 
@@ -10,6 +10,9 @@ use crate::output::Output;
 use crate::settings::Settings;
 use crate::{detach, serve};
 
+/// How long a server that another call has just started may take to be ready.
+const OTHER_PATIENCE: Duration = Duration::from_secs(3);
+const ASKED_EVERY: Duration = Duration::from_millis(20);
 /// How long whoever holds a port may take to say who it is.
 pub(crate) const PEEK_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -22,22 +25,39 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Client, Failure> {
 
 /// As [`connect`]; where no local server is running, starts one and says so.
 pub(crate) async fn connect_or_start(settings: &Settings, out: &Output) -> Result<Client, Failure> {
-    let found = match client(settings) {
+    match client(settings) {
         Ok(client) => match client.check_version().await {
             Ok(_) => return Ok(client),
-            Err(error) if settings.url.is_none() && is_nobody(&error) => Err(error),
+            Err(error) if settings.url.is_none() && is_nobody(&error) => {}
             Err(error) => return Err(error.into()),
         },
-        Err(failure) if failure.exit == exit::UNREACHABLE && settings.url.is_none() => Ok(failure),
+        Err(failure) if failure.exit == exit::UNREACHABLE && settings.url.is_none() => {}
         Err(failure) => return Err(failure),
-    };
-    drop(found);
-    let started = detach::start(&settings.up(&crate::args::UpArgs::default())?, &[])?;
-    out.say(&format!("started a server in the background at {}", started.ready.url));
-    for line in serve::device_lines(&started.ready) {
-        out.say(&format!("  {line}"));
     }
-    connect(settings).await
+    match detach::start(&settings.up(&crate::args::UpArgs::default())?, &[]) {
+        Ok(started) => {
+            out.say(&format!("started a server in the background at {}", started.ready.url));
+            for line in serve::device_lines(&started.ready) {
+                out.say(&format!("  {line}"));
+            }
+            connect(settings).await
+        }
+        Err(failure) => started_by_another(settings).await.ok_or(failure),
+    }
+}
+
+/// Two calls at the same time both find no server; only one of them can start it, in a moment.
+async fn started_by_another(settings: &Settings) -> Option<Client> {
+    let deadline = Instant::now() + OTHER_PATIENCE;
+    loop {
+        if let Ok(client) = connect(settings).await {
+            return Some(client);
+        }
+        if Instant::now() > deadline {
+            return None;
+        }
+        tokio::time::sleep(ASKED_EVERY).await;
+    }
 }
 
 /// Whether the place where the last server was is empty now, or somebody else's.

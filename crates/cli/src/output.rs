@@ -101,11 +101,25 @@ impl Output {
 
     /// One JSON document: a line of its own, or indented where a person asked for `json`.
     pub(crate) fn json<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+        self.data(&self.json_text(value)?)
+    }
+
+    fn json_text<T: Serialize>(&self, value: &T) -> Result<String, Failure> {
         let text = match self.format {
             Format::Json => serde_json::to_string_pretty(value),
             _ => serde_json::to_string(value),
         };
-        self.data(&text.map_err(|error| Failure::new(format!("could not print JSON: {error}")))?)
+        text.map_err(|error| Failure::new(format!("could not print JSON: {error}")))
+    }
+
+    /// Many lines of data, written at once.
+    fn lines(&self, lines: &[String]) -> Result<(), Failure> {
+        let mut text = String::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
+        for line in lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        self.raw(Stream::Stdout, text.as_bytes())
     }
 
     /// A listing in the asked format. `json` prints `whole`, everything else goes item by item.
@@ -116,12 +130,13 @@ impl Output {
         id: impl Fn(&T) -> String,
         table: impl FnOnce(&Self) -> Table,
     ) -> Result<(), Failure> {
-        match self.format {
-            Format::Json => self.json(whole),
-            Format::Jsonl => items.iter().try_for_each(|item| self.json(item)),
-            Format::Id => items.iter().try_for_each(|item| self.data(&visible(&id(item)))),
-            Format::Table => table(self).lines(self.width).iter().try_for_each(|line| self.data(line)),
-        }
+        let lines = match self.format {
+            Format::Json => return self.json(whole),
+            Format::Jsonl => items.iter().map(|item| self.json_text(item)).collect::<Result<_, _>>()?,
+            Format::Id => items.iter().map(|item| visible(&id(item)).into_owned()).collect(),
+            Format::Table => table(self).lines(self.width),
+        };
+        self.lines(&lines)
     }
 
     /// One result in the asked format.

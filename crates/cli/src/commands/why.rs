@@ -29,7 +29,9 @@ pub(super) fn lines(answer: &ExplainView, out: &Output) -> Vec<String> {
     {
         head = format!("{head} · position {} of {}", position.place, position.of);
     }
-    if let Some(at) = &answer.earliest_at {
+    if let Some(at) = &answer.earliest_at
+        && !head.contains("at the latest")
+    {
         head = format!("{head} · starts by {}", show::clock(at));
     }
     let mut lines = vec![out.paint(Tone::Bold, &visible(&head))];

@@ -71,6 +71,7 @@ async fn share(client: &Client, count: usize, stage: &mut Stage<'_>) -> Result<V
         until(client, &task.id, stage, |task| task.state != "queued" && task.state != "starting").await?;
     }
     stage.bars(&usable(client).await?)?;
+    stage.settle();
     Ok(tasks)
 }
 
@@ -153,6 +154,7 @@ async fn reserve(client: &Client, stage: &mut Stage<'_>) -> Result<(), Failure> 
     stage.enters(&client.task(&made.task_id).await?);
     until(client, &made.task_id, stage, |task| task.state == "running").await?;
     stage.bars(&usable(client).await?)?;
+    stage.settle();
     let status = client.query_task_status(&made.task_id).await?;
     stage.says(&format!("GET    /query_task_status -> {{\"status\": \"{}\"}}", status.status))?;
     client.release_resource(&made.task_id).await?;
@@ -160,9 +162,6 @@ async fn reserve(client: &Client, stage: &mut Stage<'_>) -> Result<(), Failure> 
     until(client, &made.task_id, stage, |task| task.ended_at.is_some()).await?;
     let status = client.query_task_status(&made.task_id).await?;
     stage.says(&format!("GET    /query_task_status -> {{\"status\": \"{}\"}}", status.status))?;
-    if stage.is_live() {
-        stage.bars(&usable(client).await?)?;
-    }
     Ok(())
 }
 
