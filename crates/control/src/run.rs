@@ -27,6 +27,9 @@ use crate::watch::Watchers;
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// Tasks deleted at once, so that no caller waits long for it: about 34 ms at worst.
 const PRUNE_AT_MOST: usize = 128;
+/// Reports of nodes share a transaction with all that come within this long of the last one: a transaction
+/// costs more than what is in it. An idle control plane takes the first report at once, and callers never wait.
+const REPORTS_EVERY: Duration = Duration::from_millis(2);
 /// After this long without a message the store may tidy up.
 const IDLE_AFTER: Duration = Duration::from_millis(200);
 /// How often a full disk is asked whether there is room again.
@@ -113,6 +116,7 @@ impl Control {
             full,
             pruned_at: Instant::now(),
             untidy: false,
+            committed_at: Instant::now(),
             wake_at: None,
         };
         let thread = std::thread::Builder::new().name("fastgpu-control".to_owned()).spawn(move || {
@@ -184,6 +188,8 @@ struct Loop {
     pruned_at: Instant,
     /// Whether something was written since the store last tidied up.
     untidy: bool,
+    /// When the last transaction was durable.
+    committed_at: Instant,
     /// When the last plan wants to be made again.
     wake_at: Option<Timestamp>,
 }
@@ -206,12 +212,13 @@ impl Loop {
                 self.store.idle();
             }
             hit("control.batch.taken");
+            let company = self.company(first.as_ref(), messages);
             let now = self.shared.clock.now();
             let mut batch = Batch::default();
             let _ = self.state.apply(Command::Tick, now, &mut batch.changes);
             let rest = std::iter::from_fn(|| messages.try_recv().ok());
             let mut taken = 0;
-            for message in first.into_iter().chain(rest).take(BATCH_MAX) {
+            for message in first.into_iter().chain(company).chain(rest).take(BATCH_MAX) {
                 taken += 1;
                 self.take(message, now, &mut batch);
                 if batch.stop {
@@ -230,6 +237,26 @@ impl Loop {
             }
             self.keep_house(now)?;
         }
+    }
+
+    /// Further reports that come soon enough to share the transaction of the first.
+    fn company(&self, first: Option<&Message>, messages: &Receiver<Message>) -> Vec<Message> {
+        let mut company = Vec::new();
+        if !matches!(first, Some(Message::Report(..))) {
+            return company;
+        }
+        let until = self.committed_at + REPORTS_EVERY;
+        // One less than a batch: `first` is part of it, and none of these may be dropped.
+        while company.len() < BATCH_MAX - 1
+            && let Ok(message) = messages.recv_deadline(until)
+        {
+            let is_report = matches!(message, Message::Report(..));
+            company.push(message);
+            if !is_report {
+                break;
+            }
+        }
+        company
     }
 
     /// Waits for a message, or until time alone brings something about.
@@ -349,6 +376,7 @@ impl Loop {
         }
         if result.is_ok() {
             self.untidy = true;
+            self.committed_at = Instant::now();
             self.shared.counters.committed(outcome.rows.len(), began.elapsed());
         }
         result
