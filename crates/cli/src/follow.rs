@@ -1,11 +1,17 @@
 //! Following a task: its output as it comes, through retries, and how its end becomes our exit code.
 
+use std::time::{Duration, Instant};
+
 use fastgpu_api::view::TaskView;
 use fastgpu_client::logs::{LogItem, LogQuery};
 use fastgpu_client::{Client, ClientError};
 
 use crate::failure::{Failure, exit};
 use crate::output::{Output, Stream, Tone, visible};
+
+/// A server that restarts is back long before this.
+const RETURN_PATIENCE: Duration = Duration::from_secs(60);
+const ASKED_EVERY: Duration = Duration::from_millis(100);
 
 /// How following ended.
 #[derive(Debug)]
@@ -30,9 +36,22 @@ pub(crate) async fn follow(
                 Err(PrintError::NoLog(_)) => {}
                 other => other?,
             }
-            Ok(Followed::Ended(Box::new(client.task(task).await?)))
+            Ok(Followed::Ended(Box::new(after_the_end(client, task).await?)))
         }
         _ = tokio::signal::ctrl_c() => Ok(Followed::Interrupted),
+    }
+}
+
+/// The task when its log has ended. A server that restarts just now is waited for.
+async fn after_the_end(client: &Client, task: &str) -> Result<TaskView, Failure> {
+    let deadline = Instant::now() + RETURN_PATIENCE;
+    loop {
+        match client.task(task).await {
+            Err(error) if error.is_unreachable() && Instant::now() < deadline => {
+                tokio::time::sleep(ASKED_EVERY).await;
+            }
+            other => return Ok(other?),
+        }
     }
 }
 

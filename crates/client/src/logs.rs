@@ -45,6 +45,8 @@ pub enum LogItem {
 pub struct LogStream<'a> {
     client: &'a Client,
     path: String,
+    /// Whoever follows has just spoken to the server: one that is away now comes back.
+    follows: bool,
     /// Where to go on when the connection breaks.
     last_id: Option<String>,
     connection: Option<(Response, Parser)>,
@@ -64,6 +66,7 @@ impl Client {
         LogStream {
             client: self,
             path: format!("/v1/tasks/{}/logs{query}", encoded(id)),
+            follows: which.follow,
             last_id: None,
             connection: None,
             waiting: std::collections::VecDeque::new(),
@@ -76,7 +79,7 @@ impl LogStream<'_> {
     /// The next piece; `None` after the end.
     ///
     /// # Errors
-    /// When the server refuses, or does not come back after the connection broke.
+    /// When the server refuses, or does not come back.
     pub async fn next(&mut self) -> Result<Option<LogItem>, ClientError> {
         while !self.ended {
             if let Some(event) = self.waiting.pop_front() {
@@ -111,7 +114,7 @@ impl LogStream<'_> {
 
     async fn connect(&self) -> Result<Response, ClientError> {
         let began = Instant::now();
-        let resumes = self.last_id.is_some();
+        let is_patient = self.follows || self.last_id.is_some();
         let mut pause = PAUSE_FIRST;
         loop {
             let error = match self.connect_once().await {
@@ -119,7 +122,7 @@ impl LogStream<'_> {
                 Err(error) => error,
             };
             let passes = match &error {
-                ClientError::Unreachable { .. } | ClientError::Timeout { .. } => resumes,
+                ClientError::Unreachable { .. } | ClientError::Timeout { .. } => is_patient,
                 ClientError::Problem(problem) => problem.status == 503 || problem.status == 429,
                 _ => false,
             };
