@@ -1,10 +1,12 @@
-//! The project's own chores: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask bench`.
+//! The project's own chores: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask bench`, `cargo xtask
+//! picture`.
 //!
 //! Lives here: what builds, checks and measures the project. Does not live here: anything that is shipped.
 //! Start at [`CHORES`]; each chore is one module with a `run`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the terminal it runs in")]
 
 mod bench;
+mod picture;
 mod root;
 mod test;
 mod tidy;
@@ -18,7 +20,7 @@ struct Chore {
     run: fn(&[String]) -> anyhow::Result<bool>,
 }
 
-const CHORES: [Chore; 3] = [
+const CHORES: [Chore; 4] = [
     Chore {
         name: "test",
         help: "[--install]               every test of the project; --install fetches missing system packages",
@@ -34,6 +36,11 @@ const CHORES: [Chore; 3] = [
         help: "[--quick] [--only NAME]   the numbers, measured against real servers; [--cold] [--list]",
         run: bench::run,
     },
+    Chore {
+        name: "picture",
+        help: "                          the README's picture of the demo",
+        run: picture::run,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -46,7 +53,7 @@ fn main() -> ExitCode {
         }
         eprintln!("usage: cargo xtask <chore>");
         for chore in &CHORES {
-            eprintln!("  {:<6} {}", chore.name, chore.help);
+            eprintln!("  {:<7} {}", chore.name, chore.help);
         }
         return if known { ExitCode::SUCCESS } else { ExitCode::from(2) };
     };

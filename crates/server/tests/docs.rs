@@ -19,7 +19,10 @@ fn is_up_to_date(name: &str, wanted: &str) {
         std::fs::write(&path, wanted).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == wanted, "docs/{name} is out of date: `UPDATE=1 cargo test -p fastgpu-server --test docs`");
+    assert!(
+        found == wanted,
+        "docs/{name} is out of date: `UPDATE=1 cargo test -p fastgpu-server --test docs`"
+    );
 }
 
 #[test]
