@@ -114,11 +114,13 @@ impl Control {
             shared: shared.clone(),
             specs: SpecCache::default(),
             full,
+            room_asked_at: Instant::now(),
             pruned_at: Instant::now(),
             untidy: false,
             committed_at: Instant::now(),
             wake_at: None,
         };
+        running.set_full(full);
         let thread = std::thread::Builder::new().name("fastgpu-control".to_owned()).spawn(move || {
             let _guard = EndsTheProcess;
             if let Err(error) = running.run(&messages) {
@@ -185,6 +187,7 @@ struct Loop {
     specs: SpecCache,
     /// Whether the disk was full at the last attempt to write.
     full: bool,
+    room_asked_at: Instant,
     pruned_at: Instant,
     /// Whether something was written since the store last tidied up.
     untidy: bool,
@@ -330,7 +333,9 @@ impl Loop {
             Ok(()) => {}
             Err(StoreError::Full) => {
                 answers.into_iter().for_each(|answer| answer.fail(&CommandError::StorageFull));
-                return self.start_over();
+                self.start_over()?;
+                queries.into_iter().for_each(|question| question(&self.state, now));
+                return Ok(());
             }
             Err(error) => {
                 let failed = CommandError::StorageFailed(error.to_string());
@@ -368,12 +373,7 @@ impl Loop {
             return Ok(());
         }
         let began = Instant::now();
-        let mut result = self.store.commit(self.term, &outcome.rows);
-        if self.full && matches!(result, Err(StoreError::Full)) {
-            // What runs must be able to end: the reserve is for that.
-            self.store.release_reserve();
-            result = self.store.commit(self.term, &outcome.rows);
-        }
+        let result = self.store.commit(self.term, &outcome.rows);
         if result.is_ok() {
             self.untidy = true;
             self.committed_at = Instant::now();
@@ -383,12 +383,17 @@ impl Loop {
     }
 
     /// The disk is full and the last batch is nowhere: forget it, and go on from what is durable. The nodes
-    /// say again what they hold.
+    /// say again what they hold: what runs must be able to end, and the reserve is for that.
     fn start_over(&mut self) -> Result<(), StoreError> {
-        tracing::warn!("the disk is full: new tasks are refused until there is room again");
-        self.set_full(true);
         self.state = load(&mut *self.store)?;
-        self.port.greet();
+        // If even the reserve is used up, the nodes are asked when there is room again, not all the time.
+        if !self.full {
+            tracing::warn!("the disk is full: new tasks are refused until there is room again");
+            self.set_full(true);
+            self.store.release_reserve();
+            self.room_asked_at = Instant::now();
+            self.port.greet();
+        }
         Ok(())
     }
 
@@ -399,9 +404,13 @@ impl Loop {
 
     /// Small chores between two batches.
     fn keep_house(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        if self.full && self.store.restore_reserve() {
-            tracing::info!("there is room on the disk again");
-            self.set_full(false);
+        if self.full && self.room_asked_at.elapsed() >= ROOM_ASKED_EVERY {
+            self.room_asked_at = Instant::now();
+            if self.store.restore_reserve() {
+                tracing::info!("there is room on the disk again");
+                self.set_full(false);
+                self.port.greet();
+            }
         }
         if self.pruned_at.elapsed() < faults::chores_every(PRUNE_EVERY) || self.full {
             return Ok(());
