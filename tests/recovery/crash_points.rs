@@ -83,7 +83,7 @@ impl Crash {
         Self { order: format!("{name}:{passing}@{}", file.display()), passing, file }
     }
 
-    fn orders(&self) -> Orders {
+    pub(crate) fn orders(&self) -> Orders {
         Orders { crash_at: Some(self.order.clone()), ..Orders::default() }
     }
 
@@ -96,7 +96,7 @@ impl Crash {
 
     /// The point was reached, and the process that reached it is dead.
     #[track_caller]
-    fn must_have_happened(&self, world: &mut World) -> u32 {
+    pub(crate) fn must_have_happened(&self, world: &mut World) -> u32 {
         let reached = comes_true(REACHED_MAX, || self.victim().is_some());
         assert!(reached, "{} was not reached\n{}", self.order, world.log_tail());
         let victim = self.victim().unwrap();

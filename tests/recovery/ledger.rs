@@ -130,8 +130,16 @@ impl Ledger {
         })
     }
 
-    pub(crate) fn effects(&self, plan: &Plan) -> PathBuf {
+    fn effects(&self, plan: &Plan) -> PathBuf {
         effects_of(&self.root, plan)
+    }
+
+    pub(crate) fn key(&self, request: usize) -> &str {
+        &self.requests[request].key
+    }
+
+    pub(crate) fn body(&self, request: usize) -> &str {
+        &self.requests[request].body
     }
 
     /// Sends a request, for the first time or again. True if it is acknowledged.
@@ -199,10 +207,10 @@ pub(crate) fn effects_of(root: &Path, plan: &Plan) -> PathBuf {
     root.join("effects").join(&plan.name)
 }
 
-/// An answer that settles something. None for a server that ended, is ending, or is another's: a port that
+/// An answer that settles something. None for a server that ended, is ending, or cannot save, or is another's: a port that
 /// was let go may be somebody else's a moment later.
 pub(crate) fn heard(answer: io::Result<Answer>) -> Option<Answer> {
-    answer.ok().filter(|answer| !matches!(answer.status, 401 | 500 | 503))
+    answer.ok().filter(|answer| !matches!(answer.status, 401 | 500 | 503 | 507))
 }
 
 fn ids_of(body: &Value) -> Vec<String> {
