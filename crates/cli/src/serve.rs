@@ -56,7 +56,6 @@ const BASE_VARIABLES: [&str; 5] = ["PATH", "HOME", "USER", "LANG", "SHELL"];
 /// A running FastGPU, all but its HTTP server.
 pub(crate) struct Instance {
     control: Control,
-    port: Arc<LocalNode>,
     handle: Handle,
     agent: AgentHandle,
     devices: DeviceSource,
@@ -119,7 +118,6 @@ impl Instance {
         let logs = Arc::new(LocalLogs(LogReader::new(&node_dir)));
         Ok(Self {
             control,
-            port,
             handle,
             agent,
             devices,
@@ -185,7 +183,6 @@ impl Instance {
     /// Ends our part; what runs on the node goes on, or is ended too.
     fn stop(self, ending: Ending) {
         if ending == Ending::EndEverything {
-            self.port.close();
             if !self.agent.stop_keeper(StopKeeper::KillAll, KEEPER_PATIENCE) {
                 tracing::warn!("the keeper has not left in time");
             }

@@ -85,7 +85,6 @@ enum Ask {
     Hello,
     InventoryChanged,
     StopKeeper(StopKeeper),
-    Shutdown,
 }
 
 /// What callers and the agent's thread share.
@@ -103,6 +102,8 @@ struct Asks {
     waiting: VecDeque<Ask>,
     inventory: Inventory,
     keeper_left: bool,
+    /// Whether the thread is to end. No place in the queue: nothing in there may hold it up.
+    shutdown: bool,
 }
 
 impl Shared {
@@ -148,7 +149,12 @@ impl AgentHandle {
         let folder = NodeFolder::create(&config.node_dir).map_err(refuse)?;
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| AgentError::Start(error.into()))?;
-        let asks = Asks { waiting: VecDeque::new(), inventory: config.inventory.clone(), keeper_left: false };
+        let asks = Asks {
+            waiting: VecDeque::new(),
+            inventory: config.inventory.clone(),
+            keeper_left: false,
+            shutdown: false,
+        };
         let shared = Arc::new(Shared { asks: Mutex::new(asks), wake, keeper_left: Condvar::new() });
         let link = link::Link::new(config, folder, Arc::clone(&shared), Box::new(report));
         let thread = std::thread::Builder::new()
@@ -190,15 +196,94 @@ impl AgentHandle {
         waited.is_ok_and(|(asks, _)| asks.keeper_left)
     }
 
-    /// Ends the agent's thread; keeper and tasks go on. Orders handed over before are still sent if the
-    /// keeper answers.
+    /// Ends the agent's thread; keeper and tasks go on. Orders handed over before are still sent if a keeper
+    /// is there and takes them within a moment.
     pub fn shutdown(&self) {
-        self.shared.push([Ask::Shutdown]);
+        self.shared.lock().shutdown = true;
+        self.shared.wake();
         let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(thread) = thread
             && thread.join().is_err()
         {
             tracing::error!("the node's agent panicked");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fastgpu_core::ids::{Fence, TaskId};
+    use fastgpu_core::node::Order;
+    use fastgpu_core::units::{CpuMilli, MemoryMib, Millis};
+
+    use super::*;
+
+    /// Far above every limit of the agent's own.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn agent(node_dir: &std::path::Path, keeper_command: &[&str]) -> AgentHandle {
+        let inventory = Inventory {
+            hostname: "here".into(),
+            cpu: CpuMilli(1_000),
+            host_memory: MemoryMib(1_000),
+            devices: Vec::new(),
+            abilities: Vec::new(),
+            probed: true,
+        };
+        let config = AgentConfig {
+            node: NodeId(0),
+            node_dir: node_dir.to_path_buf(),
+            keeper_command: keeper_command.iter().map(OsString::from).collect(),
+            base_env: Vec::new(),
+            hide: Vec::new(),
+            use_cgroups: false,
+            log_bytes_max: LOG_BYTES_MAX_DEFAULT,
+            inventory,
+        };
+        AgentHandle::start(config, |_, _| {}).unwrap()
+    }
+
+    fn order() -> Delivery {
+        let task = TaskId::new(1).unwrap();
+        let order = Order::Stop { task, fence: Fence { attempt: 1, version: 1 }, grace: Millis(0) };
+        Delivery { node: NodeId(0), order, spec: None }
+    }
+
+    /// Whether a shutdown comes to an end.
+    fn ends(agent: AgentHandle) -> bool {
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            agent.shutdown();
+            let _ = tell.send(());
+        });
+        told.recv_timeout(PATIENCE).is_ok()
+    }
+
+    #[test]
+    fn a_shutdown_ends_though_orders_wait_for_a_keeper_that_never_comes() {
+        for keeper in [&["/bin/false"][..], &["/bin/sh", "-c", "sleep 2"]] {
+            let node = tempfile::tempdir().unwrap();
+            let agent = agent(node.path(), keeper);
+            agent.deliver(vec![order()]);
+            assert!(ends(agent), "{keeper:?}");
+        }
+    }
+
+    #[test]
+    fn a_shutdown_ends_though_the_keeper_says_nothing() {
+        let node = tempfile::tempdir().unwrap();
+        let _deaf = std::os::unix::net::UnixListener::bind(node.path().join("keeper.sock")).unwrap();
+        let agent = agent(node.path(), &["/bin/false"]);
+        agent.deliver(vec![order()]);
+        assert!(ends(agent));
+    }
+
+    #[test]
+    fn a_shutdown_ends_though_the_keeper_was_sent_away_and_orders_came_after() {
+        let node = tempfile::tempdir().unwrap();
+        let agent = agent(node.path(), &["/bin/false"]);
+        let _ = agent.stop_keeper(StopKeeper::KillAll, Duration::from_millis(100));
+        agent.deliver(vec![order()]);
+        assert!(ends(agent));
     }
 }

@@ -1,7 +1,6 @@
 //! The two doors between the control plane and the node of this machine: orders go in, logs come out.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastgpu_control::{LogChunk, LogError, LogFrame, LogSource, NodePort, Stream};
 use fastgpu_core::ids::TaskId;
@@ -18,8 +17,6 @@ const FRAME_BYTES_MAX: u64 = 65 * 1_024;
 #[derive(Debug, Default)]
 pub(super) struct LocalNode {
     agent: OnceLock<AgentHandle>,
-    /// Set when the node is being ended: orders would wait for a keeper that never comes back.
-    closed: AtomicBool,
 }
 
 impl LocalNode {
@@ -27,26 +24,17 @@ impl LocalNode {
         // Called once; a second agent would be a bug of the only caller.
         let _ = self.agent.set(agent);
     }
-
-    /// Lets nothing more through.
-    pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-    }
-
-    fn open(&self) -> Option<&AgentHandle> {
-        self.agent.get().filter(|_| !self.closed.load(Ordering::Relaxed))
-    }
 }
 
 impl NodePort for LocalNode {
     fn deliver(&self, deliveries: Vec<Delivery>) {
-        if let Some(agent) = self.open() {
+        if let Some(agent) = self.agent.get() {
             agent.deliver(deliveries);
         }
     }
 
     fn greet(&self) {
-        if let Some(agent) = self.open() {
+        if let Some(agent) = self.agent.get() {
             agent.hello();
         }
     }

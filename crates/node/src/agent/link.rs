@@ -33,6 +33,11 @@ const CONNECT_RETRY_MAX: Duration = Duration::from_millis(50);
 /// The waits between two keepers that could not be started.
 const RESTART_FIRST: Duration = Duration::from_millis(100);
 const RESTART_MAX: Duration = Duration::from_secs(5);
+/// How long a keeper that has hung up for good may take to end.
+const KEEPER_END_MAX: Duration = Duration::from_secs(5);
+/// How long an agent that is told to end tries to hand over what waits. Whatever is still wanted after that is
+/// ordered again by the next server.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 /// Bytes waiting for the socket, from which on no further order is taken from the queue.
 const OUT_BYTES_MAX: usize = 1024 * 1024;
 /// Reads before orders get their turn again.
@@ -62,7 +67,8 @@ pub(super) struct Link {
     restart_at: Option<Instant>,
     crash_armed: bool,
     leaving: Option<StopKeeper>,
-    shutdown: bool,
+    /// When to end in any case, once a shutdown is asked for.
+    end_by: Option<Instant>,
 }
 
 impl Link {
@@ -84,7 +90,7 @@ impl Link {
             restart_at: None,
             crash_armed: true,
             leaving: None,
-            shutdown: false,
+            end_by: None,
         }
     }
 
@@ -93,7 +99,7 @@ impl Link {
             self.ensure_keeper();
             self.take_asks();
             self.flush();
-            if self.shutdown && self.connection.as_ref().is_none_or(|c| c.out.is_empty()) {
+            if self.may_end() {
                 return;
             }
             self.wait();
@@ -101,9 +107,23 @@ impl Link {
         }
     }
 
+    /// Whether a shutdown is asked for, and all is said or its time is over.
+    fn may_end(&mut self) -> bool {
+        let all_taken = {
+            let asks = self.shared.lock();
+            if !asks.shutdown {
+                return false;
+            }
+            asks.waiting.is_empty()
+        };
+        let now = Instant::now();
+        let end_by = *self.end_by.get_or_insert(now + SHUTDOWN_MAX);
+        now >= end_by || self.connection.as_ref().is_none_or(|c| all_taken && c.out.is_empty())
+    }
+
     /// Connects, and starts a keeper if none answers.
     fn ensure_keeper(&mut self) {
-        if self.connection.is_some() || self.shutdown {
+        if self.connection.is_some() || self.shared.lock().shutdown {
             return;
         }
         if self.leaving.is_some() {
@@ -147,7 +167,7 @@ impl Link {
         let stream = loop {
             match connect(&self.folder) {
                 Ok(stream) => break stream,
-                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(error) if Instant::now() > deadline || self.shared.lock().shutdown => return Err(error),
                 Err(_) => {}
             }
             if let Some(status) = child.try_wait()? {
@@ -191,9 +211,15 @@ impl Link {
     }
 
     fn keeper_has_left(&mut self) {
-        if let Some(mut child) = self.keeper.take() {
-            // Its socket is closed: it is on its last steps.
-            let _ = child.wait();
+        // Its socket is closed: it is on its last steps.
+        let deadline = Instant::now() + KEEPER_END_MAX;
+        let mut wait = CONNECT_RETRY_FIRST;
+        while self.keeper.is_some() && Instant::now() < deadline {
+            self.reap_keeper();
+            if self.keeper.is_some() {
+                std::thread::sleep(wait);
+                wait = (wait * 2).min(CONNECT_RETRY_MAX);
+            }
         }
         self.shared.lock().keeper_left = true;
         self.shared.keeper_left.notify_all();
@@ -207,7 +233,7 @@ impl Link {
                 let mut asks = self.shared.lock();
                 match asks.waiting.front() {
                     None => return,
-                    Some(Ask::Deliver(_)) if !ready && !self.shutdown => return,
+                    Some(Ask::Deliver(_)) if !ready => return,
                     Some(_) => asks.waiting.pop_front(),
                 }
             };
@@ -228,7 +254,6 @@ impl Link {
                     self.send(&ToKeeper::Leave { kill_all: how == StopKeeper::KillAll });
                     self.ensure_keeper();
                 }
-                Some(Ask::Shutdown) => self.shutdown = true,
                 None => return,
             }
         }
@@ -323,6 +348,8 @@ impl Link {
             (None, None) if self.leaving.is_none() => Some(Duration::ZERO),
             _ => None,
         };
+        let end_in = self.end_by.map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = [timeout, end_in].into_iter().flatten().min();
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut fds = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
         if let Some(connection) = &self.connection {
