@@ -88,6 +88,30 @@ fn tasks_are_found_by_id_prefix_name_and_at() {
 }
 
 #[test]
+fn a_member_has_a_last_task_and_cancels_what_is_its_own() {
+    let world = World::with_gpus("1xA100-80GB");
+    let others = world.submit(&["--gpu", "none"], "sleep 1000");
+    let token = world.json(&["token", "create", "--role", "member", "--owner", "bob", "-o", "json"]);
+    let as_bob = |words: &[&str]| {
+        let mut command = world.command(words);
+        command.env("FASTGPU_TOKEN", token["token"].as_str().unwrap());
+        let ran = world.finish(command);
+        assert_eq!(ran.code, Some(0), "{words:?}\n{ran:?}");
+        ran.stdout.trim_end().to_owned()
+    };
+    let [first, second] = [(); 2].map(|()| as_bob(&["run", "-d", "--gpu", "none", "--", "sleep", "1000"]));
+    let found = |text: &str| {
+        let why: serde_json::Value = serde_json::from_str(&as_bob(&["why", text, "-o", "json"])).unwrap();
+        why["id"].as_str().unwrap().to_owned()
+    };
+    assert_eq!([found("@"), found("@~1")], [second.as_str(), &first]);
+    as_bob(&["cancel", "--all", "--yes"]);
+    world.wait_for_state(&first, "cancelled");
+    world.wait_for_state(&second, "cancelled");
+    assert_eq!(world.state(&others), "running");
+}
+
+#[test]
 fn a_held_task_starts_when_it_is_let_go_and_a_cancelled_one_never() {
     let world = World::with_gpus("1xA100-80GB");
     let held = world.submit(&["--gpu", "1", "--held"], "true");

@@ -458,6 +458,19 @@ pub struct TokenView {
     pub revoked_at: Option<Time>,
 }
 
+/// Whom a token stands for, as it learns of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhoAmI {
+    /// The token's public part.
+    pub token_id: String,
+    /// Whom it stands for.
+    pub owner: String,
+    /// The project it belongs to.
+    pub project: String,
+    /// `viewer`, `member` or `admin`.
+    pub role: String,
+}
+
 /// A new token. This answer is the only time its secret is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenCreated {

@@ -35,20 +35,6 @@ fn no_such(text: &str) -> Failure {
         .help("`fastgpu ps -a` lists all tasks that your token may see")
 }
 
-/// Whom our token stands for, by the server's list of tokens.
-pub(crate) async fn me(client: &Client) -> Result<String, Failure> {
-    let unknown = || {
-        Failure::new("the server does not say whom this token stands for, so `@` and `--all` mean nothing")
-            .help("name the task by its id or its name; `fastgpu ps` lists them")
-    };
-    let tokens = match client.tokens().await {
-        Err(error) if error.has_code("forbidden") => return Err(unknown()),
-        other => other?,
-    };
-    let own = tokens.items.into_iter().find(|token| Some(token.id.as_str()) == client.token_id());
-    own.map(|token| token.owner).ok_or_else(unknown)
-}
-
 /// `@` is the last task of the caller, `@~1` the one before.
 async fn last(client: &Client, text: &str, back: &str) -> Result<TaskView, Failure> {
     let back = match back.strip_prefix('~') {
@@ -62,7 +48,11 @@ async fn last(client: &Client, text: &str, back: &str) -> Result<TaskView, Failu
             BACK_MAX - 1
         )));
     };
-    let which = TaskQuery { owner: Some(me(client).await?), limit: Some(back + 1), ..TaskQuery::default() };
+    let which = TaskQuery {
+        owner: Some(client.whoami().await?.owner),
+        limit: Some(back + 1),
+        ..TaskQuery::default()
+    };
     let found = client.tasks(&which).await?.items;
     let count = found.len();
     found.into_iter().nth(back as usize).ok_or_else(|| match count {

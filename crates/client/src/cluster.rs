@@ -1,7 +1,7 @@
 //! The server itself, its machines and GPUs, and who may use them.
 
 use fastgpu_api::view::{
-    GpuView, HealthView, List, NodeView, TokenCreated, TokenRequest, TokenView, VersionView,
+    GpuView, HealthView, List, NodeView, TokenCreated, TokenRequest, TokenView, VersionView, WhoAmI,
 };
 use reqwest::Method;
 
@@ -90,6 +90,14 @@ impl Client {
     /// See [`ClientError`].
     pub async fn tokens(&self) -> Result<List<TokenView>, ClientError> {
         self.json(Call::get("list of tokens", "/v1/tokens")).await
+    }
+
+    /// Whom our token stands for, and what it may do.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn whoami(&self) -> Result<WhoAmI, ClientError> {
+        self.json(Call::get("identity", "/v1/whoami")).await
     }
 
     /// Ends a token, at once.

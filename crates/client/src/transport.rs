@@ -48,7 +48,6 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     authority: Option<HeaderValue>,
-    token_id: Option<String>,
 }
 
 impl fmt::Debug for Client {
@@ -155,18 +154,7 @@ impl Client {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| refuse(&error.to_string()))?;
-        Ok(Self {
-            http,
-            base: parsed.as_str().trim_end_matches('/').to_owned(),
-            authority,
-            token_id: token.and_then(public_part),
-        })
-    }
-
-    /// The public part of our token, by which the server lists it.
-    #[must_use]
-    pub fn token_id(&self) -> Option<&str> {
-        self.token_id.as_deref()
+        Ok(Self { http, base: parsed.as_str().trim_end_matches('/').to_owned(), authority })
     }
 
     /// The address, without a slash at the end.
@@ -272,13 +260,6 @@ impl Client {
         }
         protocol("a request", why)
     }
-}
-
-/// The 8 characters behind the prefix, which are no secret.
-fn public_part(token: &str) -> Option<String> {
-    const PREFIX_CHARS: usize = 4;
-    const ID_CHARS: usize = 8;
-    token.get(PREFIX_CHARS..PREFIX_CHARS + ID_CHARS).map(str::to_owned)
 }
 
 /// Whether the same request may succeed in a moment. A refused connection is not repeated: whoever

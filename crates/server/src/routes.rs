@@ -102,6 +102,7 @@ const ROWS: &[Row] = &[
     row("POST", "/v1/tokens", Administer, "make a token", || post(tokens::create)),
     row("GET", "/v1/tokens", Administer, "list tokens, without secrets", || get(tokens::list)),
     row("DELETE", "/v1/tokens/{id}", Administer, "revoke a token", || delete(tokens::revoke)),
+    row("GET", "/v1/whoami", Read, "whom the token stands for, and what it may do", || get(tokens::whoami)),
     row("GET", "/v1/config", Administer, "the configuration", || get(config::show)),
     row("PUT", "/v1/config", Administer, "replace the configuration", || put(config::replace)),
     row("GET", "/metrics", Read, "counters in the format of Prometheus", || get(system::metrics)),

@@ -52,7 +52,7 @@ fn is_over(state: &str) -> bool {
 }
 
 async fn all_live(client: &Client) -> Result<Vec<TaskView>, Failure> {
-    let owner = Some(find::me(client).await?);
+    let owner = Some(client.whoami().await?.owner);
     let mut which = TaskQuery { owner, live: true, limit: Some(PAGE), ..TaskQuery::default() };
     let mut all = Vec::new();
     loop {

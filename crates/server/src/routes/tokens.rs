@@ -1,4 +1,4 @@
-//! Tokens: made, listed, revoked, by administrators.
+//! Tokens: made, listed, revoked, by administrators; and what each says of itself.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use fastgpu_api::answer::token_view;
 use fastgpu_api::convert::{TokenAsk, TokenFor};
 use fastgpu_api::problem::codes;
-use fastgpu_api::view::{List, TokenCreated, TokenRequest, TokenView};
+use fastgpu_api::view::{List, TokenCreated, TokenRequest, TokenView, WhoAmI};
 use fastgpu_core::command::Command;
 use fastgpu_core::token::Action;
 use fastgpu_failpoints::hit;
@@ -87,4 +87,16 @@ pub(crate) async fn revoke(
         StatusCode::OK,
         &view.ok_or_else(|| Refusal::not_found(format!("there is no token {id}")))?,
     ))
+}
+
+/// `GET /v1/whoami`
+pub(crate) async fn whoami(caller: Caller, uri: Uri) -> Answer {
+    Query::of(&uri, &[])?;
+    let view = WhoAmI {
+        token_id: caller.id.to_string(),
+        owner: caller.owner.to_string(),
+        project: caller.project.to_string(),
+        role: caller.role.code().to_owned(),
+    };
+    Ok(body::json(StatusCode::OK, &view))
 }

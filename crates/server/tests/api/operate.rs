@@ -116,3 +116,19 @@ fn metrics_are_written_in_the_format_of_prometheus() {
     }
     assert!(text.ends_with("# EOF\n"));
 }
+
+#[test]
+fn every_token_learns_whom_it_stands_for() {
+    let server = Server::start();
+    for (token, role) in [
+        (&server.tokens.viewer, "viewer"),
+        (&server.tokens.member, "member"),
+        (&server.tokens.admin, "admin"),
+    ] {
+        let me = server.call(token, "GET", "/v1/whoami", &[], b"").expect(200);
+        assert_eq!(
+            me,
+            json!({"token_id": &token[4..12], "owner": "ada", "project": "default", "role": role})
+        );
+    }
+}
