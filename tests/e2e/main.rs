@@ -9,6 +9,7 @@ mod world;
 mod bad_input;
 mod demo;
 mod exit_codes;
+mod logs;
 mod quick_start;
 mod reference;
 mod restarts;

@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod article;
+pub mod base64;
 pub mod convert;
 pub mod hint;
 pub mod parse;

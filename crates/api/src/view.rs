@@ -1,6 +1,8 @@
 //! What the API answers: tasks, devices, nodes, tokens, as callers see them. Unknown fields in an answer
 //! are ignored by our client, so that a newer server can say more.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::parse::{Field, Request};
@@ -534,6 +536,33 @@ pub struct LogLine {
     pub stream: String,
     /// What was written; bytes that are no UTF-8 are replaced.
     pub text: String,
+    /// What was written, exactly, where `text` could not say it: [`crate::base64`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+}
+
+impl LogLine {
+    /// A piece of a log, which may be cut anywhere: within a character, too.
+    #[must_use]
+    pub fn new(at: Time, stream: &str, bytes: Vec<u8>) -> Self {
+        let (text, base64) = match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(other) => {
+                let text = String::from_utf8_lossy(other.as_bytes()).into_owned();
+                (text, Some(crate::base64::encode(other.as_bytes())))
+            }
+        };
+        Self { at, stream: stream.to_owned(), text, base64 }
+    }
+
+    /// What was written, byte for byte; `None` when `base64` is malformed.
+    #[must_use]
+    pub fn bytes(&self) -> Option<Cow<'_, [u8]>> {
+        match &self.base64 {
+            None => Some(Cow::Borrowed(self.text.as_bytes())),
+            Some(base64) => crate::base64::decode(base64).map(Cow::Owned),
+        }
+    }
 }
 
 /// The last event of a stream of logs or events.
@@ -543,4 +572,24 @@ pub struct StreamEnd {
     pub state: String,
     /// The code its program ended with.
     pub exit_code: Option<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use fastgpu_core::units::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_piece_of_a_log_keeps_its_bytes_and_stays_readable() {
+        let line = |bytes: &[u8]| LogLine::new(Time(Timestamp(0)), "stdout", bytes.to_vec());
+        let (crab, all): (_, Vec<u8>) = ("🦀".as_bytes(), (0..=255).collect());
+        for bytes in [b"plain\n\0", crab, &crab[..2], &crab[2..], &all] {
+            let sent = serde_json::to_string(&line(bytes)).unwrap();
+            let got: LogLine = serde_json::from_str(&sent).unwrap();
+            assert_eq!(got.bytes().as_deref(), Some(bytes));
+            assert_eq!(got.base64.is_none(), std::str::from_utf8(bytes).is_ok(), "{sent}");
+        }
+        assert_eq!(line(b"ok \xff").text, "ok \u{fffd}");
+    }
 }

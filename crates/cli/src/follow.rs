@@ -65,11 +65,14 @@ pub(crate) async fn print_log(
     let mut stream = client.logs(task, which);
     while let Some(item) = stream.next().await.map_err(PrintError::of)? {
         match item {
-            LogItem::Line(line) => match line.stream.as_str() {
-                "stdout" => out.raw(Stream::Stdout, line.text.as_bytes())?,
-                "stderr" => out.raw(Stream::Stderr, line.text.as_bytes())?,
-                _ => out.tell(Tone::Dim, "note:", &visible(line.text.trim_end())),
-            },
+            LogItem::Line(line) => {
+                let bytes = || line.bytes().ok_or_else(|| Failure::new("the server's log makes no sense"));
+                match line.stream.as_str() {
+                    "stdout" => out.raw(Stream::Stdout, &bytes()?)?,
+                    "stderr" => out.raw(Stream::Stderr, &bytes()?)?,
+                    _ => out.tell(Tone::Dim, "note:", &visible(line.text.trim_end())),
+                }
+            }
             LogItem::End(_) => break,
         }
     }

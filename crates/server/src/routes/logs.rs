@@ -271,7 +271,7 @@ impl Reader {
                 let mut out = String::with_capacity(frames.len() * 128);
                 for frame in frames {
                     let id = format!("{attempt}.{}", frame.next);
-                    push_event(&mut out, "log", Some(&id), &line(&frame));
+                    push_event(&mut out, "log", Some(&id), &line(frame));
                 }
                 Some((out.into(), self))
             }
@@ -293,15 +293,11 @@ impl Reader {
     }
 }
 
-fn line(frame: &LogFrame) -> LogLine {
+fn line(frame: LogFrame) -> LogLine {
     let stream = match frame.stream {
         Stream::Stdout => "stdout",
         Stream::Stderr => "stderr",
         Stream::Note => "note",
     };
-    LogLine {
-        at: Time(frame.at),
-        stream: stream.to_owned(),
-        text: String::from_utf8_lossy(&frame.bytes).into_owned(),
-    }
+    LogLine::new(Time(frame.at), stream, frame.bytes)
 }
