@@ -48,3 +48,22 @@ fn whatever_bytes_a_task_writes_come_back_as_they_were() {
     world.wait_for_state(&only_stdout, "succeeded");
     assert!(get(&world, &format!("/v1/tasks/{only_stdout}/logs?format=text")) == bytes);
 }
+
+#[test]
+fn the_last_lines_are_exactly_as_many_as_were_asked_for() {
+    let world = World::with_gpus("1xA100-80GB");
+    // One write, so one frame, with many lines; then a line that comes in two writes.
+    let script =
+        "seq 1 1000 | tr '\\n' ';' | tr ';' '\\n'; printf unfin; sleep 0.05; printf 'ished\\nend\\n'";
+    let task = world.submit(&["--gpu", "none"], script);
+    world.wait_for_state(&task, "succeeded");
+    let tail = |lines: &str| world.ok(&["logs", "--tail", lines, &task]);
+    assert_eq!(tail("1"), "end");
+    assert_eq!(tail("3"), "1000\nunfinished\nend");
+    assert_eq!(tail("1001").lines().next(), Some("2"));
+    assert_eq!(tail("100000").lines().count(), 1_002);
+    assert_eq!(tail("0"), "");
+    let followed = world.ok(&["logs", "--follow", "-n", "2", &task]);
+    assert_eq!(followed, "unfinished\nend");
+    assert_eq!(get(&world, &format!("/v1/tasks/{task}/logs?tail=2")), b"unfinished\nend\n");
+}

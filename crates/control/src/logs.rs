@@ -11,11 +11,11 @@ pub trait LogSource: Send + Sync + 'static {
     /// [`LogError`] when there is no such log, or it cannot be read.
     fn read(&self, task: TaskId, attempt: u32, from: u64, bytes_max: usize) -> Result<LogChunk, LogError>;
 
-    /// The offset from which about the last `lines` lines follow.
+    /// The last `lines` lines, as far as a source looks back: the first frame is cut where they begin.
     ///
     /// # Errors
     /// As [`LogSource::read`].
-    fn tail(&self, task: TaskId, attempt: u32, lines: usize) -> Result<u64, LogError>;
+    fn tail(&self, task: TaskId, attempt: u32, lines: usize) -> Result<LogChunk, LogError>;
 }
 
 /// A stretch of a log.

@@ -306,11 +306,23 @@ fn tail_of(folder: &OwnedFd, lines: usize, bytes_max: usize) -> io::Result<(Vec<
     let mut next = None;
     let (mut lines_left, mut room) = (lines, bytes_max);
     let mut newest = true;
+    // Where the segment behind the one at hand begins.
+    let mut behind = None;
     'segments: for &start in starts.iter().rev() {
         let segment = open_segment(folder, start)?;
         let (frames, end, _) = frames_of(&segment, 0, usize::MAX, true)?;
+        if let Some(later) = behind.replace(start)
+            && start + segment.length < later
+        {
+            newest_first.push(gap(start + segment.length, later));
+        }
         next.get_or_insert(start + end);
         for mut frame in frames.into_iter().rev() {
+            if frame.stream == LogStream::Note && lines > 0 {
+                // A sentence of ours is no line of the task's.
+                newest_first.push(frame);
+                continue;
+            }
             let whole = std::mem::take(&mut newest);
             let Some(cut) = line_start(&frame.bytes, &mut lines_left, whole) else {
                 if frame.bytes.len() > room {
@@ -421,6 +433,27 @@ mod tests {
         assert_eq!(log.tail(2), "cc\nd\n");
         assert_eq!(log.tail(99), "a\nb\ncc\nd\n");
         assert_eq!(log.tail(0), "");
+    }
+
+    #[test]
+    fn notes_are_shown_with_the_last_lines_but_are_none_of_them() {
+        let mut log = Fixture::new(1 << 20);
+        log.write("a\nb\n");
+        log.log.write(LogStream::Note, Timestamp(7), b"(note)");
+        assert_eq!(log.tail(1), "b\n(note)");
+        log.write("c\n");
+        assert_eq!(log.tail(2), "b\n(note)c\n");
+        assert_eq!(log.tail(1), "(note)c\n");
+        assert_eq!(log.tail(0), "");
+    }
+
+    #[test]
+    fn last_lines_from_before_a_gap_say_so() {
+        let mut log = Fixture::new(64 * 1024);
+        (0..20_000).for_each(|line| log.write(&format!("line {line}\n")));
+        let all = log.tail(30_000);
+        assert!(all.starts_with("line 0\n") && all.ends_with("line 19999\n"), "{}", all.len());
+        assert_eq!(all.matches("were dropped here").count(), 1);
     }
 
     #[test]

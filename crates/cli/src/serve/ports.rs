@@ -9,8 +9,6 @@ use fastgpu_node::{AgentHandle, LogOffset, LogReader, LogStream};
 
 /// How far back the last lines are looked for: a million lines are not what "the last" means.
 const TAIL_BYTES_MAX: usize = 4 << 20;
-/// The largest frame of a log, its head included.
-const FRAME_BYTES_MAX: u64 = 65 * 1_024;
 
 /// The agent of this machine, once it is there. What is said before is not lost: an agent that starts says
 /// hello, and the control plane answers with everything that is still wanted.
@@ -46,34 +44,26 @@ pub(super) struct LocalLogs(pub(super) LogReader);
 
 impl LogSource for LocalLogs {
     fn read(&self, task: TaskId, attempt: u32, from: u64, bytes_max: usize) -> Result<LogChunk, LogError> {
-        let chunk = self.0.read(task, attempt, LogOffset(from), bytes_max).map_err(translate)?;
-        let frame = |frame: fastgpu_node::LogFrame| LogFrame {
-            next: frame.next.0,
-            at: frame.at,
-            stream: match frame.stream {
-                LogStream::Stdout => Stream::Stdout,
-                LogStream::Stderr => Stream::Stderr,
-                LogStream::Note => Stream::Note,
-            },
-            bytes: frame.bytes,
-        };
-        Ok(LogChunk {
-            frames: chunk.frames.into_iter().map(frame).collect(),
-            next: chunk.next.0,
-            ended: chunk.ended,
-        })
+        self.0.read(task, attempt, LogOffset(from), bytes_max).map(chunk).map_err(translate)
     }
 
-    fn tail(&self, task: TaskId, attempt: u32, lines: usize) -> Result<u64, LogError> {
-        let last = self.0.tail(task, attempt, lines, TAIL_BYTES_MAX).map_err(translate)?;
-        let Some(first) = last.frames.first() else { return Ok(last.next.0) };
-        // The tail begins within a frame, reading only where one begins: go back by what a frame can be
-        // at most, and forward again to the last beginning before the tail.
-        let before = first.next.0.saturating_sub(FRAME_BYTES_MAX);
-        let around = self.0.read(task, attempt, LogOffset(before), TAIL_BYTES_MAX).map_err(translate)?;
-        let begins = around.frames.iter().map(|frame| frame.next.0).filter(|&next| next < first.next.0);
-        Ok(begins.max().unwrap_or(before))
+    fn tail(&self, task: TaskId, attempt: u32, lines: usize) -> Result<LogChunk, LogError> {
+        self.0.tail(task, attempt, lines, TAIL_BYTES_MAX).map(chunk).map_err(translate)
     }
+}
+
+fn chunk(chunk: fastgpu_node::LogChunk) -> LogChunk {
+    let frame = |frame: fastgpu_node::LogFrame| LogFrame {
+        next: frame.next.0,
+        at: frame.at,
+        stream: match frame.stream {
+            LogStream::Stdout => Stream::Stdout,
+            LogStream::Stderr => Stream::Stderr,
+            LogStream::Note => Stream::Note,
+        },
+        bytes: frame.bytes,
+    };
+    LogChunk { frames: chunk.frames.into_iter().map(frame).collect(), next: chunk.next.0, ended: chunk.ended }
 }
 
 fn translate(error: fastgpu_node::LogError) -> LogError {

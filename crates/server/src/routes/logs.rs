@@ -70,6 +70,8 @@ pub(crate) async fn logs(
         attempt: asked.unwrap_or(task.attempt),
         only_this: asked.is_some(),
         from: 0,
+        last_lines: Vec::new(),
+        is_within_line: false,
         follow,
         pause: LOOK_AGAIN_FIRST,
         said_at: Instant::now(),
@@ -104,6 +106,10 @@ struct Reader {
     /// Whether to end with this attempt, or go on with the next.
     only_this: bool,
     from: u64,
+    /// What was asked for of the past, until it is sent.
+    last_lines: Vec<LogFrame>,
+    /// Whether the text sent last did not end with its line.
+    is_within_line: bool,
     follow: bool,
     pause: Duration,
     said_at: Instant,
@@ -143,10 +149,15 @@ impl Reader {
         let (logs, id, attempt) = (self.app.logs.clone(), self.id, self.attempt);
         let looked = tokio::task::spawn_blocking(move || match tail {
             Some(lines) => logs.tail(id, attempt, lines),
-            None => logs.read(id, attempt, 0, 1).map(|_| 0),
+            None => {
+                logs.read(id, attempt, 0, 1).map(|_| LogChunk { frames: Vec::new(), next: 0, ended: false })
+            }
         });
         match looked.await.map_err(|_| Refusal::stopping())? {
-            Ok(from) => self.from = from,
+            Ok(chunk) => {
+                self.from = chunk.next;
+                self.last_lines = chunk.frames;
+            }
             Err(LogError::Missing) if self.is_over() && self.task.state.is_ended() => {
                 return Err(Refusal::not_found(format!(
                     "there is no log of attempt {} of {id}",
@@ -173,6 +184,9 @@ impl Reader {
     }
 
     async fn step(&mut self) -> Step {
+        if !self.last_lines.is_empty() {
+            return Step::Frames(std::mem::take(&mut self.last_lines));
+        }
         loop {
             if self.attempt == 0 && self.task.attempt > 0 {
                 self.attempt = 1;
@@ -252,13 +266,28 @@ impl Reader {
     async fn next_text(mut self) -> Option<(Bytes, Self)> {
         match self.step().await {
             Step::Frames(frames) => {
-                let text: Vec<u8> = frames.into_iter().flat_map(|frame| frame.bytes).collect();
+                let mut text = Vec::new();
+                for frame in frames {
+                    self.push_text(&frame, &mut text);
+                }
                 Some((text.into(), self))
             }
             // Text has no way to say "still here".
             Step::Silence => Some((Bytes::new(), self)),
             Step::End | Step::Break => None,
         }
+    }
+
+    /// What the task wrote, untouched; a sentence of ours gets a line of its own.
+    fn push_text(&mut self, frame: &LogFrame, text: &mut Vec<u8>) {
+        if frame.stream == Stream::Note {
+            text.extend_from_slice(if self.is_within_line { b"\n[" } else { b"[" });
+            text.extend_from_slice(&frame.bytes);
+            text.extend_from_slice(b"]\n");
+        } else {
+            text.extend_from_slice(&frame.bytes);
+        }
+        self.is_within_line = text.last().is_some_and(|&byte| byte != b'\n');
     }
 
     async fn next_events(mut self) -> Option<(Bytes, Self)> {

@@ -107,10 +107,18 @@ pub(crate) struct FakeLogs(Arc<Mutex<BTreeMap<(TaskId, u32), Written>>>);
 
 impl FakeLogs {
     pub(crate) fn write(&self, task: TaskId, attempt: u32, text: &str) {
+        self.add(task, attempt, Stream::Stdout, text);
+    }
+
+    pub(crate) fn note(&self, task: TaskId, attempt: u32, text: &str) {
+        self.add(task, attempt, Stream::Note, text);
+    }
+
+    fn add(&self, task: TaskId, attempt: u32, stream: Stream, text: &str) {
         let mut logs = self.0.lock().unwrap();
         let (frames, _) = logs.entry((task, attempt)).or_default();
         let next = frames.last().map_or(0, |frame| frame.next) + text.len() as u64;
-        let (at, stream) = (Timestamp(1_769_860_800_000), Stream::Stdout);
+        let at = Timestamp(1_769_860_800_000);
         frames.push(LogFrame { next, at, stream, bytes: text.as_bytes().to_vec() });
     }
 
@@ -139,9 +147,22 @@ impl LogSource for FakeLogs {
         Ok(LogChunk { frames: some, next, ended })
     }
 
-    fn tail(&self, task: TaskId, attempt: u32, lines: usize) -> Result<u64, LogError> {
+    fn tail(&self, task: TaskId, attempt: u32, lines: usize) -> Result<LogChunk, LogError> {
         let logs = self.0.lock().unwrap();
-        let (frames, _) = logs.get(&(task, attempt)).ok_or(LogError::Missing)?;
-        Ok(frames.len().checked_sub(lines + 1).map_or(0, |last| frames[last].next))
+        let (frames, ended) = logs.get(&(task, attempt)).ok_or(LogError::Missing)?;
+        let mut left = lines;
+        let mut newest_first = Vec::new();
+        for frame in frames.iter().rev().take_while(|_| lines > 0) {
+            let whole: Vec<&[u8]> = frame.bytes.split_inclusive(|&byte| byte == b'\n').collect();
+            let bytes = whole[whole.len().saturating_sub(left)..].concat();
+            newest_first.push(LogFrame { bytes, ..frame.clone() });
+            left = left.saturating_sub(whole.len());
+            if left == 0 {
+                break;
+            }
+        }
+        newest_first.reverse();
+        let next = frames.last().map_or(0, |last| last.next);
+        Ok(LogChunk { frames: newest_first, next, ended: *ended })
     }
 }

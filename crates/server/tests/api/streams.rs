@@ -22,6 +22,27 @@ fn logs_come_as_text_whole_or_from_the_end() {
         server.get(&format!("/v1/tasks/{id}/logs?attempt=1&tail=2&follow=true")).text(),
         "two\nthree\n"
     );
+    server.logs.note(id_of(&id), 1, "10 bytes were dropped");
+    server.logs.write(id_of(&id), 1, "fo");
+    server.logs.note(id_of(&id), 1, "another");
+    server.logs.write(id_of(&id), 1, "ur\n");
+    let text = server.get(&format!("/v1/tasks/{id}/logs?tail=4")).text();
+    assert!(text.ends_with("three\n[10 bytes were dropped]\nfo\n[another]\nur\n"), "{text}");
+}
+
+#[test]
+fn the_last_lines_come_before_what_follows_and_can_be_resumed() {
+    let server = Server::start();
+    let id = server.sleeper();
+    server.logs.write(id_of(&id), 1, "one\ntwo\nthree\n");
+    let path = format!("/v1/tasks/{id}/logs?tail=2&follow=true");
+    let mut stream = server.stream(&path, &[]);
+    let last = stream.event().unwrap();
+    assert_eq!(last.data["text"], "two\nthree\n");
+    server.logs.write(id_of(&id), 1, "four\n");
+    assert_eq!(stream.event().unwrap().data["text"], "four\n");
+    let mut resumed = server.stream(&path, &[("Last-Event-ID", &last.id)]);
+    assert_eq!(resumed.event().unwrap().data["text"], "four\n");
 }
 
 #[test]
