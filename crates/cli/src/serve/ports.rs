@@ -10,8 +10,8 @@ use fastgpu_node::{AgentHandle, LogOffset, LogReader, LogStream};
 /// How far back the last lines are looked for: a million lines are not what "the last" means.
 const TAIL_BYTES_MAX: usize = 4 << 20;
 
-/// The agent of this machine, once it is there. What is said before is not lost: an agent that starts says
-/// hello, and the control plane answers with everything that is still wanted.
+/// The agent of this machine, once it is there. What is said before is not lost: the agent says hello when it
+/// is connected, and the control plane answers with everything that is still wanted.
 #[derive(Debug, Default)]
 pub(super) struct LocalNode {
     agent: OnceLock<AgentHandle>,
@@ -21,6 +21,8 @@ impl LocalNode {
     pub(super) fn connect(&self, agent: AgentHandle) {
         // Called once; a second agent would be a bug of the only caller.
         let _ = self.agent.set(agent);
+        // It may have said hello before it was set, and the answer found nobody.
+        self.greet();
     }
 }
 

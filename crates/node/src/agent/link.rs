@@ -176,7 +176,15 @@ impl Link {
             std::thread::sleep(wait);
             wait = (wait * 2).min(CONNECT_RETRY_MAX);
         };
-        self.keeper = Some(child);
+        let serving = rustix::net::sockopt::socket_peercred(stream.as_fd())?.pid.as_raw_nonzero().get();
+        if u32::try_from(serving).is_ok_and(|serving| serving == child.id()) {
+            self.keeper = Some(child);
+        } else {
+            // One that an earlier agent had just started was quicker. Ours waits to take its place one day,
+            // when nobody would know of it.
+            let _ = child.kill();
+            child.wait()?;
+        }
         Ok(stream)
     }
 
