@@ -120,11 +120,12 @@ fn visit(point: &Point, passing: u32) -> Verdict {
     };
     world.end();
     let left = world.processes();
-    if !verdict.is_clean() {
-        let _ = writeln!(std::io::stderr(), "{}:{passing}\n{}", point.name, world.log_tail());
-    }
     if !left.is_empty() {
         verdict.left(format!("the keeper or a task outlived an orderly end: {left:?}"));
+    }
+    if !verdict.is_clean() {
+        let _ = writeln!(std::io::stderr(), "{}:{passing}\n{}", point.name, world.log_tail());
+        world.keep();
     }
     verdict
 }

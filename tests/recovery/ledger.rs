@@ -207,8 +207,8 @@ pub(crate) fn effects_of(root: &Path, plan: &Plan) -> PathBuf {
     root.join("effects").join(&plan.name)
 }
 
-/// An answer that settles something. None for a server that ended, is ending, or cannot save, or is another's: a port that
-/// was let go may be somebody else's a moment later.
+/// An answer that settles something. None for a server that ended, is ending, cannot save, or is another's: a
+/// port that was let go may be somebody else's a moment later.
 pub(crate) fn heard(answer: io::Result<Answer>) -> Option<Answer> {
     answer.ok().filter(|answer| !matches!(answer.status, 401 | 500 | 503 | 507))
 }

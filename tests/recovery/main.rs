@@ -9,7 +9,8 @@
 //! FASTGPU_KILLS=300 cargo test -p fastgpu --features failpoints --test recovery -- kills --nocapture
 //! ```
 //!
-//! `FASTGPU_SEED` repeats the random choices of an earlier run. Absent on purpose: loss of what the page
+//! `FASTGPU_SEED` repeats the random choices of an earlier run, `FASTGPU_POINT` visits only crash points with
+//! this in their names, and `FASTGPU_KEEP` leaves the folders of what failed. Absent on purpose: loss of what the page
 //! cache holds, which no killed process can show.
 
 mod backup;

@@ -58,3 +58,39 @@ impl Effects {
         effects
     }
 }
+
+#[test]
+fn two_live_attempts_are_seen_in_what_they_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let overlaps = |text: &str| {
+        let file = folder.path().join("effects");
+        std::fs::write(&file, text).unwrap();
+        Effects::read(&file).overlap
+    };
+    assert!(!overlaps("start 1 10\nend 1 20\n"));
+    assert!(!overlaps("start 1 10\nstart 2 30\nend 2 40\n"), "the first was lost");
+    assert!(
+        overlaps("start 1 10\nstart 2 30\nend 1 35\nend 2 40\n"),
+        "the first ended after the second began"
+    );
+    assert!(overlaps("start 1 10\noverlap 2 0\nstart 2 30\n"), "the first still held the lock");
+    assert!(overlaps("start 1 10\nstart 1 30\n"), "an attempt begins once");
+}
+
+/// The lock is worth something only if it really shows a second one.
+#[test]
+fn an_attempt_that_meets_another_one_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("effects");
+    let attempt = |number: &str, run_ms| {
+        let words = command(&file, run_ms, 0);
+        let mut program = std::process::Command::new(&words[0]);
+        program.args(&words[1..]).env("FASTGPU_ATTEMPT", number).spawn().unwrap()
+    };
+    let mut first = attempt("1", 10_000);
+    crate::world::wait_for("the first", || Effects::read(&file).started == [1]);
+    attempt("2", 0).wait().unwrap();
+    assert!(Effects::read(&file).overlap);
+    first.kill().unwrap();
+    first.wait().unwrap();
+}

@@ -11,7 +11,7 @@ use crate::program::Effects;
 use crate::world::{World, comes_true};
 
 /// How long the last tasks may take to end, when hundreds of them wait.
-const DRAIN_MAX: Duration = Duration::from_secs(120);
+const DRAIN_MAX: Duration = Duration::from_secs(60);
 /// How long what is over may take to be tidied up.
 const TIDY_MAX: Duration = Duration::from_secs(10);
 /// A list of thousands of equal complaints helps nobody.

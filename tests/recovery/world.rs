@@ -197,6 +197,13 @@ impl World {
         panic!("the server did not end when it was asked to\n{}", self.log_tail());
     }
 
+    /// Leaves the folder of a failed test for a look at it, where that is asked for.
+    pub(crate) fn keep(&mut self) {
+        if std::env::var_os("FASTGPU_KEEP").is_some() {
+            self._owned.take().map(TempDir::keep);
+        }
+    }
+
     /// Every process that belongs to this world.
     pub(crate) fn processes(&self) -> Vec<Process> {
         let names = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -257,6 +264,7 @@ impl Drop for World {
         }
         if std::thread::panicking() {
             let _ = writeln!(std::io::stderr(), "{}", self.log_tail());
+            self.keep();
         }
     }
 }
