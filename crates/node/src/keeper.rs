@@ -36,6 +36,9 @@ use crate::{adopt, hide, leftovers, sys};
 pub(crate) const BLOCKED_SIGNALS: [i32; 4] = [libc::SIGTERM, libc::SIGCHLD, libc::SIGINT, libc::SIGHUP];
 /// How long to wait for an earlier keeper to let go of the folder.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
+/// A keeper that holds nothing and that no server talks to leaves after this long. A server that comes back
+/// starts another in milliseconds; one that was removed leaves nothing behind.
+const IDLE_LEAVE: Duration = Duration::from_mins(10);
 /// Tasks whose newest attempt is remembered after it was forgotten, against late orders. Every guardian
 /// starts as a copy of this list, so it is short.
 const SEEN_MAX: usize = 8_192;
@@ -58,6 +61,9 @@ const TOKEN_FIRST_GUARDIAN: u64 = 4;
 pub(crate) struct KeeperSettings {
     pub(crate) hide: Vec<PathBuf>,
     pub(crate) use_cgroups: bool,
+    /// For tests: instead of [`IDLE_LEAVE`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) idle_leave_ms: Option<u64>,
 }
 
 impl KeeperSettings {
@@ -76,7 +82,7 @@ impl KeeperSettings {
             .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
         parsed.unwrap_or_else(|error| {
             complain(&format!("keeper.json could not be read: {error}"));
-            Self { hide: Vec::new(), use_cgroups: true }
+            Self { hide: Vec::new(), use_cgroups: true, idle_leave_ms: None }
         })
     }
 }
@@ -131,6 +137,9 @@ pub(crate) struct Keeper {
     seen: BTreeMap<TaskId, u32>,
     seen_order: VecDeque<TaskId>,
     leaving: Option<Leaving>,
+    idle_leave: Duration,
+    /// Since when nothing is held and nobody is connected.
+    idle_since: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,6 +205,8 @@ fn begin(node_dir: &Path) -> io::Result<Option<Keeper>> {
         seen: BTreeMap::new(),
         seen_order: VecDeque::new(),
         leaving: None,
+        idle_leave: settings.idle_leave_ms.map_or(IDLE_LEAVE, Duration::from_millis),
+        idle_since: Some(Instant::now()),
         folder,
     };
     fastgpu_failpoints::hit("keeper.adopt.before_scan");
@@ -266,6 +277,7 @@ impl Keeper {
             }
             self.look_at_adopted();
             self.flush_connection();
+            self.look_at_idleness();
             if self.may_leave() {
                 return ExitCode::SUCCESS;
             }
@@ -274,7 +286,9 @@ impl Keeper {
 
     fn wait(&self) -> io::Result<Vec<u64>> {
         let adopted_wait = self.attempts.values().any(Held::is_waiting_to_start_unheard);
-        let timeout = adopted_wait.then(|| Timespec::try_from(ADOPTED_LOOK).expect("20 ms fit"));
+        let idle_left = self.idle_since.map(|since| self.idle_leave.saturating_sub(since.elapsed()));
+        let timeout = [adopted_wait.then_some(ADOPTED_LOOK), idle_left].into_iter().flatten().min();
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -387,6 +401,18 @@ impl Keeper {
             .collect();
         for key in waiting {
             self.hear_record(key);
+        }
+    }
+
+    /// Whom nobody has needed for long has been left behind.
+    fn look_at_idleness(&mut self) {
+        if self.connection.is_some() || !self.attempts.is_empty() {
+            self.idle_since = None;
+            return;
+        }
+        let since = *self.idle_since.get_or_insert_with(Instant::now);
+        if self.leaving.is_none() && since.elapsed() >= self.idle_leave {
+            self.leaving = Some(Leaving::WhenIdle);
         }
     }
 

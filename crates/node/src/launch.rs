@@ -25,7 +25,7 @@ pub(crate) fn launch(keeper: &mut Keeper, words: &LaunchWords) {
         return keeper.say_again(key);
     }
     if keeper.is_past(key) {
-        return;
+        return keeper.say_past(key, words.version);
     }
     fastgpu_failpoints::hit("keeper.launch.before_folder");
     let groups = keeper.cgroups.take(words.host_memory_mib);

@@ -147,8 +147,8 @@ impl Link {
         let (program, arguments) = self.config.keeper_command.split_first().expect("checked at the start");
         let log = open_keeper_log(&self.folder)?;
         // Each time: whatever became of the file since, a keeper must not run without its settings.
-        let settings =
-            KeeperSettings { hide: self.config.hide.clone(), use_cgroups: self.config.use_cgroups };
+        let (hide, use_cgroups) = (self.config.hide.clone(), self.config.use_cgroups);
+        let settings = KeeperSettings { hide, use_cgroups, idle_leave_ms: None };
         settings.save(&self.folder)?;
         let mut command = Command::new(program);
         command.args(arguments).arg(self.folder.root()).current_dir("/").env_clear();

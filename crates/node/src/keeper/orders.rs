@@ -3,8 +3,9 @@
 //! Every order may come twice, late, or out of order; each is answered with what became of the attempt.
 
 use fastgpu_core::ids::{Fence, TaskId};
+use fastgpu_core::node::{Exit, ExitKind};
 
-use super::{Held, Keeper, Leaving, SEEN_MAX, complain};
+use super::{Held, Keeper, Leaving, SEEN_MAX, complain, now};
 use crate::folder::AttemptKey;
 use crate::launch;
 use crate::protocol::{FromKeeper, HELD_PER_FRAME, PROTOCOL_VERSION, ToKeeper, WireHeld};
@@ -77,7 +78,9 @@ impl Keeper {
             if held.exit.is_some() {
                 self.say_again(key);
             }
-        } else if !self.is_past(key) {
+        } else if self.is_past(key) {
+            self.say_past(key, version);
+        } else {
             // The stop overtook its launch: leave a mark, so that the launch finds the attempt over.
             let fence = Fence { attempt: key.attempt, version };
             self.hold_ended(key, fence, "stopped before it was launched".to_owned());
@@ -124,6 +127,15 @@ impl Keeper {
         } else if let Some(at) = held.started {
             self.send(&FromKeeper::Started { task, attempt, version, at: at.0 });
         }
+    }
+
+    /// Answers an order for an attempt that is acknowledged and forgotten. Only a control plane that does not
+    /// know of that end gives one: it was restored from an older backup. For any other, this end is stale.
+    pub(crate) fn say_past(&mut self, key: AttemptKey, version: u32) {
+        let how = ExitKind::Infrastructure("this attempt is over and not held any more".to_owned());
+        let exit = Exit { at: now(), how, cpu_ms: 0, rss_max_kib: 0 };
+        let (task, attempt) = (key.task.get(), key.attempt);
+        self.send(&FromKeeper::Exited { task, attempt, version, exit: exit.into() });
     }
 
     /// The end is durable elsewhere: the attempt's folder is kept for its log alone.

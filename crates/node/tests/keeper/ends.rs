@@ -20,6 +20,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("the server's data is out of sight", the_servers_data_is_out_of_sight),
     ("a launch happens once", a_launch_happens_once),
     ("an end is kept until it is forgotten", an_end_is_kept_until_it_is_forgotten),
+    ("orders for a forgotten attempt are answered", orders_for_a_forgotten_attempt_are_answered),
 ];
 
 fn a_task_starts_and_its_code_is_reported() {
@@ -200,4 +201,31 @@ fn an_end_is_kept_until_it_is_forgotten() {
     node.holds_nothing();
     assert!(begin.elapsed() < Duration::from_secs(5));
     assert_eq!(node.stdout(task), "hi\n", "the log stays");
+}
+
+/// What a control plane hears that was restored to a time before the end.
+fn orders_for_a_forgotten_attempt_are_answered() {
+    let mut node = Node::new();
+    for order in ["stop", "launch"] {
+        let words = Task::sh("echo ran");
+        let (launch, spec) = (words.launch.clone(), words.spec.clone());
+        let task = node.launch(words);
+        assert_eq!(node.how(task), ExitKind::Code(0));
+        node.forget(task);
+        wait_for("it is forgotten", || (!node.hello().contains_key(&task)).then_some(()));
+        for _keeper in ["the same", "the next"] {
+            node.unsee(task);
+            match order {
+                "stop" => node.stop(task, Duration::ZERO),
+                _ => node.deliver(Order::Launch(launch.clone()), Some(spec.clone())),
+            }
+            let how = node.how(task);
+            assert_eq!(how, ExitKind::Infrastructure("this attempt is over and not held any more".into()));
+            assert_eq!(node.stdout(task), "ran\n", "it ran once");
+            // Which is the end of it: nothing is held again.
+            node.forget(task);
+            assert!(!node.hello().contains_key(&task));
+            node.replace_keeper();
+        }
+    }
 }

@@ -17,6 +17,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a keeper of another version makes room", a_keeper_of_another_version_makes_room),
     ("records that are torn or rubbish stop nothing", torn_records_stop_nothing),
     ("a killed guardian fails its attempt alone", a_killed_guardian_fails_its_attempt_alone),
+    ("a keeper that nobody needs leaves by itself", a_keeper_that_nobody_needs_leaves),
 ];
 
 /// The pid in the attempt's record.
@@ -183,4 +184,42 @@ fn a_killed_guardian_fails_its_attempt_alone() {
     kill(guardian_of(&node, doomed));
     assert_eq!(node.how(doomed), ExitKind::Infrastructure("the attempt's guardian vanished".into()));
     assert_eq!(node.how(other), ExitKind::Code(3));
+}
+
+fn a_keeper_that_nobody_needs_leaves() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("node");
+    std::fs::create_dir(&dir).unwrap();
+    let settings = r#"{"hide": [], "use_cgroups": false, "idle_leave_ms": 300}"#;
+    std::fs::write(dir.join("keeper.json"), settings).unwrap();
+    let begin = || {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.arg("__keeper").arg(&dir).env_clear().spawn().unwrap()
+    };
+    let mut keeper = begin();
+    assert_eq!(wait_for("its end", || keeper.try_wait().unwrap()).code(), Some(0));
+    assert!(!dir.join("keeper.sock").exists());
+
+    // With an agent it stays, however idle; and without one it stays as long as an end is not acknowledged.
+    let mut keeper = begin();
+    wait_for("the keeper", || std::os::unix::net::UnixStream::connect(dir.join("keeper.sock")).ok());
+    let agent = Node::agent_of(&dir);
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(keeper.try_wait().unwrap().is_none());
+    let task = Task::new(&["true"]);
+    let id = task.launch.task;
+    let order = fastgpu_core::node::Order::Launch(task.launch);
+    let (node, spec) = (fastgpu_core::ids::NodeId(0), Some(std::sync::Arc::new(task.spec)));
+    agent.deliver(vec![fastgpu_core::node::Delivery { node, order, spec }]);
+    let record = dir.join("attempts").join(format!("{id}.1")).join("record");
+    wait_for("its end", || std::fs::read_to_string(&record).ok().filter(|text| text.contains("exit")));
+    agent.shutdown();
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(keeper.try_wait().unwrap().is_none());
+    let agent = Node::agent_of(&dir);
+    let order = fastgpu_core::node::Order::Forget { task: id, attempt: 1 };
+    agent.deliver(vec![fastgpu_core::node::Delivery { node, order, spec: None }]);
+    wait_for("it is forgotten", || (!record.exists()).then_some(()));
+    agent.shutdown();
+    assert_eq!(wait_for("its end", || keeper.try_wait().unwrap()).code(), Some(0));
 }

@@ -84,6 +84,11 @@ impl Node {
         Self { dir, agent, reports, seen: Vec::new(), use_cgroups, log_bytes_max, home }
     }
 
+    /// An agent of a folder of one's own, whose reports nobody reads.
+    pub(crate) fn agent_of(dir: &std::path::Path) -> AgentHandle {
+        AgentHandle::start(config(dir.to_path_buf(), false, 64 << 20), |_, _| {}).unwrap()
+    }
+
     /// Ends the agent, as the end of the server does, and starts another.
     pub(crate) fn restart_agent(self) -> Self {
         self.agent.shutdown();
@@ -185,6 +190,16 @@ impl Node {
 
     pub(crate) fn how(&mut self, task: TaskId) -> ExitKind {
         self.exit(task).how
+    }
+
+    /// Leaves out of the story what was reported of a task until now.
+    pub(crate) fn unsee(&mut self, task: TaskId) {
+        self.seen.extend(self.reports.try_iter());
+        self.seen.retain(|report| match report {
+            Report::Started { task: which, .. } | Report::Exited { task: which, .. } => *which != task,
+            Report::Hello { .. } => false,
+            _ => true,
+        });
     }
 
     /// How often something was reported that `matches`, in what came until now.
