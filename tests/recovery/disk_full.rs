@@ -99,7 +99,7 @@ fn a_crash_on_a_full_disk_is_survived_on_the_full_disk() {
             wait_for("room", || world.door().post("/v1/tasks", None, Some(SPEC)).unwrap().is_success());
             let verdict = Verdict::of(&mut world, &mut [ledger], History::Kept);
             assert!(verdict.is_clean(), "{verdict}\n{}", verdict.complaints());
-            world.kill_server();
+            world.end();
         }
     });
 }

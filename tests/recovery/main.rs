@@ -13,6 +13,12 @@
 //! this in their names, and `FASTGPU_KEEP` leaves the folders of what failed. Absent on purpose: loss of what the page
 //! cache holds, which no killed process can show.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what cannot be is a failure")]
+#![cfg_attr(
+    not(feature = "failpoints"),
+    allow(dead_code, reason = "without crash points, only a part of the stories can be told")
+)]
+
 mod backup;
 #[cfg(feature = "failpoints")]
 mod crash_points;

@@ -58,7 +58,6 @@ fn ends_that_cannot_be_reported_are_kept_until_somebody_listens() {
 #[test]
 fn ends_that_only_the_guardians_saw_are_reported_by_the_next_keeper() {
     let (mut world, ledger) = running();
-    world.kill_keepers();
     world.kill_server();
     world.kill_keepers();
     wait_for("the end of all", || all_ended(&world, &ledger) && world.guardians().is_empty());

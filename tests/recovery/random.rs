@@ -29,6 +29,6 @@ pub(crate) fn seed() -> u64 {
     let asked = std::env::var("FASTGPU_SEED").ok().and_then(|text| text.parse().ok());
     asked.unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        since.as_micros() as u64 % 1_000_000
+        u64::from(since.subsec_micros())
     })
 }

@@ -121,8 +121,8 @@ impl Verdict {
     /// Repeats every request under its key, and ends what would never end.
     fn finish(&mut self, door: &Door, ledger: &mut Ledger, history: History) {
         for request in 0..ledger.requests.len() {
-            let is_known = ledger.requests[request].ids.is_some();
-            if !(is_known && history == History::CutShort) && !ledger.send(door, request) {
+            let settled = history == History::CutShort && ledger.requests[request].ids.is_some();
+            if !settled && !ledger.send(door, request) {
                 self.wrong += 1;
                 self.complain(format!("not acknowledged: {:?}", ledger.requests[request].plans[0].name));
             }
