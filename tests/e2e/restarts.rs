@@ -93,3 +93,11 @@ fn a_backup_comes_back_whole() {
     let names = world.ok(&["ps", "-a", "-o", "id"]);
     assert_eq!(names, kept);
 }
+
+#[test]
+fn a_server_sweeps_old_logs_now_and_then() {
+    let world = World::with_gpus("1xA100-80GB");
+    let threads = fs::read_dir(format!("/proc/{}/task", world.server_pid())).unwrap();
+    let names = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("comm")).unwrap());
+    assert!(names.into_iter().any(|name| name.trim() == "node-sweeper"));
+}

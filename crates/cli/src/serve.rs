@@ -20,6 +20,7 @@ use fastgpu_core::node::Inventory;
 use fastgpu_node::agent::LOG_BYTES_MAX_DEFAULT;
 use fastgpu_node::devices::{DeviceConfig, DeviceSource};
 use fastgpu_node::probe::ProbeCommand;
+use fastgpu_node::retention::{Pace, Retention, Sweeper};
 use fastgpu_node::simulate::SimulateSpec;
 use fastgpu_node::{AgentConfig, AgentHandle, LogReader, StopKeeper};
 use fastgpu_store::{OpenOptions, SqliteHistory, SqliteStore};
@@ -61,6 +62,8 @@ pub(crate) struct Instance {
     devices: DeviceSource,
     history: SqliteHistory,
     logs: Arc<LocalLogs>,
+    /// Sweeps old logs as long as it lives.
+    _sweeper: Sweeper,
     /// Taken by the HTTP server.
     listener: Option<TcpListener>,
     address: SocketAddr,
@@ -116,6 +119,8 @@ impl Instance {
             agent.set_inventory(devices.current());
         }
         let logs = Arc::new(LocalLogs(LogReader::new(&node_dir)));
+        let sweeper = Sweeper::start(&node_dir, Retention::default(), Pace::default())
+            .map_err(|error| Failure::new(format!("the system gives no threads: {error}")))?;
         Ok(Self {
             control,
             handle,
@@ -123,6 +128,7 @@ impl Instance {
             devices,
             history,
             logs,
+            _sweeper: sweeper,
             listener: Some(listener),
             address,
             data_dir,
