@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use fastgpu_core::change::Change;
 use fastgpu_core::ids::{NodeId, SpecHash};
-use fastgpu_core::node::{Delivery, Order};
+use fastgpu_core::node::{Delivery, Exit, ExitKind, Order, Report};
 use fastgpu_core::spec::Spec;
+use fastgpu_core::units::Timestamp;
 use fastgpu_store::{Store, StoreError};
 
 /// The way to the nodes.
@@ -63,22 +64,33 @@ impl SpecCache {
         Ok(spec)
     }
 
-    /// Completes orders with the programs they need.
+    /// Completes orders with the programs they need. A launch whose program cannot be read is not sent: the
+    /// node's answer to it is made up here, so that one damaged row ends one task and not the control plane.
     pub(crate) fn complete(
         &mut self,
         store: &mut dyn Store,
         orders: Vec<(NodeId, Order)>,
-    ) -> Result<Vec<Delivery>, StoreError> {
-        orders
-            .into_iter()
-            .map(|(node, order)| {
-                let spec = match &order {
-                    Order::Launch(launch) => Some(self.get(store, launch.spec)?),
-                    _ => None,
-                };
-                Ok(Delivery { node, order, spec })
-            })
-            .collect()
+        now: Timestamp,
+    ) -> (Vec<Delivery>, Vec<(NodeId, Report)>) {
+        let (mut deliveries, mut unreadable) = (Vec::with_capacity(orders.len()), Vec::new());
+        for (node, order) in orders {
+            let spec = match &order {
+                Order::Launch(launch) => match self.get(store, launch.spec) {
+                    Ok(spec) => Some(spec),
+                    Err(error) => {
+                        tracing::error!(task = %launch.task, %error, "a specification cannot be read");
+                        let how = ExitKind::BadSpec(format!("its specification cannot be read: {error}"));
+                        let exit = Exit { at: now, how, cpu_ms: 0, rss_max_kib: 0 };
+                        unreadable
+                            .push((node, Report::Exited { task: launch.task, fence: launch.fence, exit }));
+                        continue;
+                    }
+                },
+                _ => None,
+            };
+            deliveries.push(Delivery { node, order, spec });
+        }
+        (deliveries, unreadable)
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use fastgpu_core::command::Command;
-use fastgpu_core::ids::Term;
+use fastgpu_core::ids::{NodeId, Term};
+use fastgpu_core::node::Report;
 use fastgpu_core::plan::plan;
 use fastgpu_core::state::{Beginning, Changes, Outcome, State};
 use fastgpu_core::units::{Millis, Timestamp};
@@ -29,7 +30,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60);
 const PRUNE_AT_MOST: usize = 128;
 /// Reports of nodes share a transaction with all that come within this long of the last one: a transaction
 /// costs more than what is in it. An idle control plane takes the first report at once, and callers never wait.
-const REPORTS_EVERY: Duration = Duration::from_millis(2);
+const REPORTS_EVERY: Duration = Duration::from_millis(1);
 /// After this long without a message the store may tidy up.
 const IDLE_AFTER: Duration = Duration::from_millis(200);
 /// How often a full disk is asked whether there is room again.
@@ -118,6 +119,7 @@ impl Control {
             pruned_at: Instant::now(),
             untidy: false,
             committed_at: Instant::now(),
+            own_reports: Vec::new(),
             wake_at: None,
         };
         running.set_full(full);
@@ -193,6 +195,8 @@ struct Loop {
     untidy: bool,
     /// When the last transaction was durable.
     committed_at: Instant,
+    /// Reports made up in place of a node's, for the next batch.
+    own_reports: Vec<(NodeId, Report)>,
     /// When the last plan wants to be made again.
     wake_at: Option<Timestamp>,
 }
@@ -210,7 +214,10 @@ struct Batch {
 impl Loop {
     fn run(&mut self, messages: &Receiver<Message>) -> Result<(), StoreError> {
         loop {
-            let first = self.next_message(messages);
+            let first = match self.own_reports.pop() {
+                Some((node, report)) => Some(Message::Report(node, report)),
+                None => self.next_message(messages),
+            };
             if first.is_none() && std::mem::take(&mut self.untidy) {
                 self.store.idle();
             }
@@ -352,7 +359,8 @@ impl Loop {
         let counters = &self.shared.counters;
         counters.queued.store(self.state.queue_len() as u64, std::sync::atomic::Ordering::Relaxed);
         counters.live.store(self.state.live_len() as u64, std::sync::atomic::Ordering::Relaxed);
-        let deliveries = self.specs.complete(&mut *self.store, outcome.orders)?;
+        let (deliveries, unreadable) = self.specs.complete(&mut *self.store, outcome.orders, now);
+        self.own_reports.extend(unreadable);
         hit("control.before_orders");
         if !deliveries.is_empty() {
             self.port.deliver(deliveries);

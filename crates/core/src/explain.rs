@@ -9,6 +9,7 @@ use crate::ask::{Ask, DeviceCount, Share, Spread};
 use crate::cluster::{DeviceSlot, Node};
 use crate::ids::TaskId;
 use crate::node::{Exit, ExitKind};
+use crate::plan::Keep;
 use crate::plan::fit::{Free, View, allows_device, allows_node};
 use crate::queue::Rank;
 use crate::retry::FailureClass;
@@ -36,48 +37,225 @@ pub struct Explanation {
 /// More devices than this are summed up in one line.
 const DEVICE_LINES_MAX: usize = 16;
 
-/// Explains a live task.
+/// Explains a live task. Tasks that `may_see` denies are counted and timed, never named.
 #[must_use]
-pub fn explain(state: &State, id: TaskId, now: Timestamp) -> Option<Explanation> {
+pub fn explain(
+    state: &State,
+    id: TaskId,
+    now: Timestamp,
+    may_see: &dyn Fn(&Task) -> bool,
+) -> Option<Explanation> {
     let task = state.task(id)?;
     match &task.state {
-        TaskState::Queued { cause, .. } if cause.is_ready() => Some(waiting(state, task, now)),
+        TaskState::Queued { cause, .. } if cause.is_ready() => {
+            Some(Waiting { state, task, now, may_see }.explain())
+        }
         TaskState::Queued { cause, .. } => Some(not_ready(task, cause, now)),
         _ => Some(describe(task)),
     }
 }
 
-/// Explains a task that waits for its turn and a place.
-fn waiting(state: &State, task: &Task, now: Timestamp) -> Explanation {
-    let ahead = state.queue().ahead_of(Rank::of(task));
-    let position = (ahead + 1, state.queue().len());
-    let mut lines = vec![format!("needs {}; {}", needs(&task.ask), fit_count(state, &task.ask))];
-    lines.extend(device_lines(state, &task.ask, now));
-    lines.extend(host_lines(state, &task.ask));
-    if let Some(keep) = state.keep() {
-        lines.push(match keep.task == task.id {
-            true => format!("{} devices are kept for it as they become free", keep.devices.len()),
-            false => format!(
-                "{} devices are kept for {}, which is first in the queue and was overtaken for {}",
-                keep.devices.len(),
-                keep.task,
-                state.config().overtake_max
-            ),
-        });
+/// A task that waits for its turn and a place, and who asks about it.
+struct Waiting<'a> {
+    state: &'a State,
+    task: &'a Task,
+    now: Timestamp,
+    may_see: &'a dyn Fn(&Task) -> bool,
+}
+
+impl Waiting<'_> {
+    fn explain(&self) -> Explanation {
+        let Self { state, task, now, .. } = *self;
+        let ask = &*task.ask;
+        let ahead = state.queue().ahead_of(Rank::of(task));
+        let position = (ahead + 1, state.queue().len());
+        let mut lines = vec![match ask.devices.max {
+            0 => format!("needs {}", needs(ask)),
+            _ => format!("needs {}; {}", needs(ask), self.fit_count()),
+        }];
+        lines.extend(self.device_lines());
+        lines.extend(host_lines(state, ask));
+        lines.extend(self.keep_line());
+        let earliest_at = self.latest_start();
+        let when = match earliest_at {
+            Some(at) if at <= now => "a place is free now".to_owned(),
+            Some(at) => format!("starts within {} at the latest, unless others go first", at.since(now)),
+            None if self.waits_for_nodes() => "the nodes that could run it are drained or away".to_owned(),
+            None if self.other_keep().is_some() => "devices are kept for a task that goes first".to_owned(),
+            None => "no latest start is known: what is in its way has no time limit".to_owned(),
+        };
+        Explanation {
+            code: "capacity",
+            headline: format!("{} waits: position {} of {}; {when}", task.id, position.0, position.1),
+            position: Some(position),
+            lines,
+            earliest_at,
+            suggestions: self.suggestions(),
+        }
     }
-    let earliest_at = latest_start(state, &task.ask);
-    let when = match earliest_at {
-        Some(at) if at <= now => "a place is free now".to_owned(),
-        Some(at) => format!("starts within {} at the latest, unless others go first", at.since(now)),
-        None => "no latest start is known: what is in its way has no time limit".to_owned(),
-    };
-    Explanation {
-        code: "capacity",
-        headline: format!("{} waits: position {} of {}; {when}", task.id, position.0, position.1),
-        position: Some(position),
-        lines,
-        earliest_at,
-        suggestions: suggestions(state, &task.ask),
+
+    /// The cluster as this task's next round will see it: what is kept for another is out of sight.
+    fn view(&self) -> View<'_> {
+        let mut view = View::new(self.state.cluster());
+        if let Some(keep) = self.other_keep() {
+            keep.hide_from_others(&mut view);
+        }
+        view
+    }
+
+    /// What is kept for somebody else.
+    fn other_keep(&self) -> Option<&Keep> {
+        self.state.keep().filter(|keep| keep.task != self.task.id)
+    }
+
+    fn fit_count(&self) -> String {
+        let devices =
+            self.state.cluster().nodes().flat_map(|node| node.devices.iter().map(move |slot| (node, slot)));
+        let (mut all, mut fitting) = (0, 0);
+        for (node, slot) in devices {
+            all += 1;
+            fitting += usize::from(self.verdict(node, slot).is_none());
+        }
+        format!("{fitting} of {all} devices fit now")
+    }
+
+    /// What is wrong with a device for this task; `None` if it would do.
+    fn verdict(&self, node: &Node, slot: &DeviceSlot) -> Option<String> {
+        let is_kept = |keep: &&Keep| keep.devices.contains(&(node.id, slot.info.index));
+        let kept =
+            || self.other_keep().filter(is_kept).map(|keep| format!("kept for {}", self.name(keep.task)));
+        shortage(node, slot, &self.task.ask).or_else(kept)
+    }
+
+    fn device_lines(&self) -> Vec<String> {
+        let (state, ask) = (self.state, &*self.task.ask);
+        if ask.devices.max == 0 {
+            return Vec::new();
+        }
+        let mut lines = Vec::new();
+        let mut left_out = 0;
+        for node in state.cluster().nodes() {
+            for slot in &node.devices {
+                if lines.len() == DEVICE_LINES_MAX {
+                    left_out += 1;
+                    continue;
+                }
+                let verdict = self.verdict(node, slot).unwrap_or_else(|| "would do".to_owned());
+                let mut line = format!("{} {} {}: {verdict}", node.id, slot.info.index, slot.info.model);
+                let holders: Vec<String> =
+                    slot.holders.iter().take(3).map(|&(task, _)| self.holder(task)).collect();
+                if !holders.is_empty() {
+                    line.push_str(&format!("; held by {}", holders.join(", ")));
+                }
+                if slot.holders.len() > 3 {
+                    line.push_str(&format!(" and {} more", slot.holders.len() - 3));
+                }
+                lines.push(line);
+            }
+        }
+        if left_out > 0 {
+            lines.push(format!("and {left_out} more devices"));
+        }
+        lines
+    }
+
+    /// When the ask fits at the latest, if nobody else comes: gives back what ends, first to end first.
+    fn latest_start(&self) -> Option<Timestamp> {
+        let (state, ask) = (self.state, &*self.task.ask);
+        let cluster = state.cluster();
+        let keep = self.other_keep();
+        let mut view = self.view();
+        if view.place(ask, None).is_some() {
+            return Some(self.now);
+        }
+        let placed: BTreeSet<(Timestamp, TaskId)> = cluster
+            .nodes()
+            .flat_map(|node| node.held().map(|(task, _)| (state.ends_at(task), task)))
+            .filter(|&(at, _)| at < Timestamp::NEVER)
+            .collect();
+        for (at, id) in placed {
+            let hold = state.task(id)?.state.hold()?;
+            for part in &hold.grant.parts {
+                let node = cluster.node(part.node)?;
+                view.edit(node, |free: &mut Free| free.put_back(node, part));
+            }
+            // What ends there goes to the one it is kept for.
+            if let Some(keep) = keep {
+                keep.hide_from_others(&mut view);
+            }
+            if view.place(ask, None).is_some() {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// Smaller asks that would start now, nearest first.
+    fn suggestions(&self) -> Vec<String> {
+        let (state, ask) = (self.state, &*self.task.ask);
+        let view = self.view();
+        if self.waits_for_nodes() {
+            return vec![
+                "`fastgpu nodes` lists them; `fastgpu nodes resume <node>` lets tasks start there again"
+                    .to_owned(),
+            ];
+        }
+        let fits = |ask: &Ask| view.place(ask, None).is_some();
+        let mut found = Vec::new();
+        let mut offer = |smaller: Option<(Ask, String)>| {
+            if let Some((smaller, words)) = smaller.filter(|(smaller, _)| fits(smaller)) {
+                let _ = smaller;
+                found.push(words);
+            }
+        };
+        if fits(ask) {
+            return vec!["nothing: it fits now and starts with the next round".to_owned()];
+        }
+        offer(spread(ask));
+        offer(fewer_devices(ask, &fits));
+        offer(smaller_share(state, ask));
+        offer(smaller_cap(state, ask));
+        offer(any_model(ask));
+        offer(no_host_part(ask));
+        if found.is_empty() {
+            found.push("nothing smaller would start now: everything that would do is in use".to_owned());
+        }
+        found
+    }
+
+    fn keep_line(&self) -> Option<String> {
+        let keep = self.state.keep()?;
+        let devices = keep.devices.len();
+        Some(if keep.task == self.task.id {
+            format!("{devices} devices are kept for it as they become free")
+        } else {
+            let overtake_max = self.state.config().overtake_max;
+            let who = self.name(keep.task);
+            format!(
+                "{devices} devices are kept for {who}, first in the queue and overtaken for {overtake_max}"
+            )
+        })
+    }
+
+    fn name(&self, id: TaskId) -> String {
+        match self.state.task(id) {
+            Some(task) if !(self.may_see)(task) => "a task of another project".to_owned(),
+            _ => id.to_string(),
+        }
+    }
+
+    /// `t-… (ends within 5 min)`.
+    fn holder(&self, id: TaskId) -> String {
+        match self.state.ends_at(id) {
+            Timestamp::NEVER => format!("{} (no time limit)", self.name(id)),
+            at => format!("{} (ends within {})", self.name(id), at.since(self.now)),
+        }
+    }
+
+    /// Whether every node that could ever run it takes no tasks at present.
+    fn waits_for_nodes(&self) -> bool {
+        let ask = &*self.task.ask;
+        !self.state.cluster().nodes().any(|node| node.takes_tasks() && allows_node(ask, node))
     }
 }
 
@@ -260,16 +438,6 @@ pub fn needs(ask: &Ask) -> String {
     parts.join(", ")
 }
 
-fn fit_count(state: &State, ask: &Ask) -> String {
-    let devices = state.cluster().nodes().flat_map(|node| node.devices.iter().map(move |slot| (node, slot)));
-    let (mut all, mut fitting) = (0, 0);
-    for (node, slot) in devices {
-        all += 1;
-        fitting += usize::from(shortage(node, slot, ask).is_none());
-    }
-    format!("{fitting} of {all} devices fit now")
-}
-
 /// What a device lacks for one part of the ask; `None` if it would do.
 fn shortage(node: &Node, slot: &DeviceSlot, ask: &Ask) -> Option<String> {
     if !node.present {
@@ -299,45 +467,6 @@ fn shortage(node: &Node, slot: &DeviceSlot, ask: &Ask) -> Option<String> {
     (short_memory > 0).then(|| format!("{} free, short by {}", slot.free_memory, MemoryMib(short_memory)))
 }
 
-fn device_lines(state: &State, ask: &Ask, now: Timestamp) -> Vec<String> {
-    if ask.devices.max == 0 {
-        return Vec::new();
-    }
-    let mut lines = Vec::new();
-    let mut left_out = 0;
-    for node in state.cluster().nodes() {
-        for slot in &node.devices {
-            if lines.len() == DEVICE_LINES_MAX {
-                left_out += 1;
-                continue;
-            }
-            let verdict = shortage(node, slot, ask).unwrap_or_else(|| "would do".to_owned());
-            let mut line = format!("{} {} {}: {verdict}", node.id, slot.info.index, slot.info.model);
-            let holders: Vec<String> =
-                slot.holders.iter().take(3).map(|&(task, _)| holder(state, task, now)).collect();
-            if !holders.is_empty() {
-                line.push_str(&format!("; held by {}", holders.join(", ")));
-            }
-            if slot.holders.len() > 3 {
-                line.push_str(&format!(" and {} more", slot.holders.len() - 3));
-            }
-            lines.push(line);
-        }
-    }
-    if left_out > 0 {
-        lines.push(format!("and {left_out} more devices"));
-    }
-    lines
-}
-
-/// `t-… (ann), ends within 5 min`. Whose task it is stays unsaid: the reader may be of another project.
-fn holder(state: &State, id: TaskId, now: Timestamp) -> String {
-    match state.ends_at(id) {
-        Timestamp::NEVER => format!("{id} (no time limit)"),
-        at => format!("{id} (ends within {})", at.since(now)),
-    }
-}
-
 fn host_lines(state: &State, ask: &Ask) -> Vec<String> {
     if ask.cpu.0 == 0 && ask.host_memory == MemoryMib::ZERO {
         return Vec::new();
@@ -355,57 +484,6 @@ fn host_lines(state: &State, ask: &Ask) -> Vec<String> {
             )
         })
         .collect()
-}
-
-/// When the ask fits at the latest, if nobody else comes: gives back what ends, first to end first.
-fn latest_start(state: &State, ask: &Ask) -> Option<Timestamp> {
-    let cluster = state.cluster();
-    let mut view = View::new(cluster);
-    if view.place(ask, None).is_some() {
-        return Some(Timestamp::default());
-    }
-    let placed: BTreeSet<(Timestamp, TaskId)> = cluster
-        .nodes()
-        .flat_map(|node| node.held().map(|(task, _)| (state.ends_at(task), task)))
-        .filter(|&(at, _)| at < Timestamp::NEVER)
-        .collect();
-    for (at, id) in placed {
-        let hold = state.task(id)?.state.hold()?;
-        for part in &hold.grant.parts {
-            let node = cluster.node(part.node)?;
-            view.edit(node, |free: &mut Free| free.put_back(node, part));
-        }
-        if view.place(ask, None).is_some() {
-            return Some(at);
-        }
-    }
-    None
-}
-
-/// Smaller asks that would start now, nearest first.
-fn suggestions(state: &State, ask: &Ask) -> Vec<String> {
-    let view = View::new(state.cluster());
-    let fits = |ask: &Ask| view.place(ask, None).is_some();
-    let mut found = Vec::new();
-    let mut offer = |smaller: Option<(Ask, String)>| {
-        if let Some((smaller, words)) = smaller.filter(|(smaller, _)| fits(smaller)) {
-            let _ = smaller;
-            found.push(words);
-        }
-    };
-    if fits(ask) {
-        return vec!["nothing: it fits now and starts with the next round".to_owned()];
-    }
-    offer(spread(ask));
-    offer(fewer_devices(ask, &fits));
-    offer(smaller_share(state, ask));
-    offer(smaller_cap(state, ask));
-    offer(any_model(ask));
-    offer(no_host_part(ask));
-    if found.is_empty() {
-        found.push("nothing smaller would start now: everything that would do is in use".to_owned());
-    }
-    found
 }
 
 fn spread(ask: &Ask) -> Option<(Ask, String)> {

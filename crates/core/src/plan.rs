@@ -66,6 +66,12 @@ pub fn plan(state: &State, now: Timestamp) -> Plan {
     round.plan
 }
 
+/// Whether what is kept for the head of the queue is still to be kept.
+#[must_use]
+pub fn keep_stands(state: &State) -> bool {
+    keep::still_needed(state).is_some()
+}
+
 /// One round while it is being decided.
 struct Round<'a> {
     state: &'a State,

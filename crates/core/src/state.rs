@@ -203,6 +203,9 @@ impl State {
     /// Whether a round has anything to look at.
     #[must_use]
     pub fn needs_round(&self) -> bool {
+        if self.keep.is_some() && !crate::plan::keep_stands(self) {
+            return true;
+        }
         let something_changed = !self.cluster.changed().is_empty() || !self.queue.changed().is_empty();
         something_changed && !self.queue.is_empty()
     }
@@ -401,6 +404,9 @@ impl State {
             waiting +=
                 usize::from(matches!(&task.state, TaskState::Queued { cause, .. } if cause.is_ready()));
         }
+        let timers: BTreeSet<(Timestamp, TaskId)> =
+            self.tasks.values().filter_map(|task| Some((self.timer_of(task)?, task.id))).collect();
+        assert_eq!(self.timers, timers, "timers and tasks differ");
         assert_eq!(held, placed, "grants and placed tasks differ");
         assert_eq!(self.queue.len(), waiting, "queue and waiting tasks differ");
         assert_eq!(self.queue.lanes().map(|(_, lane)| lane.ranks().count()).sum::<usize>(), waiting);

@@ -2,7 +2,8 @@
 //!
 //! A cluster is `2x80 24` (a node with two devices of 80 GiB, a node with one of 24 GiB). A task is
 //! `0.5`, `8GiB`, `0.25+8GiB`, or `2` (whole devices), with `p9` for priority, `60s` for a time limit,
-//! `spread`, `4c` for cores. Steps between tasks: `end task-1`, `wait 20s`.
+//! `q5s` for a queue timeout, `spread`, `4c` for cores. Steps between tasks: `end task-1`, `cancel task-1`,
+//! `wait 20s`.
 
 #![expect(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, Spread};
 use fastgpu_core::change::Actor;
-use fastgpu_core::command::{Command, Submit};
+use fastgpu_core::command::{Command, Refused, Submit};
 use fastgpu_core::explain::explain;
 use fastgpu_core::ids::{DeviceIndex, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{Device, Exit, ExitKind, Inventory, Order, Report, Telemetry};
@@ -36,6 +37,7 @@ fn play(cluster: &str, steps: &str, explained: bool) -> String {
     for step in steps.split(';').map(str::trim).filter(|step| !step.is_empty()) {
         match step.split_once(' ') {
             Some(("end", name)) => story.end(name),
+            Some(("cancel", name)) => story.cancel(name),
             Some(("wait", span)) => story.now = story.now.plus(seconds(span)),
             _ => story.submit(step),
         }
@@ -68,20 +70,23 @@ impl Story {
     }
 
     fn submit(&mut self, words: &str) {
-        let name = format!("task-{}", self.names.len() + 1);
-        let mut changes = Changes::default();
-        let command = Command::Submit { tasks: vec![task(words)], actor: Actor::Local };
-        match self.state.apply(command, self.now, &mut changes) {
-            Ok(_) => {
-                let id = changes.finish(&self.state).moved[0];
-                self.names.insert(id, name);
-            }
-            Err(refused) => self.tell(&format!("{words} is refused: {refused}")),
+        if let Err(refused) = self.submit_task(task(words)) {
+            self.tell(&format!("{words} is refused: {refused}"));
         }
     }
 
+    fn submit_task(&mut self, task: Submit) -> Result<(), Refused> {
+        let name = format!("task-{}", self.names.len() + 1);
+        let mut changes = Changes::default();
+        let command = Command::Submit { tasks: vec![task], actor: Actor::Local };
+        self.state.apply(command, self.now, &mut changes)?;
+        let id = changes.finish(&self.state).moved[0];
+        self.names.insert(id, name);
+        Ok(())
+    }
+
     fn end(&mut self, name: &str) {
-        let (&id, _) = self.names.iter().find(|(_, known)| *known == name).unwrap();
+        let id = self.id(name);
         let hold =
             self.state.task(id).unwrap().state.hold().unwrap_or_else(|| panic!("{name} holds nothing"));
         let (node, fence) = (hold.grant.first_node(), hold.grant.fence);
@@ -91,8 +96,28 @@ impl Story {
         self.tell(&format!("{name} ends"));
     }
 
+    fn id(&self, name: &str) -> TaskId {
+        *self.names.iter().find(|(_, known)| *known == name).unwrap().0
+    }
+
+    fn cancel(&mut self, name: &str) {
+        let command = Command::Cancel { task: self.id(name), grace: None, actor: Actor::Local };
+        self.state.apply(command, self.now, &mut Changes::default()).unwrap();
+        self.tell(&format!("{name} is cancelled"));
+    }
+
     fn round(&mut self) {
-        self.state.apply(Command::Tick, self.now, &mut Changes::default()).unwrap();
+        let mut changes = Changes::default();
+        self.state.apply(Command::Tick, self.now, &mut changes).unwrap();
+        let mut over = changes.finish(&self.state).moved;
+        over.retain(|&id| self.state.task(id).is_none());
+        for id in over {
+            self.tell(&format!("{id} is over"));
+        }
+        // A round that nobody asks for would not happen in the product either.
+        if !self.state.needs_round() && self.state.keep().is_some() {
+            return;
+        }
         let decided = plan(&self.state, self.now);
         if let Some(keep) = decided.keep.as_ref().filter(|keep| Some(*keep) != self.state.keep()) {
             let devices: Vec<_> =
@@ -126,7 +151,7 @@ impl Story {
                 self.tell(&format!("{name} waits"));
                 continue;
             }
-            let why = explain(&self.state, id, self.now).unwrap();
+            let why = explain(&self.state, id, self.now, &|_| true).unwrap();
             self.tell(&why.headline);
             why.lines.iter().for_each(|line| self.tell(&format!("  {line}")));
             why.suggestions.iter().for_each(|line| self.tell(&format!("  could start now with: {line}")));
@@ -156,10 +181,12 @@ fn task(words: &str) -> Submit {
         cpu: CpuMilli(0),
         host_memory: MemoryMib(0),
     };
-    let (mut priority, mut run) = (0, None);
+    let (mut priority, mut run, mut queue) = (0, None, None);
     for word in words.split(' ') {
         if let Some(number) = word.strip_prefix('p') {
             priority = number.parse().unwrap();
+        } else if let Some(span) = word.strip_prefix('q') {
+            queue = Some(seconds(span));
         } else if word == "spread" {
             ask.constraints.spread = Spread::AnyNodes;
         } else if let Some(cores) = word.strip_suffix('c') {
@@ -178,7 +205,7 @@ fn task(words: &str) -> Submit {
         priority,
         spec: Arc::new(Spec { command: vec!["true".to_owned()], ..Spec::default() }),
         spec_hash: SpecHash([0; 32]),
-        limits: Limits { run, queue: None, stop_grace: Millis(1_000) },
+        limits: Limits { run, queue, stop_grace: Millis(1_000) },
         retry: RetryPolicy::default(),
         held: false,
         wait_for_capacity: false,
@@ -288,6 +315,58 @@ fn the_head_is_overtaken_for_ten_minutes_then_devices_are_kept_for_it() {
 }
 
 #[test]
+fn a_queue_timeout_ends_who_waits_and_never_who_runs() {
+    assert_snapshot!(check("1x80", "1 q5s; 1 q5s; wait 6s; end task-1; 1 q5s; wait 60s"), @r"
+    task-1 starts on node-1 gpu-0
+    task-2 is over
+    task-1 ends
+    task-3 starts on node-1 gpu-0
+    ");
+}
+
+#[test]
+fn what_is_kept_for_the_head_is_free_again_when_the_head_leaves() {
+    assert_snapshot!(play("4x80", "3 900s; 4; wait 700s; 1; cancel task-2", true), @r"
+    task-1 starts on node-1 gpu-0+gpu-1+gpu-2
+    task-2 is kept node-1 gpu-0, node-1 gpu-1, node-1 gpu-2, node-1 gpu-3
+    task-2 is cancelled
+    task-3 starts on node-1 gpu-3
+    ");
+}
+
+#[test]
+fn why_does_not_promise_what_is_kept_for_another() {
+    assert_snapshot!(play("2x80", "1 900s; 2; wait 700s; 1", true), @r"
+    task-1 starts on node-1 gpu-0
+    task-2 is kept node-1 gpu-0, node-1 gpu-1
+    task-2 waits: position 1 of 2; starts within 3 min 20 s at the latest, unless others go first
+      needs 2 whole GPUs; 1 of 2 devices fit now
+      node-1 gpu-0 GPU-80GB: busy; held by task-1 (ends within 3 min 20 s)
+      node-1 gpu-1 GPU-80GB: would do
+      2 devices are kept for it as they become free
+      could start now with: `--gpu 1`
+    task-3 waits: position 2 of 2; devices are kept for a task that goes first
+      needs 1 whole GPU; 0 of 2 devices fit now
+      node-1 gpu-0 GPU-80GB: busy; held by task-1 (ends within 3 min 20 s)
+      node-1 gpu-1 GPU-80GB: kept for task-2
+      2 devices are kept for task-2, first in the queue and overtaken for 10 min
+      could start now with: nothing smaller would start now: everything that would do is in use
+    ");
+}
+
+#[test]
+fn an_elastic_task_gets_the_most_there_is() {
+    let mut many = task("2");
+    many.ask.devices.max = 10_000;
+    let mut story = Story::begin("2x80 8x80 4x80");
+    story.submit_task(many).unwrap();
+    story.round();
+    assert_snapshot!(story.told, @r"
+    task-1 starts on node-2 gpu-0+gpu-1+gpu-2+gpu-3+gpu-4+gpu-5+gpu-6+gpu-7
+    ");
+}
+
+#[test]
 fn cores_and_host_memory_are_placed_too() {
     assert_snapshot!(check("2x80 2x80", "1 6c; 1 6c; 1 4c; 1 2c; end task-1"), @r"
     task-1 starts on node-1 gpu-0
@@ -335,7 +414,6 @@ fn why_names_what_is_short_who_frees_it_and_what_would_start_now() {
 
 #[test]
 fn where_data_cannot_be_hidden_from_tasks_only_the_first_owner_runs_any() {
-    use fastgpu_core::command::Refused;
     use fastgpu_core::node::{Ability, HIDES_OUR_DATA};
     use fastgpu_core::token::{Role, Token};
     let submit = |works: bool, owner: &str| {

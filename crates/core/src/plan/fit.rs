@@ -1,7 +1,8 @@
 //! Does an ask fit, and where exactly? Best fit: the fullest device, then the fullest node, that still has
 //! room, so that large holes stay large.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ask::{Ask, Backend, GrantPart, Slice, Spread};
 use crate::cluster::{Cluster, DeviceSlot, Node};
@@ -104,16 +105,11 @@ impl<'a> View<'a> {
 
     /// Finds a place on one of `nodes` (every node if `None`), or says that there is none.
     #[must_use]
-    pub fn place(
-        &self,
-        ask: &Ask,
-        nodes: Option<&std::collections::BTreeSet<NodeId>>,
-    ) -> Option<Vec<GrantPart>> {
-        // The most devices that fit, down to the fewest that will do.
-        (ask.devices.min..=ask.devices.max).rev().find_map(|count| match ask.constraints.spread {
-            Spread::AnyNodes if count > 1 => self.place_on_many(ask, count),
-            _ => self.place_on_one(ask, count, nodes),
-        })
+    pub fn place(&self, ask: &Ask, nodes: Option<&BTreeSet<NodeId>>) -> Option<Vec<GrantPart>> {
+        match ask.constraints.spread {
+            Spread::AnyNodes if ask.devices.max > 1 => self.place_on_many(ask),
+            _ => self.place_on_one(ask, nodes),
+        }
     }
 
     /// Whether the ask has a place at all if nodes that are away or drained count too.
@@ -128,23 +124,19 @@ impl<'a> View<'a> {
         }
     }
 
-    fn place_on_one(
-        &self,
-        ask: &Ask,
-        count: u16,
-        nodes: Option<&std::collections::BTreeSet<NodeId>>,
-    ) -> Option<Vec<GrantPart>> {
+    /// The node where the most of the devices fit, up to what is asked for; of equal ones the best fit.
+    fn place_on_one(&self, ask: &Ask, nodes: Option<&BTreeSet<NodeId>>) -> Option<Vec<GrantPart>> {
         let best = match nodes {
-            Some(nodes) => best_of(nodes.iter().filter_map(|&id| self.cluster.node(id)), |node| {
-                self.fit(ask, count, node)
-            }),
-            None => best_of(self.cluster.nodes(), |node| self.fit(ask, count, node)),
+            Some(nodes) => {
+                best_of(nodes.iter().filter_map(|&id| self.cluster.node(id)), |node| self.fit(ask, node))
+            }
+            None => best_of(self.cluster.nodes(), |node| self.fit(ask, node)),
         };
         best.map(|(_, part)| vec![part])
     }
 
     /// Fewest nodes first: fills the node with the most fitting devices, then the next.
-    fn place_on_many(&self, ask: &Ask, count: u16) -> Option<Vec<GrantPart>> {
+    fn place_on_many(&self, ask: &Ask) -> Option<Vec<GrantPart>> {
         let mut offers: Vec<(NodeId, Vec<Offer>)> = self
             .cluster
             .nodes()
@@ -152,38 +144,49 @@ impl<'a> View<'a> {
             .map(|node| (node.id, self.offers(ask, node)))
             .filter(|(_, devices)| !devices.is_empty())
             .collect();
-        offers.sort_by_key(|(id, devices)| (std::cmp::Reverse(devices.len()), *id));
-        let mut missing = usize::from(count);
+        let all: usize = offers.iter().map(|(_, devices)| devices.len()).sum();
+        if all < usize::from(ask.devices.min) {
+            return None;
+        }
+        offers.sort_by_key(|(id, devices)| (Reverse(devices.len()), *id));
+        let mut missing = all.min(usize::from(ask.devices.max));
         let mut parts = Vec::new();
         for (node, mut devices) in offers {
+            if missing == 0 {
+                break;
+            }
             devices.truncate(missing);
             missing -= devices.len();
             parts.push(part(ask, node, devices.into_iter().map(|offer| offer.slice).collect()));
-            if missing == 0 {
-                parts.sort_by_key(|part| part.node);
-                return Some(parts);
-            }
         }
-        None
+        parts.sort_by_key(|part| part.node);
+        Some(parts)
     }
 
-    /// The best way to have `count` devices on one node, with its score: smaller is better.
-    fn fit(&self, ask: &Ask, count: u16, node: &Node) -> Option<(Score, GrantPart)> {
+    /// The best way to have the asked devices on one node, with its score: smaller is better.
+    fn fit(&self, ask: &Ask, node: &Node) -> Option<(Score, GrantPart)> {
         if !node.takes_tasks() || !allows_node(ask, node) || !self.host_fits(ask, node) {
             return None;
         }
         let mut offers = self.offers(ask, node);
-        if offers.len() < usize::from(count) {
+        let count = offers.len().min(usize::from(ask.devices.max));
+        if count < usize::from(ask.devices.min) {
             return None;
         }
-        let spare = 1_000 * (offers.len() - usize::from(count));
-        offers.truncate(usize::from(count));
+        let spare = 1_000 * (offers.len() - count);
+        offers.truncate(count);
         let is_shared = count == 1 && offers.first().is_some_and(|offer| !offer.slice.milli.is_full());
         let score = Score {
+            missing: usize::from(ask.devices.max) - count,
             // A share: what is left of its device. Whole devices: what is left of the node.
             left: if is_shared { offers[0].left_milli as usize } else { spare },
             left_memory: offers.iter().map(|offer| offer.left_memory).sum(),
-            idle: if is_shared { node.devices.iter().filter(|slot| slot.is_idle()).count() } else { 0 },
+            // A share opens a new device where few are whole, and a task without a GPU stays off them.
+            idle: if is_shared || count == 0 {
+                node.devices.iter().filter(|slot| slot.is_idle()).count()
+            } else {
+                0
+            },
             cpu: self.own.get(&node.id).map_or(node.cpu_free, |free| free.cpu).0,
         };
         let slices = offers.into_iter().map(|offer| offer.slice).collect();
@@ -236,6 +239,8 @@ struct Offer {
 /// serves small asks, and large holes stay large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Score {
+    /// Devices the task could use and does not get.
+    missing: usize,
     /// Compute left on the device (a share) or on the node (whole devices), in thousandths.
     left: usize,
     /// Memory left on the devices: the smaller device is as good, if it will do.

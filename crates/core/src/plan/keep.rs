@@ -155,7 +155,7 @@ fn take_first(times: &mut Vec<(Timestamp, NodeId, DeviceIndex)>, count: usize) -
 
 impl Keep {
     /// Takes what is kept out of sight of everybody else.
-    pub(super) fn hide_from_others(&self, view: &mut View<'_>) {
+    pub(crate) fn hide_from_others(&self, view: &mut View<'_>) {
         let cluster = view.cluster();
         for &(node, device) in &self.devices {
             if let Some(node) = cluster.node(node) {

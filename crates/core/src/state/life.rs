@@ -48,9 +48,13 @@ impl State {
         if let TaskState::Running { since, .. } = &next {
             task.first_started_at.get_or_insert(*since);
         }
+        if let Some(hold) = next.hold() {
+            task.attempt = hold.grant.fence.attempt;
+        }
         task.state = next;
         self.enter(&task, keeps_grant);
         self.tasks.insert(id, task);
+        self.forget_keep_of(id);
         self.note(id, cause, detail, actor, now, out);
         if self.tasks[&id].state.is_ended() {
             let task = self.tasks.remove(&id).expect("inserted above");
@@ -112,7 +116,7 @@ impl State {
     }
 
     /// When something happens to the task by itself.
-    fn timer_of(&self, task: &Task) -> Option<Timestamp> {
+    pub(super) fn timer_of(&self, task: &Task) -> Option<Timestamp> {
         match &task.state {
             TaskState::Queued { cause, .. } => {
                 let patience = task.limits.queue.filter(|_| task.attempt == 0);
@@ -145,8 +149,8 @@ impl State {
         while let Some(&(at, id)) = self.timers.first()
             && at <= now
         {
-            self.timers.pop_first();
-            let Some(task) = self.tasks.get(&id) else { continue };
+            let task = &self.tasks[&id];
+            assert_eq!(self.timer_of(task), Some(at), "the timer of {id} is not its own");
             match &task.state {
                 TaskState::Queued { cause: QueueCause::Retrying { not_before, .. }, .. }
                     if *not_before <= now =>
@@ -160,17 +164,20 @@ impl State {
                 }
                 TaskState::Running { hold, .. } => {
                     let fence = hold.grant.fence;
-                    self.finish(
-                        id,
-                        fence,
-                        Ended::Reservation(Outcome::Succeeded),
-                        Actor::Scheduler,
-                        now,
-                        out,
-                    );
+                    let over = Ended::Reservation(Outcome::Succeeded);
+                    self.finish(id, fence, over, Actor::Scheduler, now, out);
                 }
-                _ => {}
+                other => unreachable!("{id} is {} and has a timer", other.code()),
             }
+        }
+    }
+
+    /// Lets go of what is kept for a task that no longer waits: others may have it, and a round must look.
+    fn forget_keep_of(&mut self, id: TaskId) {
+        let waits = matches!(&self.tasks[&id].state, TaskState::Queued { cause, .. } if cause.is_ready());
+        if !waits && self.keep.as_ref().is_some_and(|keep| keep.task == id) {
+            self.keep = None;
+            self.queue.touch_all();
         }
     }
 
@@ -178,8 +185,6 @@ impl State {
     pub(super) fn place(&mut self, id: TaskId, grant: Grant, now: Timestamp, out: &mut Changes) {
         let fence = grant.fence;
         let detail = Some(describe(&grant));
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        task.attempt = fence.attempt;
         let attempt = Attempt {
             task: id,
             attempt: fence.attempt,

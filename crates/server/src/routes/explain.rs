@@ -6,7 +6,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use fastgpu_api::answer::explain_view;
 use fastgpu_core::explain;
-use fastgpu_core::token::Action;
+use fastgpu_core::task::Task;
+use fastgpu_core::token::{Action, Decision, decide};
 
 use crate::app::App;
 use crate::auth::Caller;
@@ -26,7 +27,10 @@ pub(crate) async fn explain(
     let task = app.task(&caller, Action::Read, id).await?;
     let live = app.handle.query(move |state, now| {
         let code = state.task(id)?.state.code();
-        explain::explain(state, id, now).map(|explanation| (code, explanation))
+        let may_see = |task: &Task| {
+            decide(caller.role, &caller.project, Action::Read, Some(&task.project)) == Decision::Allow
+        };
+        explain::explain(state, id, now, &may_see).map(|explanation| (code, explanation))
     });
     let (state, explanation) = live.await?.unwrap_or_else(|| (task.state.code(), explain::describe(&task)));
     Ok(body::json(StatusCode::OK, &explain_view(id, state, explanation)))
