@@ -30,6 +30,13 @@ pub const NAME_CHARS_MAX: usize = 128;
 pub const COMMAND_BYTES_MAX: usize = 64 * 1_024;
 /// Bytes of names and values of the environment together.
 pub const ENV_BYTES_MAX: usize = 256 * 1_024;
+/// Bytes of one variable, `name=value`: the kernel's limit is 128 KiB with the NUL at its end. That of one
+/// argument is the same, and above what a whole command may have.
+pub const VARIABLE_BYTES_MAX: usize = 128 * 1_024 - 1;
+/// Variables that begin so tell the task who it is.
+const OWN_PREFIX: &str = "FASTGPU_";
+/// The variable that hides from a task what it was not granted.
+const OWN_DEVICES: &str = "CUDA_VISIBLE_DEVICES";
 /// The kernel's limit for a path.
 pub const PATH_BYTES_MAX: usize = 4_096;
 /// Priorities are from minus this to this.
@@ -349,13 +356,23 @@ fn check_env(env: &BTreeMap<String, String>, errors: &mut Errors) {
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
     for (name, value) in env {
-        if !is_valid(name) {
-            let detail = "a variable's name has letters, digits and _ and does not begin with a digit";
-            errors.add(format!("/env/{}", pointer_segment(name)), detail);
+        let bytes = name.len() + "=".len() + value.len();
+        let detail = if !is_valid(name) {
+            "a variable's name has letters, digits and _ and does not begin with a digit".to_owned()
+        } else if name.starts_with(OWN_PREFIX) {
+            format!("names that begin with `{OWN_PREFIX}` are set by FastGPU; use another name")
+        } else if name == OWN_DEVICES {
+            "is set by FastGPU to the devices that the task was granted; leave it out".to_owned()
         } else if value.contains('\0') {
-            let detail = "a NUL character cannot be in the environment; remove it";
-            errors.add(format!("/env/{}", pointer_segment(name)), detail);
-        }
+            "a NUL character cannot be in the environment; remove it".to_owned()
+        } else if bytes > VARIABLE_BYTES_MAX {
+            format!(
+                "the variable has {bytes} bytes; the kernel takes at most {VARIABLE_BYTES_MAX}: use a file"
+            )
+        } else {
+            continue;
+        };
+        errors.add(format!("/env/{}", pointer_segment(name)), detail);
     }
 }
 

@@ -97,6 +97,32 @@ fn each_wrong_value_has_its_own_sentence() {
 }
 
 #[test]
+fn a_task_cannot_be_told_otherwise_who_it_is_and_what_it_was_granted() {
+    for name in ["FASTGPU_TASK_ID", "FASTGPU_", "CUDA_VISIBLE_DEVICES"] {
+        let said = refusals(&format!(r#"{{"command":["x"],"env":{{"{name}":"x"}}}}"#)).join("\n");
+        assert!(said.starts_with(&format!("/env/{name} ")) && said.contains("set by FastGPU"), "{said}");
+    }
+    for name in ["FASTGPU", "MY_FASTGPU_X", "CUDA_VISIBLE_DEVICES_OF_MINE", "CUDA_DEVICE_ORDER"] {
+        submit(&format!(r#"{{"command":["x"],"env":{{"{name}":"x"}}}}"#)).unwrap();
+    }
+}
+
+#[test]
+fn what_the_kernel_would_not_pass_to_a_program_is_refused_before_it_is_tried() {
+    let with = |bytes: usize| {
+        let value = "x".repeat(bytes - "A=".len());
+        format!(r#"{{"command":["x"],"env":{{"A":"{value}"}}}}"#)
+    };
+    submit(&with(VARIABLE_BYTES_MAX)).unwrap();
+    assert_eq!(
+        refusals(&with(VARIABLE_BYTES_MAX + 1)),
+        ["/env/A the variable has 131072 bytes; the kernel takes at most 131071: use a file"]
+    );
+    // One argument may have as much, and all together have less.
+    const { assert!(COMMAND_BYTES_MAX <= VARIABLE_BYTES_MAX) };
+}
+
+#[test]
 fn every_wrong_part_is_named_at_once() {
     assert_eq!(refusals(r#"{"gpu":0,"priority":9999,"name":"x;y"}"#).len(), 4);
 }
