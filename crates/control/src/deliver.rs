@@ -41,7 +41,7 @@ impl SpecCache {
     }
 
     fn insert(&mut self, hash: SpecHash, spec: Arc<Spec>) {
-        let bytes = size_of(&spec);
+        let bytes = spec.bytes();
         if self.specs.insert(hash, spec).is_some() {
             return;
         }
@@ -50,7 +50,7 @@ impl SpecCache {
         while self.bytes > CACHED_BYTES_MAX
             && let Some(oldest) = self.order.pop_front()
         {
-            self.bytes -= self.specs.remove(&oldest).map_or(0, |spec| size_of(&spec));
+            self.bytes -= self.specs.remove(&oldest).map_or(0, |spec| spec.bytes());
         }
     }
 
@@ -92,11 +92,4 @@ impl SpecCache {
         }
         (deliveries, unreadable)
     }
-}
-
-fn size_of(spec: &Spec) -> usize {
-    const OVERHEAD: usize = 128;
-    let command: usize = spec.command.iter().map(|word| word.len() + 24).sum();
-    let env: usize = spec.env.iter().map(|(key, value)| key.len() + value.len() + 48).sum();
-    OVERHEAD + command + env + spec.working_dir.as_ref().map_or(0, String::len)
 }

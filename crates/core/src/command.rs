@@ -174,6 +174,11 @@ pub enum Refused {
         /// The limit.
         max: usize,
     },
+    /// The programs of all live tasks take as much room as they may.
+    SpecsFull {
+        /// The limit, in bytes.
+        bytes_max: u64,
+    },
     /// More tasks in one submit than allowed.
     BatchTooLarge {
         /// How many were given.
@@ -319,6 +324,13 @@ impl fmt::Display for Refused {
             Self::NoSuchNode(id) => write!(f, "there is no node {id}"),
             Self::NoSuchToken(id) => write!(f, "there is no token {id}"),
             Self::QueueFull { max } => write!(f, "the queue is full: it holds at most {max} tasks"),
+            Self::SpecsFull { bytes_max } => {
+                let room = MemoryMib(bytes_max >> 20);
+                write!(
+                    f,
+                    "the queue is full: the commands and environments of its tasks take {room}, the most allowed"
+                )
+            }
             Self::BatchTooLarge { given, max } => {
                 write!(f, "{given} tasks in one request; at most {max} are taken")
             }

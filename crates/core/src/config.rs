@@ -3,6 +3,9 @@
 
 use crate::units::{Millis, PriceMicros};
 
+/// Room for the specifications of all live tasks, in bytes; more would not be a queue but a file store.
+pub const SPEC_BYTES_MAX: u64 = 4 << 30;
+
 /// The live configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {

@@ -34,6 +34,8 @@ pub struct State {
     tokens: BTreeMap<Name, Token>,
     /// What time has to do: the next moment at which something happens to a task by itself.
     timers: BTreeSet<(Timestamp, TaskId)>,
+    /// Sum of the live tasks' specifications, in bytes.
+    spec_bytes: u64,
     pub(crate) keep: Option<Keep>,
     /// Equal asks and names are kept once.
     asks: BTreeSet<Arc<crate::ask::Ask>>,
@@ -118,6 +120,7 @@ impl State {
             cluster: Cluster::default(),
             tokens: beginning.tokens.into_iter().map(|token| (token.id.clone(), token)).collect(),
             timers: BTreeSet::new(),
+            spec_bytes: 0,
             keep: None,
             asks: BTreeSet::new(),
             names: BTreeSet::new(),
@@ -128,6 +131,7 @@ impl State {
         for mut task in beginning.tasks {
             state.share_parts_of(&mut task);
             state.enter(&task, false);
+            state.spec_bytes += u64::from(task.spec_bytes);
             state.tasks.insert(task.id, task);
         }
         state
@@ -407,6 +411,7 @@ impl State {
         let timers: BTreeSet<(Timestamp, TaskId)> =
             self.tasks.values().filter_map(|task| Some((self.timer_of(task)?, task.id))).collect();
         assert_eq!(self.timers, timers, "timers and tasks differ");
+        assert_eq!(self.spec_bytes, self.tasks.values().map(|task| u64::from(task.spec_bytes)).sum::<u64>());
         assert_eq!(held, placed, "grants and placed tasks differ");
         assert_eq!(self.queue.len(), waiting, "queue and waiting tasks differ");
         assert_eq!(self.queue.lanes().map(|(_, lane)| lane.ranks().count()).sum::<usize>(), waiting);

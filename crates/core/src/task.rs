@@ -46,6 +46,8 @@ pub struct Task {
     pub priority: i32,
     /// What it does once it has its grant.
     pub work: Work,
+    /// Roughly how large its specification is, in bytes: all that live together are limited.
+    pub spec_bytes: u32,
     /// Its limits in time.
     pub limits: Limits,
     /// What the user wants done about failures.

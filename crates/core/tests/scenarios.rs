@@ -446,3 +446,22 @@ fn where_data_cannot_be_hidden_from_tasks_only_the_first_owner_runs_any() {
     assert!(submit(false, "ann").is_ok());
     assert!(matches!(submit(false, "bob"), Err(Refused::Exposed { .. })));
 }
+
+#[test]
+fn the_programs_of_all_live_tasks_together_have_a_limit() {
+    use fastgpu_core::config::SPEC_BYTES_MAX;
+    let large = || {
+        let mut large = task("1");
+        let env = std::iter::once(("BLOB".to_owned(), "x".repeat(64 << 20))).collect();
+        large.spec = Arc::new(Spec { command: vec!["true".to_owned()], env, ..Spec::default() });
+        large
+    };
+    let mut story = Story::begin("1x80");
+    let fitting = SPEC_BYTES_MAX / (64 << 20) - 1;
+    let one = large();
+    for _ in 0..fitting {
+        story.submit_task(one.clone()).unwrap();
+    }
+    let refused = story.submit_task(large()).unwrap_err();
+    assert_snapshot!(refused.to_string(), @"the queue is full: the commands and environments of its tasks take 4 GiB, the most allowed");
+}

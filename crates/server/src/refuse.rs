@@ -117,7 +117,7 @@ impl From<Refused> for Refusal {
             Refused::NoSuchTask(_) | Refused::NoSuchNode(_) | Refused::NoSuchToken(_) => {
                 Self::not_found(detail)
             }
-            Refused::QueueFull { .. } => {
+            Refused::QueueFull { .. } | Refused::SpecsFull { .. } => {
                 Self::new(&codes::QUEUE_FULL, detail).hint("try again when tasks have ended")
             }
             Refused::BatchTooLarge { max, .. } => Self::new(&codes::BATCH_TOO_LARGE, detail)

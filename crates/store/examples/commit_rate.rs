@@ -296,6 +296,7 @@ fn task(id: TaskId, specs: Specs) -> Task {
         revision: 1,
         next_event: 1,
         cost_carry: 0,
+        spec_bytes: 200,
         state: TaskState::submitted(Timestamp(0)),
     }
 }

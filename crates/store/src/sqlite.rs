@@ -29,6 +29,7 @@ use fastgpu_failpoints::hit;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use backup::{BackupError, Existing, RestoreError, backup, restore};
+pub use folder::user_of;
 pub use history::SqliteHistory;
 pub use open::{Check, OpenError, OpenOptions};
 

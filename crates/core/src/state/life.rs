@@ -58,6 +58,7 @@ impl State {
         self.note(id, cause, detail, actor, now, out);
         if self.tasks[&id].state.is_ended() {
             let task = self.tasks.remove(&id).expect("inserted above");
+            self.spec_bytes -= u64::from(task.spec_bytes);
             out.ended.insert(id, task);
         }
         Ok(())

@@ -6,6 +6,7 @@ use crate::ask::{Ask, Spread};
 use crate::change::{Actor, Change};
 use crate::cluster::{DeviceSlot, Node};
 use crate::command::{Refused, Submit, TooBig};
+use crate::config::SPEC_BYTES_MAX;
 use crate::ids::{Name, TaskId};
 use crate::node::HIDES_OUR_DATA;
 use crate::plan::fit::{Free, View, allows_device, allows_model, allows_node};
@@ -28,6 +29,10 @@ impl State {
         }
         if self.tasks.len() + tasks.len() > self.config.queue_max {
             return Err(Refused::QueueFull { max: self.config.queue_max });
+        }
+        let spec_bytes: u64 = tasks.iter().map(|task| u64::from(spec_bytes(task))).sum();
+        if self.spec_bytes + spec_bytes > SPEC_BYTES_MAX {
+            return Err(Refused::SpecsFull { bytes_max: SPEC_BYTES_MAX });
         }
         self.may_run_here(actor)?;
         let mut checked: Option<&Ask> = None;
@@ -63,6 +68,8 @@ impl State {
 
     fn accept(&mut self, submit: Submit, actor: &Actor, now: Timestamp, out: &mut Changes) -> TaskId {
         let id = self.ids.next(now);
+        let spec_bytes = spec_bytes(&submit);
+        self.spec_bytes += u64::from(spec_bytes);
         let (spec, hash) = (submit.spec, submit.spec_hash);
         let work = if spec.command.is_empty() { Work::Reservation(hash) } else { Work::Program(hash) };
         let mut limits = submit.limits;
@@ -79,6 +86,7 @@ impl State {
             ask: Arc::new(submit.ask),
             priority: submit.priority,
             work,
+            spec_bytes,
             limits,
             retry: submit.retry,
             strikes: Strikes::default(),
@@ -131,6 +139,10 @@ impl State {
         }
         if empty.place_ignoring_presence(ask) { Ok(()) } else { Err(too_big(ask, &nodes)) }
     }
+}
+
+fn spec_bytes(submit: &Submit) -> u32 {
+    u32::try_from(submit.spec.bytes()).unwrap_or(u32::MAX)
 }
 
 /// Tables of shared parts are swept when they double, so that old shapes do not stay for ever.

@@ -94,6 +94,7 @@ impl<'a> TaskColumns<'a> {
             revision: body.revision,
             next_event: body.next_event,
             cost_carry: body.cost_carry,
+            spec_bytes: body.spec_bytes,
             state: body.state.into_core()?,
         })
     }
@@ -161,6 +162,8 @@ struct Body {
     next_event: u32,
     #[serde(default, skip_serializing_if = "is_default")]
     cost_carry: i64,
+    #[serde(default)]
+    spec_bytes: u32,
     state: StateRow,
 }
 
@@ -193,6 +196,7 @@ pub(crate) fn body_of(task: &Task) -> String {
         revision: task.revision,
         next_event: task.next_event,
         cost_carry: task.cost_carry,
+        spec_bytes: task.spec_bytes,
         state: StateRow::of(&task.state),
     })
 }

@@ -40,6 +40,23 @@ pub(super) fn lock(data_dir: &Path) -> Result<Lock, OpenError> {
     Ok(Lock { _file: file })
 }
 
+/// The process that has the folder now, if one has.
+///
+/// # Errors
+/// When the folder cannot be looked into.
+pub fn user_of(data_dir: &Path) -> io::Result<Option<u32>> {
+    let mut file = match File::open(data_dir.join(LOCK_NAME)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Ok(read_pid(&mut file).filter(|&pid| lives(pid))),
+        Err(TryLockError::Error(error)) => Err(error),
+        // Held for this moment only; whoever takes the folder just now tries again.
+        Ok(()) => Ok(None),
+    }
+}
+
 /// Takes the lock; waits only for one whose owner is dead.
 fn take(file: &mut File) -> Result<(), TryLockError> {
     let deadline = Instant::now() + LEFT_TO_CHILD_MAX;
@@ -88,6 +105,16 @@ fn read_pid(file: &mut File) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_a_folder_is_said_as_long_as_it_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(user_of(folder.path()).unwrap(), None);
+        let held = lock(folder.path()).unwrap();
+        assert_eq!(user_of(folder.path()).unwrap(), Some(std::process::id()));
+        drop(held);
+        assert_eq!(user_of(folder.path()).unwrap(), None, "though its pid still stands there");
+    }
 
     #[test]
     fn a_lock_that_a_dead_process_left_to_its_child_is_waited_for() {

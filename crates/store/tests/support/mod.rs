@@ -137,6 +137,7 @@ pub(crate) fn task(id: TaskId) -> Task {
         revision: 1,
         next_event: 1,
         cost_carry: 0,
+        spec_bytes: 200,
         state: TaskState::submitted(NOW),
     }
 }
@@ -269,6 +270,7 @@ fn in_full(id: TaskId, state: TaskState, share: Share) -> Task {
         revision: u32::MAX,
         next_event: 17,
         cost_carry: -3,
+        spec_bytes: 4_000_000_000,
         state,
         ..task(id)
     }
