@@ -13,6 +13,7 @@ use rustix::process::{Resource, Rlimit, Signal};
 
 use crate::cgroup::AttemptGroups;
 use crate::hide::View;
+use crate::powers;
 use crate::protocol::LaunchWords;
 use crate::sys::{self, ExecList};
 
@@ -102,6 +103,10 @@ fn confine(surroundings: &Surroundings<'_>, program: &Program) -> Result<(), Not
     rustix::process::setsid().map_err(|error| machine("could not begin a session", error.into()))?;
     if let Some(view) = surroundings.view {
         view.enter().map_err(|error| machine("could not enter the mount namespace", error))?;
+    }
+    // Behind the mount namespace, which takes one of them to enter.
+    if rustix::process::geteuid().is_root() {
+        powers::give_up().map_err(|error| machine("could not give up root's powers", error))?;
     }
     let folder = &program.working_dir;
     std::env::set_current_dir(folder).map_err(|error| {

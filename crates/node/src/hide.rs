@@ -14,6 +14,7 @@ use rustix::process::DumpableBehavior;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use crate::folder::NodeFolder;
+use crate::powers::Tasks;
 use crate::protocol::WireAbility;
 use crate::sys::{self, Forked};
 
@@ -48,7 +49,7 @@ pub(crate) fn prepare(folder: &NodeFolder, hide: &[PathBuf]) -> (Option<View>, W
     covered.sort();
     covered.dedup_by(|path, parent| path.starts_with(parent));
     match build(folder, &covered) {
-        Ok(view) => (Some(view), ability(true, "tasks cannot see the server's data and settings".to_owned())),
+        Ok(view) => (Some(view), hidden(Tasks::look())),
         Err(error) => (
             None,
             ability(
@@ -57,6 +58,22 @@ pub(crate) fn prepare(folder: &NodeFolder, hide: &[PathBuf]) -> (Option<View>, W
             ),
         ),
     }
+}
+
+fn hidden(tasks: Tasks) -> WireAbility {
+    let mut detail = "tasks cannot see the server's data and settings".to_owned();
+    detail += match tasks {
+        Tasks::Ordinary => "",
+        Tasks::LesserRoot => {
+            "; they run as root, but cannot mount, load modules or look into processes of others; a server \
+             under an ordinary account is safer"
+        }
+        Tasks::Root => {
+            ", unless they try: they run as root with all its powers, which the kernel does not let this \
+             server take from them; run it under an ordinary account"
+        }
+    };
+    ability(tasks != Tasks::Root, detail)
 }
 
 fn ability(works: bool, detail: String) -> WireAbility {

@@ -21,7 +21,7 @@ use fastgpu_core::node::{Exit, ExitKind};
 use fastgpu_core::units::Timestamp;
 use rustix::event::{Timespec, epoll};
 use rustix::pipe::PipeFlags;
-use rustix::process::{DumpableBehavior, WaitId, WaitIdOptions};
+use rustix::process::{WaitId, WaitIdOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroups;
@@ -174,7 +174,7 @@ fn begin(node_dir: &Path) -> io::Result<Option<Keeper>> {
     rustix::process::umask(rustix::fs::Mode::from_bits_retain(0o077));
     rustix::thread::set_name(c"fastgpu-keeper")?;
     // Tasks of the same user must not look into our memory. Orphans of a killed guardian come to us.
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    crate::powers::close_to_others()?;
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))?;
     let folder = NodeFolder::create(node_dir)?;
     let Some(lock) = take_folder(&folder)? else { return Ok(None) };

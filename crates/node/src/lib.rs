@@ -23,6 +23,7 @@ mod leftovers;
 
 mod cgroup;
 mod hide;
+mod powers;
 mod work;
 
 pub mod folder;
@@ -41,3 +42,4 @@ pub mod sys;
 pub use agent::{AgentConfig, AgentError, AgentHandle, StopKeeper};
 pub use failpoint::CRASH_POINTS;
 pub use log_read::{LogChunk, LogError, LogFrame, LogOffset, LogReader, LogStream};
+pub use powers::close_to_others;

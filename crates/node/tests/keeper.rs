@@ -12,6 +12,8 @@ mod crashes;
 mod ends;
 #[path = "keeper/limits.rs"]
 mod limits;
+#[path = "keeper/powers.rs"]
+mod powers;
 #[path = "keeper/restarts.rs"]
 mod restarts;
 #[path = "keeper/support.rs"]
@@ -44,7 +46,8 @@ fn main() -> ExitCode {
     }
     let wanted = arguments.iter().find(|argument| !argument.starts_with('-')).cloned().unwrap_or_default();
     #[cfg_attr(not(feature = "failpoints"), expect(unused_mut, reason = "one chapter depends on a feature"))]
-    let mut stories = [ends::STORIES, trees::STORIES, limits::STORIES, restarts::STORIES].concat();
+    let mut stories =
+        [ends::STORIES, trees::STORIES, limits::STORIES, powers::STORIES, restarts::STORIES].concat();
     #[cfg(feature = "failpoints")]
     stories.extend(crashes::STORIES);
     if arguments.iter().any(|argument| argument == "--list") {
