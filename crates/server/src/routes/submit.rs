@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use fastgpu_api::answer::accepted_view;
 use fastgpu_api::convert::Identity;
-use fastgpu_api::problem::{FIELD_ERRORS_MAX, FieldError};
+use fastgpu_api::problem::{FIELD_ERRORS_MAX, FieldError, codes};
 use fastgpu_api::spec::{BatchSpec, TaskSpec};
 use fastgpu_api::view::{BatchCreated, Created};
 use fastgpu_control::Submitted;
@@ -55,6 +55,12 @@ pub(crate) async fn again(
 ) -> Answer {
     Query::of(&uri, &[])?;
     let task = app.task(&caller, Action::Write, id).await?;
+    if !task.state.is_ended() {
+        let detail = format!("{id} is {}: only what has ended can be run again", task.state.code());
+        return Err(Refusal::new(&codes::WRONG_STATE, detail).hint(format!(
+            "wait for its end, or end it with `fastgpu cancel {id}`; for a second one, submit it anew"
+        )));
+    }
     let hash = task.work.spec();
     let spec = app.read(move |history| history.spec(hash)).await?;
     let spec = spec.ok_or_else(|| Refusal::not_found(format!("the program of {id} is not kept any more")))?;

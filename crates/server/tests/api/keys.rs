@@ -62,6 +62,7 @@ fn batches_retries_and_the_articles_submit_take_keys_too() {
         twice("/submit_task", r#"{"user_id":"u","task_name":"t","resource_count":1,"execute_time":1}"#);
     assert_eq!(first, second);
     let id = server.submit(&json!({"command": ["true"]}));
+    server.in_state(&id, "succeeded");
     let (first, second) = twice(&format!("/v1/tasks/{id}/retry"), "");
     assert_eq!(first["id"], second["id"]);
     let admin = &server.tokens.admin;

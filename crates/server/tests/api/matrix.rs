@@ -20,6 +20,11 @@ fn example(server: &Server, route: Route) -> (String, String) {
         }
         ("PATCH", "/v1/tasks/{id}") => (of_task(""), r#"{"priority":1}"#.to_owned()),
         ("GET" | "DELETE", "/v1/tasks/{id}") => no_body(of_task("")),
+        ("POST", "/v1/tasks/{id}/retry") => {
+            let id = task();
+            server.call(&server.tokens.admin, "DELETE", &format!("/v1/tasks/{id}"), &[], b"").expect(200);
+            no_body(format!("/v1/tasks/{id}/retry"))
+        }
         ("GET", "/v1/tasks/{id}/wait") => no_body(of_task("/wait?timeout=0")),
         (_, path) if path.starts_with("/v1/tasks/{id}/") => no_body(of_task(&path["/v1/tasks/{id}".len()..])),
         ("POST", "/v1/nodes/{id}/drain" | "/v1/nodes/{id}/resume") => {

@@ -158,6 +158,21 @@ fn a_retry_is_a_new_task_with_the_same_program() {
 }
 
 #[test]
+fn what_has_not_ended_is_not_run_a_second_time() {
+    let server = Server::start();
+    let running = server.sleeper();
+    let held = server.submit(&json!({"command": ["true"], "held": true}));
+    for (id, state) in [(running, "running"), (held, "queued")] {
+        let reply = server.post(&format!("/v1/tasks/{id}/retry"), &json!({}));
+        reply.refused(409, "wrong_state");
+        let problem = reply.json();
+        assert!(problem["detail"].as_str().unwrap().contains(state), "{problem}");
+        assert!(problem["hint"].as_str().unwrap().contains("cancel"), "{problem}");
+    }
+    assert_eq!(server.get("/v1/tasks").json()["items"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn a_reservation_is_released_into_success() {
     let server = Server::start();
     let id = server.submit(&json!({"gpu": 1, "time_limit": "1h"}));
