@@ -173,6 +173,23 @@ fn what_has_not_ended_is_not_run_a_second_time() {
 }
 
 #[test]
+fn why_speaks_of_tasks_of_other_projects_without_naming_them() {
+    let server = Server::start();
+    let holder = json!({"command": ["sleep"], "gpu": {"count": 1, "max": 16}, "time_limit": "1h"});
+    let id = server.submit(&holder);
+    server.in_state(&id, "running");
+    let waiting = json!({"command": ["true"]});
+    let why = |token: &str| {
+        let made = server.call(token, "POST", "/v1/tasks", &[], waiting.to_string().as_bytes()).expect(201);
+        let path = format!("/v1/tasks/{}/explain", made["id"].as_str().unwrap());
+        server.call(token, "GET", &path, &[], b"").expect(200).to_string()
+    };
+    let (own, foreign) = (why(&server.tokens.member), why(&server.tokens.foreign));
+    assert!(own.contains(&id), "{own}");
+    assert!(foreign.contains("a task of another project") && !foreign.contains(&id), "{foreign}");
+}
+
+#[test]
 fn a_reservation_is_released_into_success() {
     let server = Server::start();
     let id = server.submit(&json!({"gpu": 1, "time_limit": "1h"}));
