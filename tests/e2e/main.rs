@@ -8,6 +8,7 @@ mod world;
 
 mod bad_input;
 mod demo;
+mod down;
 mod exit_codes;
 mod logs;
 mod quick_start;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use run::RunArgs;
-pub(crate) use up::{DemoArgs, UpArgs};
+pub(crate) use up::{DemoArgs, DownArgs, UpArgs};
 
 mod run;
 mod up;
@@ -65,6 +65,8 @@ pub(crate) enum Format {
 pub(crate) enum Verb {
     /// Start FastGPU on this machine
     Up(UpArgs),
+    /// Stop the FastGPU of this machine; tasks that run go on
+    Down(DownArgs),
     /// Run a command on a part of a GPU, a GPU, or several
     #[command(visible_alias = "submit")]
     Run(Box<RunArgs>),

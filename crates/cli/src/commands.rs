@@ -8,6 +8,7 @@ mod cancel;
 mod completion;
 mod demo;
 mod doctor;
+mod down;
 mod events;
 mod gpus;
 mod logs;
@@ -39,6 +40,7 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 pub(crate) fn run(verb: Verb, settings: &Settings, out: &Output) -> Result<u8, Failure> {
     match verb {
         Verb::Up(flags) => up::run(&flags, settings, out),
+        Verb::Down(flags) => down::run(&flags, settings, out),
         Verb::Demo(flags) => demo::run(&flags, settings, out),
         Verb::Doctor(flags) => doctor::run(&flags, settings, out),
         Verb::Restore(flags) => restore::run(&flags, settings, out),

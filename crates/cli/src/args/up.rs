@@ -1,4 +1,4 @@
-//! The flags of `fastgpu up` and of `fastgpu demo`, which starts the same server.
+//! The flags of `fastgpu up`, of `fastgpu demo`, which starts the same server, and of `fastgpu down`.
 
 use std::path::PathBuf;
 
@@ -27,6 +27,13 @@ pub(crate) struct UpArgs {
     /// At the end, also end everything that runs, for demonstrations and tests
     #[arg(long, hide = true)]
     pub(crate) ephemeral: bool,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct DownArgs {
+    /// Cancel every live task first, those that wait too, and leave nothing of FastGPU running
+    #[arg(long)]
+    pub(crate) tasks: bool,
 }
 
 #[derive(Debug, Clone, Default, Args)]

@@ -21,7 +21,7 @@ pub(super) async fn run(flags: &CancelArgs, settings: &Settings, out: &Output) -
     let client = connect(settings).await?;
     let mut tasks = Vec::new();
     if flags.all {
-        tasks = all_live(&client).await?;
+        tasks = live(&client, Some(client.whoami().await?.owner)).await?;
         if tasks.is_empty() {
             out.say("you have no live tasks");
             return Ok(0);
@@ -51,8 +51,8 @@ fn is_over(state: &str) -> bool {
     matches!(state, "succeeded" | "failed" | "cancelled" | "timed_out")
 }
 
-async fn all_live(client: &Client) -> Result<Vec<TaskView>, Failure> {
-    let owner = Some(client.whoami().await?.owner);
+/// Every live task of an owner, or of all.
+pub(super) async fn live(client: &Client, owner: Option<String>) -> Result<Vec<TaskView>, Failure> {
     let mut which = TaskQuery { owner, live: true, limit: Some(PAGE), ..TaskQuery::default() };
     let mut all = Vec::new();
     loop {

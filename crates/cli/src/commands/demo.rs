@@ -125,7 +125,7 @@ fn say_stay(server: &Background, out: &Output) {
     out.say(&format!("\nThe server stays at {} (process {}).", ready.url, ready.pid));
     out.say(&format!("  use it      export FASTGPU_DATA_DIR={folder}; fastgpu ps -a"));
     out.say(&format!("  its token   {folder}/client.json"));
-    out.say(&format!("  end it      kill {}", ready.pid));
+    out.say(&format!("  end it      fastgpu --data-dir {folder} down"));
 }
 
 fn say_next(out: &Output) {

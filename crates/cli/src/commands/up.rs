@@ -17,7 +17,7 @@ pub(super) fn run(flags: &UpArgs, settings: &Settings, out: &Output) -> Result<u
         let started = detach::start(&up, if flags.ephemeral { &["--ephemeral"] } else { &[] })?;
         say_ready(&started.ready, settings, out)?;
         if out.format() == Format::Table {
-            out.data(&format!("  stop     kill {}", started.ready.pid))?;
+            out.data(&format!("  stop     fastgpu{} down; tasks that run go on", named(settings)))?;
         }
         return Ok(0);
     }
@@ -69,13 +69,20 @@ fn say_ready(ready: &Ready, settings: &Settings, out: &Output) -> Result<(), Fai
         for line in serve::device_lines(ready) {
             out.data(&format!("  {line}"))?;
         }
-        let folder = ready.data_dir.display();
-        let named = if settings.data_dir_named { format!(" --data-dir {folder}") } else { String::new() };
+        let (folder, named) = (ready.data_dir.display(), named(settings));
         out.data(&format!("  log in   you are in: your token is in {folder}/client.json"))?;
         out.data(&format!("           others get theirs by fastgpu{named} token create"))?;
         out.data(&format!("  try      fastgpu{named} run --gpu 0.5 -- echo hello"))?;
         Ok(())
     })
+}
+
+/// What a command must say to mean this server, where it is not the usual one.
+fn named(settings: &Settings) -> String {
+    match settings.data_dir_named {
+        true => format!(" --data-dir {}", settings.data_dir.display()),
+        false => String::new(),
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a start takes far less than 2^53 ms")]
