@@ -188,10 +188,8 @@ impl Instance {
 
     /// Ends our part; what runs on the node goes on, or is ended too.
     fn stop(self, ending: Ending) {
-        if ending == Ending::EndEverything {
-            if !self.agent.stop_keeper(StopKeeper::KillAll, KEEPER_PATIENCE) {
-                tracing::warn!("the keeper has not left in time");
-            }
+        if ending == Ending::EndEverything && !self.agent.stop_keeper(StopKeeper::KillAll, KEEPER_PATIENCE) {
+            tracing::warn!("the keeper has not left in time");
         }
         self.devices.stop();
         self.agent.shutdown();
