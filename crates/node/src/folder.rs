@@ -280,6 +280,13 @@ impl RecordFile {
     }
 }
 
+/// The end that the record in this folder tells of, if one can be read.
+pub(crate) fn read_exit(attempt_folder: &Path) -> Option<Exit> {
+    let flags = libc::O_NOFOLLOW;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(attempt_folder.join("record")).ok()?;
+    RecordFile(file).read().ok()?.exit
+}
+
 /// The start time of a process in clock ticks since boot, which no later process with its pid can share.
 pub(crate) fn start_time(pid: i32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

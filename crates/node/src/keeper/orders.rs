@@ -132,8 +132,10 @@ impl Keeper {
     /// Answers an order for an attempt that is acknowledged and forgotten. Only a control plane that does not
     /// know of that end gives one: it was restored from an older backup. For any other, this end is stale.
     pub(crate) fn say_past(&mut self, key: AttemptKey, version: u32) {
-        let how = ExitKind::Infrastructure("this attempt is over and not held any more".to_owned());
-        let exit = Exit { at: now(), how, cpu_ms: 0, rss_max_kib: 0 };
+        let exit = crate::folder::read_exit(&self.folder.done().join(key.to_string())).unwrap_or_else(|| {
+            let why = "this attempt ended before, and nobody remembers how";
+            Exit { at: now(), how: ExitKind::Infrastructure(why.to_owned()), cpu_ms: 0, rss_max_kib: 0 }
+        });
         let (task, attempt) = (key.task.get(), key.attempt);
         self.send(&FromKeeper::Exited { task, attempt, version, exit: exit.into() });
     }

@@ -210,7 +210,8 @@ fn orders_for_a_forgotten_attempt_are_answered() {
         let words = Task::sh("echo ran");
         let (launch, spec) = (words.launch.clone(), words.spec.clone());
         let task = node.launch(words);
-        assert_eq!(node.how(task), ExitKind::Code(0));
+        let exit = node.exit(task);
+        assert_eq!(exit.how, ExitKind::Code(0));
         node.forget(task);
         wait_for("it is forgotten", || (!node.hello().contains_key(&task)).then_some(()));
         for _keeper in ["the same", "the next"] {
@@ -219,13 +220,19 @@ fn orders_for_a_forgotten_attempt_are_answered() {
                 "stop" => node.stop(task, Duration::ZERO),
                 _ => node.deliver(Order::Launch(launch.clone()), Some(spec.clone())),
             }
-            let how = node.how(task);
-            assert_eq!(how, ExitKind::Infrastructure("this attempt is over and not held any more".into()));
+            assert_eq!(node.exit(task), exit, "the end it had");
             assert_eq!(node.stdout(task), "ran\n", "it ran once");
             // Which is the end of it: nothing is held again.
             node.forget(task);
             assert!(!node.hello().contains_key(&task));
             node.replace_keeper();
         }
+        // Even if the record is lost.
+        std::fs::remove_file(node.dir.join("done").join(format!("{task}.1")).join("record")).unwrap();
+        node.unsee(task);
+        node.deliver(Order::Launch(launch.clone()), Some(spec.clone()));
+        let lost = ExitKind::Infrastructure("this attempt ended before, and nobody remembers how".into());
+        assert_eq!(node.how(task), lost);
+        assert_eq!(node.stdout(task), "ran\n", "it ran once");
     }
 }
