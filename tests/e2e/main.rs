@@ -6,6 +6,7 @@
 
 mod world;
 
+mod address;
 mod bad_input;
 mod demo;
 mod down;

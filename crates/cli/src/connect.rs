@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fastgpu_client::{Client, ClientError};
 
 use crate::failure::{Failure, exit};
-use crate::local::ClientFile;
+use crate::local::{self, ClientFile};
 use crate::output::Output;
 use crate::settings::Settings;
 use crate::{detach, serve};
@@ -68,21 +68,46 @@ fn is_nobody(error: &ClientError) -> bool {
 /// A client of the server that `settings` mean. Nothing is sent yet.
 pub(crate) fn client(settings: &Settings) -> Result<Client, Failure> {
     let local = ClientFile::read(&settings.data_dir);
-    let (url, token) = match (&settings.url, local) {
-        (Some(url), local) => {
-            // The local token is for the local server and for nobody else.
-            let same = local.filter(|local| local.url.trim_end_matches('/') == url.trim_end_matches('/'));
-            (url.clone(), settings.token.clone().or(same.map(|local| local.token)))
+    let Some(url) = &settings.url else { return local_client(local, settings) };
+    if let Some(token) = &settings.token {
+        return Ok(Client::new(url, Some(token))?);
+    }
+    // The local token is for the local server and for nobody else.
+    match local.filter(|local| local.url.trim_end_matches('/') == url.trim_end_matches('/')) {
+        Some(local) => Ok(guarded(Client::new(url, Some(&local.token))?, local.url, settings)),
+        None => Ok(Client::new(url, None)?),
+    }
+}
+
+/// A client of the local server, if it lives: where a dead one listened, anybody may listen now.
+fn local_client(local: Option<ClientFile>, settings: &Settings) -> Result<Client, Failure> {
+    let path = ClientFile::path(&settings.data_dir);
+    let nobody = match local {
+        Some(local) if !local.url.is_empty() && local::is_served(&settings.data_dir) => {
+            let token = settings.token.as_ref().unwrap_or(&local.token);
+            return Ok(guarded(Client::new(&local.url, Some(token))?, local.url, settings));
         }
-        (None, Some(local)) => (local.url, settings.token.clone().or(Some(local.token))),
-        (None, None) => {
-            return Err(Failure::new("no server is named, and no local one was ever started here")
-                .note(format!("{} does not exist", ClientFile::path(&settings.data_dir).display()))
-                .help("start one with `fastgpu up --detach`, or name one with `--url` and FASTGPU_TOKEN")
-                .exit(exit::UNREACHABLE));
+        Some(local) if !local.url.is_empty() => {
+            Failure::new("no server is named, and the local one is not running")
+                .note(format!("it listened at {} and ended without a word", local.url))
         }
+        Some(_) => Failure::new("no server is named, and the local one is not running"),
+        None => Failure::new("no server is named, and no local one was ever started here")
+            .note(format!("{} does not exist", path.display())),
     };
-    Ok(Client::new(&url, token.as_deref())?)
+    Err(nobody
+        .help("start one with `fastgpu up --detach`, or name one with `--url` and FASTGPU_TOKEN")
+        .exit(exit::UNREACHABLE))
+}
+
+/// Keeps the token from whoever comes to listen where the local server did, for calls that outlive it too.
+fn guarded(client: Client, url: String, settings: &Settings) -> Client {
+    let data_dir = settings.data_dir.clone();
+    client.guarded(move || {
+        // A server that came back elsewhere has left the old address to anybody.
+        let listens_there = |local: ClientFile| local.url == url;
+        local::is_served(&data_dir) && ClientFile::read(&data_dir).is_some_and(listens_there)
+    })
 }
 
 /// A key that no other request has: 128 random bits.

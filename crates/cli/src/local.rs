@@ -1,6 +1,9 @@
 //! The file through which programs on this machine find the local server: `client.json` in its folder.
+//!
+//! A server that stops takes its address out of it; one that is killed cannot, and the port may be anybody's
+//! afterwards. So who reads the file asks [`is_served`] before the token goes anywhere.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -10,9 +13,13 @@ use serde::{Deserialize, Serialize};
 /// Address and token are a few hundred bytes; a larger file is not ours.
 const BYTES_MAX: u64 = 16 * 1_024;
 
+/// The file in the folder that a server keeps locked as long as it lives.
+const LOCK_NAME: &str = "lock";
+
 /// Where the local server listens, and a token for it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ClientFile {
+    /// Empty when no server listens.
     pub(crate) url: String,
     pub(crate) token: String,
 }
@@ -37,6 +44,14 @@ impl ClientFile {
         serde_json::from_slice(&fs::read(path).ok()?).ok()
     }
 
+    /// Takes the address out of the file, as the server that it names is gone; the token stays.
+    pub(crate) fn forget_address(data_dir: &Path) -> io::Result<()> {
+        match Self::read(data_dir) {
+            Some(file) if !file.url.is_empty() => Self { url: String::new(), ..file }.write(data_dir),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes the file whole or not at all, readable by its owner alone.
     pub(crate) fn write(&self, data_dir: &Path) -> io::Result<()> {
         let partial = data_dir.join(format!("client.json.{}", std::process::id()));
@@ -57,6 +72,14 @@ impl ClientFile {
     }
 }
 
+/// Whether a server that lives has this folder: the kernel lets go of its lock when it ends, however it ends.
+/// Which process it is does not matter here: one that started on a full disk could not write its pid.
+pub(crate) fn is_served(data_dir: &Path) -> bool {
+    // Where it is free we hold it for a moment, shared; a server that starts just then asks again.
+    File::open(data_dir.join(LOCK_NAME))
+        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +97,20 @@ mod tests {
         let mode = fs::metadata(ClientFile::path(folder.path())).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        ClientFile::forget_address(folder.path()).unwrap();
+        let left = ClientFile::read(folder.path()).unwrap();
+        assert_eq!((left.url.as_str(), left.token.as_str()), ("", "fgp_x"));
+    }
+
+    #[test]
+    fn a_folder_is_served_as_long_as_somebody_holds_its_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!is_served(folder.path()));
+        let lock = File::create(folder.path().join(LOCK_NAME)).unwrap();
+        assert!(!is_served(folder.path()));
+        lock.lock().unwrap();
+        assert!(is_served(folder.path()));
+        drop(lock);
+        assert!(!is_served(folder.path()));
     }
 }

@@ -79,6 +79,8 @@ impl Instance {
         let data_dir = settings.data_dir.clone();
         let opened = SqliteStore::open(&data_dir, OpenOptions::default());
         let store = opened.map_err(|error| refusals::of_open(&error, &data_dir))?;
+        // The folder is ours from here on; where a killed server listened, somebody else may listen.
+        token::forget_address(&data_dir);
         let (listener, address) = listen(settings.listen)?;
         let history = store.history();
         let node_dir = data_dir.join("node");
@@ -188,6 +190,8 @@ impl Instance {
 
     /// Ends our part; what runs on the node goes on, or is ended too.
     fn stop(self, ending: Ending) {
+        // While the folder is ours still.
+        token::forget_address(&self.data_dir);
         if ending == Ending::EndEverything && !self.agent.stop_keeper(StopKeeper::KillAll, KEEPER_PATIENCE) {
             tracing::warn!("the keeper has not left in time");
         }

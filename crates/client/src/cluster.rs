@@ -18,7 +18,7 @@ impl Client {
     /// See [`ClientError`]; [`ClientError::NotFastGpu`] when something else listens there.
     pub async fn version(&self) -> Result<VersionView, ClientError> {
         let strange = || ClientError::NotFastGpu { url: self.url().to_owned() };
-        match self.json::<VersionView>(Call::get("version", "/version")).await {
+        match self.json::<VersionView>(Call::get("version", "/version").anonymous()).await {
             Ok(version) if version.api.is_empty() => Err(strange()),
             Err(ClientError::Protocol { .. } | ClientError::Problem(_)) => Err(strange()),
             other => other,
@@ -47,7 +47,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn ready(&self) -> Result<HealthView, ClientError> {
-        self.json(Call::get("readiness", "/readyz")).await
+        self.json(Call::get("readiness", "/readyz").anonymous()).await
     }
 
     /// Every GPU, what is free on it, and who holds the rest.

@@ -29,6 +29,9 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 /// somebody else is speaking.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// Why nothing was sent when the guard said no.
+const ENDED: &str = "it has ended";
+
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// A key under which the server remembers the answer to a write, so that it can be repeated.
@@ -43,11 +46,15 @@ impl Key {
     }
 }
 
+/// Whether the server that the token is for is still there.
+type Guard = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// One server, seen through one token.
 pub struct Client {
     http: reqwest::Client,
     base: String,
     authority: Option<HeaderValue>,
+    guard: Option<Guard>,
 }
 
 impl fmt::Debug for Client {
@@ -68,6 +75,8 @@ pub(crate) struct Call<'a> {
     pub(crate) repeatable: bool,
     /// Beyond [`ANSWER_PATIENCE`], for calls that the server holds on purpose.
     pub(crate) held: Duration,
+    /// Whether it goes without the token: what everybody may know is asked of whoever listens.
+    pub(crate) anonymous: bool,
     pub(crate) what: &'a str,
 }
 
@@ -85,6 +94,7 @@ impl<'a> Call<'a> {
             body: None,
             repeatable: false,
             held: Duration::ZERO,
+            anonymous: false,
             what,
         }
     }
@@ -103,6 +113,11 @@ impl<'a> Call<'a> {
 
     pub(crate) fn idempotent(mut self) -> Self {
         self.repeatable = true;
+        self
+    }
+
+    pub(crate) fn anonymous(mut self) -> Self {
+        self.anonymous = true;
         self
     }
 
@@ -154,7 +169,15 @@ impl Client {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| refuse(&error.to_string()))?;
-        Ok(Self { http, base: parsed.as_str().trim_end_matches('/').to_owned(), authority })
+        Ok(Self { http, base: parsed.as_str().trim_end_matches('/').to_owned(), authority, guard: None })
+    }
+
+    /// Asks `is_there` before each request that carries the token, and sends nothing when it says no: the
+    /// server may have ended, and its address may be anybody's by now.
+    #[must_use]
+    pub fn guarded(mut self, is_there: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.guard = Some(Box::new(is_there));
+        self
     }
 
     /// The address, without a slash at the end.
@@ -214,7 +237,10 @@ impl Client {
             .http
             .request(call.method.clone(), format!("{}{}", self.base, call.path))
             .headers(call.headers.clone());
-        if let Some(authority) = &self.authority {
+        if let Some(authority) = self.authority.as_ref().filter(|_| !call.anonymous) {
+            if self.guard.as_ref().is_some_and(|is_there| !is_there()) {
+                return Err(ClientError::Unreachable { url: self.base.clone(), why: ENDED.to_owned() });
+            }
             request = request.header(AUTHORIZATION, authority.clone());
         }
         if let Some(body) = &call.body {
@@ -262,11 +288,11 @@ impl Client {
     }
 }
 
-/// Whether the same request may succeed in a moment. A refused connection is not repeated: whoever
-/// calls wants to know at once that no server runs.
+/// Whether the same request may succeed in a moment. A refused connection is not repeated, nor is a
+/// request to a server that has ended: whoever calls wants to know at once that no server runs.
 fn is_passing(error: &ClientError) -> bool {
     match error {
-        ClientError::Unreachable { why, .. } => !why.contains("refused"),
+        ClientError::Unreachable { why, .. } => why != ENDED && !why.contains("refused"),
         ClientError::Problem(problem) => matches!(problem.status, 429 | 503),
         _ => false,
     }

@@ -97,6 +97,29 @@ fn nobody_there_is_said_at_once() {
 }
 
 #[test]
+fn the_token_goes_only_to_a_server_that_is_still_there_and_never_with_a_question_of_everybody() {
+    let version = answer("200 OK", "", r#"{"version":"0.1.0","api":"v1"}"#);
+    let (url, heads) = scripted(&[&version, &version]);
+    let client = Client::new(&url, Some("fgp_secret")).unwrap().guarded(|| false);
+    block_on(client.check_version()).unwrap();
+    let began = Instant::now();
+    let follow = LogQuery { follow: true, ..LogQuery::default() };
+    for error in [
+        block_on(client.tokens()).unwrap_err(),
+        block_on(client.cancel("t-0000000000001", &CancelRequest::default())).unwrap_err(),
+    ] {
+        assert!(matches!(&error, ClientError::Unreachable { why, .. } if why == "it has ended"), "{error:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(1), "it is said at once");
+    let mut log = client.logs("t-0000000000001", follow);
+    block_on(async { tokio::time::timeout(Duration::from_millis(300), log.next()).await }).ok();
+    let sure = Client::new(&url, Some("fgp_secret")).unwrap().guarded(|| true);
+    block_on(sure.check_version()).unwrap();
+    let heads = heads.lock().unwrap();
+    assert!(heads.len() == 2 && !heads.concat().contains("fgp_"), "{heads:?}");
+}
+
+#[test]
 fn a_log_goes_on_where_the_connection_broke() {
     let line = |id: &str, text: &str| {
         format!(

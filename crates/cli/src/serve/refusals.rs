@@ -26,7 +26,7 @@ pub(crate) fn failure_of(error: &dyn Error) -> Failure {
 pub(super) fn of_open(error: &OpenError, data_dir: &Path) -> Failure {
     let failure = failure_of(error);
     match error {
-        OpenError::InUse { .. } => match ClientFile::read(data_dir) {
+        OpenError::InUse { .. } => match ClientFile::read(data_dir).filter(|local| !local.url.is_empty()) {
             Some(local) => failure
                 .note(format!("a FastGPU with this folder listens at {}", local.url))
                 .help("use it as it is, stop it first, or name another folder with `--data-dir`"),

@@ -36,6 +36,14 @@ pub(super) async fn write_client_file(
     })
 }
 
+/// Takes the address of a server that does not listen out of `client.json`.
+pub(super) fn forget_address(data_dir: &Path) {
+    // A full disk must not keep a server from starting or ending; the lock of the folder says the same.
+    if let Err(error) = ClientFile::forget_address(data_dir) {
+        tracing::warn!(%error, "the old address stays in client.json");
+    }
+}
+
 /// Whether this secret is that of a valid token for everything.
 fn is_admin(handle: &Handle, secret: &str) -> bool {
     let hash = *blake3::hash(secret.as_bytes()).as_bytes();
