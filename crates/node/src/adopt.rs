@@ -36,7 +36,7 @@ pub(crate) fn everything(keeper: &mut Keeper) -> io::Result<()> {
                 let ended = record.exit.is_some();
                 held.exit = record.exit;
                 if let Some(pidfd) = guardian {
-                    held.guardian = Some(keeper.watch(key, pidfd)?);
+                    held.guardian = Some(keeper.watch(key, pidfd, None)?);
                     held.slot = record.meta.as_ref().and_then(|meta| meta.slot);
                     held.groups = record.meta.map_or_else(Vec::new, |meta| meta.cgroups);
                 } else if !ended {

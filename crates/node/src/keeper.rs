@@ -112,6 +112,8 @@ pub(crate) struct Held {
 #[derive(Debug)]
 pub(crate) struct LivingGuardian {
     pub(crate) pidfd: OwnedFd,
+    /// Its pid, if it is a child of ours and not of an earlier keeper.
+    child: Option<i32>,
     token: u64,
 }
 
@@ -298,12 +300,17 @@ impl Keeper {
     }
 
     /// Starts to watch a guardian.
-    pub(crate) fn watch(&mut self, key: AttemptKey, pidfd: OwnedFd) -> io::Result<LivingGuardian> {
+    pub(crate) fn watch(
+        &mut self,
+        key: AttemptKey,
+        pidfd: OwnedFd,
+        child: Option<i32>,
+    ) -> io::Result<LivingGuardian> {
         let token = self.next_token;
         self.next_token += 1;
         epoll::add(&self.epoll, &pidfd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?;
         self.guardians.insert(token, key);
-        Ok(LivingGuardian { pidfd, token })
+        Ok(LivingGuardian { pidfd, child, token })
     }
 
     fn read_hints(&mut self) {
@@ -357,6 +364,7 @@ impl Keeper {
         }
         if self.attempts.get(&key).is_some_and(|held| held.exit.is_none()) {
             leftovers::end_orphans(&groups, &key.task.to_string(), key.attempt);
+            self.end_strays();
             self.end_without_guardian(key, "the attempt's guardian vanished".to_owned());
             // Its orphans came to us.
             while let Ok(sys::Reaped::One(_)) = sys::reap() {}
@@ -364,6 +372,12 @@ impl Keeper {
         } else {
             slot.into_iter().for_each(|slot| self.cgroups.give_back(slot));
         }
+    }
+
+    /// Ends what has come to us from guardians that vanished.
+    pub(crate) fn end_strays(&self) {
+        let guardians = self.attempts.values().filter_map(|held| held.guardian.as_ref()?.child).collect();
+        leftovers::end_strays(&guardians);
     }
 
     /// Takes over what the record says.

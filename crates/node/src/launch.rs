@@ -42,7 +42,7 @@ pub(crate) fn launch(keeper: &mut Keeper, words: &LaunchWords) {
     held.slot = slot;
     held.groups = prepared.groups.folders();
     match prepared.fork(keeper, key, words) {
-        Ok(pidfd) => match keeper.watch(key, pidfd) {
+        Ok((pid, pidfd)) => match keeper.watch(key, pidfd, Some(pid)) {
             Ok(guardian) => {
                 held.guardian = Some(guardian);
                 keeper.attempts.insert(key, held);
@@ -55,6 +55,8 @@ pub(crate) fn launch(keeper: &mut Keeper, words: &LaunchWords) {
 
 fn lose(keeper: &mut Keeper, key: AttemptKey, held: Held, error: &io::Error) {
     crate::leftovers::end_orphans(&held.groups, &key.task.to_string(), key.attempt);
+    // The guardian itself, if it began.
+    keeper.end_strays();
     if let Some(slot) = held.slot {
         keeper.cgroups.remove(slot);
     }
@@ -96,7 +98,7 @@ impl Prepared {
         Ok(Self { folder: File::open(&path)?.into(), record, groups, working_dir })
     }
 
-    fn fork(self, keeper: &Keeper, key: AttemptKey, words: &LaunchWords) -> io::Result<OwnedFd> {
+    fn fork(self, keeper: &Keeper, key: AttemptKey, words: &LaunchWords) -> io::Result<(i32, OwnedFd)> {
         fastgpu_failpoints::hit("keeper.launch.before_fork");
         match sys::fork()? {
             Forked::Child => guardian::run(Charge {
@@ -111,9 +113,9 @@ impl Prepared {
             }),
             Forked::Parent(pid) => {
                 fastgpu_failpoints::hit("keeper.launch.after_fork");
-                let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidData)?;
+                let known = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidData)?;
                 // Our own child, not yet waited for: the pid is still its own.
-                Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+                Ok((pid, rustix::process::pidfd_open(known, PidfdFlags::empty())?))
             }
         }
     }

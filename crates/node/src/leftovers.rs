@@ -10,14 +10,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::cgroup::AttemptGroups;
+use crate::sys::{self, Reaped};
 
 /// How often descendants are stopped and counted again before they are killed; each round only meets what
 /// was forked while the one before it ran.
 const STOP_ROUNDS_MAX: u32 = 8;
+
+/// How long a keeper, which does nothing else meanwhile, waits until what a vanished guardian left is gone. Only
+/// what hangs in the kernel takes longer.
+const STRAYS_WAIT_MAX: Duration = Duration::from_millis(500);
+const STRAYS_WAIT: Duration = Duration::from_millis(2);
 
 /// Asks every process of the attempt to end.
 pub(crate) fn ask_to_end(groups: &AttemptGroups) {
@@ -36,16 +43,20 @@ pub(crate) fn kill(groups: &AttemptGroups, thorough: bool) {
     if groups.kill() && !thorough {
         return;
     }
-    let list = || everything(groups);
+    stop_and_kill(&|| everything(groups));
+}
+
+/// Holds everything in the list still first, lest it forks while it is being killed.
+fn stop_and_kill(list: &impl Fn() -> BTreeSet<i32>) {
     let mut seen = BTreeSet::new();
     for _ in 0..STOP_ROUNDS_MAX {
-        let found = signal_each(&list, &[Signal::STOP]);
+        let found = signal_each(list, &[Signal::STOP]);
         if found.iter().all(|pid| seen.contains(pid)) {
             break;
         }
         seen.extend(found);
     }
-    signal_each(&list, &[Signal::KILL]);
+    signal_each(list, &[Signal::KILL]);
 }
 
 /// Members of the group, and descendants that have left it.
@@ -75,8 +86,13 @@ fn signal_each(list: &impl Fn() -> BTreeSet<i32>, signals: &[Signal]) -> BTreeSe
     reached
 }
 
-/// Every living process below `ancestor`.
+/// Every process below `ancestor`.
 fn descendants(ancestor: i32) -> BTreeSet<i32> {
+    below(vec![ancestor], &children_of_all())
+}
+
+/// Who has which children.
+fn children_of_all() -> BTreeMap<i32, Vec<i32>> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
@@ -87,8 +103,11 @@ fn descendants(ancestor: i32) -> BTreeSet<i32> {
             children.entry(parent).or_default().push(pid);
         }
     }
+    children
+}
+
+fn below(mut open: Vec<i32>, children: &BTreeMap<i32, Vec<i32>>) -> BTreeSet<i32> {
     let mut found = BTreeSet::new();
-    let mut open = vec![ancestor];
     while let Some(parent) = open.pop() {
         for &pid in children.get(&parent).into_iter().flatten() {
             if found.insert(pid) {
@@ -115,6 +134,26 @@ pub(crate) fn end_orphans(groups: &[std::path::PathBuf], task: &str, attempt: u3
         if signal_each(&list, &[Signal::KILL]).is_empty() {
             return;
         }
+    }
+}
+
+/// Ends what vanished guardians left to this keeper, whatever it made of its environment: our children that
+/// are no guardians, and everything below them.
+pub(crate) fn end_strays(guardians: &BTreeSet<i32>) {
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let list = || {
+        let children = children_of_all();
+        let ours = children.get(&own).into_iter().flatten().copied();
+        let strays: Vec<i32> = ours.filter(|pid| !guardians.contains(pid)).collect();
+        let mut found = below(strays.clone(), &children);
+        found.extend(strays);
+        found
+    };
+    let deadline = Instant::now() + STRAYS_WAIT_MAX;
+    while !list().is_empty() && Instant::now() < deadline {
+        stop_and_kill(&list);
+        std::thread::sleep(STRAYS_WAIT);
+        while let Ok(Reaped::One(_)) = sys::reap() {}
     }
 }
 
