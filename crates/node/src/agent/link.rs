@@ -3,6 +3,8 @@
 //! It waits on two descriptors, the handle's wake-up and the keeper's socket, and never on anything else:
 //! orders are written as far as the socket takes them, the rest waits here.
 
+mod silence;
+
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
@@ -52,6 +54,9 @@ struct Connection {
     written: usize,
     held: Vec<HeldAttempt>,
     welcomed: bool,
+    greeted_at: Instant,
+    /// Whether it is known to be late with its answer.
+    is_late: bool,
 }
 
 /// See the module.
@@ -63,6 +68,8 @@ pub(super) struct Link {
     connection: Option<Connection>,
     keeper: Option<Child>,
     abilities: Vec<Ability>,
+    /// Why the keeper does not do its part now.
+    trouble: Option<Ability>,
     restart_wait: Duration,
     restart_at: Option<Instant>,
     crash_armed: bool,
@@ -86,6 +93,7 @@ impl Link {
             connection: None,
             keeper: None,
             abilities: Vec::new(),
+            trouble: None,
             restart_wait: RESTART_FIRST,
             restart_at: None,
             crash_armed: true,
@@ -104,6 +112,7 @@ impl Link {
             }
             self.wait();
             self.receive();
+            self.look_at_silence();
         }
     }
 
@@ -138,6 +147,7 @@ impl Link {
                 tracing::error!(%error, wait = ?self.restart_wait, "no keeper could be reached or started");
                 self.restart_at = Some(Instant::now() + self.restart_wait);
                 self.restart_wait = (self.restart_wait * 2).min(RESTART_MAX);
+                self.say_trouble(format!("no keeper could be reached or started: {error}"));
             }
         }
     }
@@ -192,8 +202,16 @@ impl Link {
         let mut out = Vec::new();
         write_frame(&mut out, &ToKeeper::Hello { version: PROTOCOL_VERSION }).expect("a short message");
         let inbox = FrameBuffer::default();
-        self.connection =
-            Some(Connection { stream, inbox, out, written: 0, held: Vec::new(), welcomed: false });
+        self.connection = Some(Connection {
+            stream,
+            inbox,
+            out,
+            written: 0,
+            held: Vec::new(),
+            welcomed: false,
+            greeted_at: Instant::now(),
+            is_late: false,
+        });
         self.restart_at = None;
     }
 
@@ -357,7 +375,8 @@ impl Link {
             _ => None,
         };
         let end_in = self.end_by.map(|at| at.saturating_duration_since(Instant::now()));
-        let timeout = [timeout, end_in].into_iter().flatten().min();
+        let late_in = self.late_at().map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = [timeout, end_in, late_in].into_iter().flatten().min();
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut fds = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
         if let Some(connection) = &self.connection {
@@ -415,6 +434,7 @@ impl Link {
                 }
                 connection.welcomed = true;
                 let attempts = std::mem::take(&mut connection.held);
+                self.trouble_is_over();
                 self.restart_wait = RESTART_FIRST;
                 Report::Hello { inventory: self.inventory(), attempts }
             }
@@ -443,7 +463,7 @@ impl Link {
     /// What the node offers, with what the keeper found out about it.
     fn inventory(&self) -> Inventory {
         let mut inventory = self.shared.lock().inventory.clone();
-        inventory.abilities.extend(self.abilities.iter().cloned());
+        inventory.abilities.extend(self.abilities.iter().chain(&self.trouble).cloned());
         inventory
     }
 }

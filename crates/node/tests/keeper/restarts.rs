@@ -17,6 +17,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("a keeper of another version makes room", a_keeper_of_another_version_makes_room),
     ("records that are torn or rubbish stop nothing", torn_records_stop_nothing),
     ("a killed guardian fails its attempt alone", a_killed_guardian_fails_its_attempt_alone),
+    ("a keeper that does not answer is told of, and waited for", a_keeper_that_does_not_answer_is_waited_for),
     ("a keeper that nobody needs leaves by itself", a_keeper_that_nobody_needs_leaves),
 ];
 
@@ -222,4 +223,30 @@ fn a_keeper_that_nobody_needs_leaves() {
     wait_for("it is forgotten", || (!record.exists()).then_some(()));
     agent.shutdown();
     assert_eq!(wait_for("its end", || keeper.try_wait().unwrap()).code(), Some(0));
+}
+
+fn a_keeper_that_does_not_answer_is_waited_for() {
+    let mut node = Node::new();
+    let (task, go) = counting(&node);
+    let task = node.launch(task);
+    node.started(task);
+    let keeper = node.keeper_pid();
+    let pid = rustix::process::Pid::from_raw(keeper).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let mut node = node.restart_agent();
+    let said = node.trouble();
+    assert!(said.starts_with(&format!("the keeper (pid {keeper}) does not answer since ")), "{said}");
+    let later = node.launch(Task::sh("exit 5"));
+    assert_eq!(node.count(|r| matches!(r, Report::Hello { .. } | Report::Lost)), 0);
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    assert!(node.next_hello()[&task].exit.is_none());
+    assert_eq!(node.how(later), ExitKind::Code(5));
+    let is_troubled = |report: &Report| match report {
+        Report::Hello { inventory, .. } => inventory.abilities.iter().any(|a| a.name == "keeper"),
+        _ => false,
+    };
+    assert_eq!(node.count(is_troubled), 0, "it is over");
+    assert_eq!(node.keeper_pid(), keeper);
+    std::fs::write(go, "").unwrap();
+    assert_eq!(node.how(task), ExitKind::Code(12));
 }

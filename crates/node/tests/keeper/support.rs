@@ -173,6 +173,17 @@ impl Node {
         })
     }
 
+    /// What the node says of a keeper that does not do its part.
+    pub(crate) fn trouble(&mut self) -> String {
+        self.wait("trouble", |report| match report {
+            Report::Inventory(inventory) => {
+                let keeper = inventory.abilities.iter().find(|ability| ability.name == "keeper")?;
+                (!keeper.works).then(|| keeper.detail.clone())
+            }
+            _ => None,
+        })
+    }
+
     pub(crate) fn started(&mut self, task: TaskId) {
         self.wait("start", |report| {
             matches!(report, Report::Started { task: which, .. } if *which == task).then_some(())
