@@ -121,7 +121,12 @@ impl Ledger {
             _ => vec!["true".to_owned()],
         };
         if let Deed::HeldLarge(kib) = plan.deed {
-            env["FILL"] = Value::String(plan.name.repeat(kib * 1_024 / plan.name.len()));
+            // No variable may be larger than the kernel passes on.
+            const PIECE_KIB: usize = 100;
+            for piece in 0..kib.div_ceil(PIECE_KIB) {
+                env[format!("FILL_{piece}")] =
+                    Value::String(plan.name.repeat(PIECE_KIB * 1_024 / plan.name.len()));
+            }
         }
         let held = matches!(plan.deed, Deed::Held | Deed::HeldLarge(_));
         json!({
