@@ -150,6 +150,9 @@ impl Ledger {
     /// Sends a request, for the first time or again. True if it is acknowledged.
     pub(crate) fn send(&mut self, door: &Door, request: usize) -> bool {
         let asked = &mut self.requests[request];
+        if asked.path.strip_suffix("/retry").is_some_and(|task| !has_ended(door, task)) {
+            return false;
+        }
         let Some(answer) = heard(door.post(&asked.path, Some(&asked.key), Some(&asked.body))) else {
             return false;
         };
@@ -210,6 +213,12 @@ impl Ledger {
 
 pub(crate) fn effects_of(root: &Path, plan: &Plan) -> PathBuf {
     root.join("effects").join(&plan.name)
+}
+
+/// Waits a while for the end of a task: only what has ended can be run again.
+fn has_ended(door: &Door, task: &str) -> bool {
+    let answer = heard(door.get(&format!("{task}/wait?timeout=5")));
+    answer.is_some_and(|answer| answer.body["ended_at"].is_string())
 }
 
 /// An answer that settles something. None for a server that ended, is ending, cannot save, or is another's: a
