@@ -267,9 +267,6 @@ impl State {
             self.cluster.clear_changed();
             self.queue.clear_changed();
         }
-        if plan.starts.iter().any(|start| self.keep.as_ref().is_some_and(|keep| keep.task == start.task)) {
-            self.keep = None;
-        }
     }
 
     fn not_supported(&self, id: TaskId, verb: &'static str) -> Result<Reply, Refused> {

@@ -42,4 +42,3 @@ pub mod sys;
 pub use agent::{AgentConfig, AgentError, AgentHandle, StopKeeper};
 pub use failpoint::CRASH_POINTS;
 pub use log_read::{LogChunk, LogError, LogFrame, LogOffset, LogReader, LogStream};
-pub use powers::close_to_others;

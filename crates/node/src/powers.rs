@@ -81,8 +81,8 @@ pub(crate) fn give_up() -> io::Result<()> {
 }
 
 /// Keeps other processes of the same user out of this one's memory, and from looking through `/proc` with
-/// its eyes. For a server, before it reads or makes its first token. It also ends core files and debuggers.
-pub fn close_to_others() -> io::Result<()> {
+/// its eyes. It also ends core files and debuggers.
+pub(crate) fn close_to_others() -> io::Result<()> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
 }

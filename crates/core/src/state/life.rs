@@ -42,8 +42,8 @@ impl State {
         let next = task.state.apply(event, now)?;
         let mut task = self.tasks.remove(&id).expect("looked up above");
         // A task that merely goes on with its grant frees nothing, and no round has to look.
-        let parts = |state: &TaskState| state.hold().map(|hold| hold.grant.parts.clone());
-        let keeps_grant = task.state.hold().is_some() && parts(&task.state) == parts(&next);
+        let keeps_grant =
+            task.state.hold().zip(next.hold()).is_some_and(|(old, new)| old.grant.parts == new.grant.parts);
         self.leave(&task, keeps_grant);
         if let TaskState::Running { since, .. } = &next {
             task.first_started_at.get_or_insert(*since);
