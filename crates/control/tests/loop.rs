@@ -99,6 +99,7 @@ fn inventory() -> Inventory {
         pci: None,
         driver: None,
         mig: None,
+        closeness: Closeness::default(),
         unusable: None,
         telemetry: Telemetry::default(),
     };
@@ -107,6 +108,7 @@ fn inventory() -> Inventory {
         cpu: CpuMilli(8_000),
         host_memory: MemoryMib(32_768),
         devices: (0..2).map(device).collect(),
+        labels: Vec::new(),
         abilities: Vec::new(),
         probed: true,
     }
@@ -127,9 +129,11 @@ fn submit(count: u16) -> Submit {
             host_memory: MemoryMib(0),
         },
         priority: 0,
+        queue: "default".into(),
         spec: Arc::new(Spec { command: vec!["true".to_owned()], ..Spec::default() }),
         spec_hash: SpecHash([7; 32]),
         limits: Limits { run: None, queue: None, stop_grace: Millis(1_000) },
+        expected: None,
         retry: RetryPolicy::default(),
         held: false,
         wait_for_capacity: true,

@@ -13,7 +13,7 @@ use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, 
 use fastgpu_core::change::Actor;
 use fastgpu_core::command::{Command, Submit};
 use fastgpu_core::ids::{DeviceIndex, NodeId, SpecHash, TaskId};
-use fastgpu_core::node::{Device, Exit, ExitKind, Inventory, Report, Telemetry};
+use fastgpu_core::node::{Closeness, Device, Exit, ExitKind, Inventory, Report, Telemetry};
 use fastgpu_core::plan::plan;
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
@@ -120,9 +120,11 @@ fn submit(number: u32) -> Submit {
         name: None,
         ask,
         priority: 0,
+        queue: "default".into(),
         spec: Arc::new(Spec { command: vec!["true".to_owned()], ..Spec::default() }),
         spec_hash: SpecHash([0; 32]),
         limits: Limits { run: None, queue: None, stop_grace: Millis(1_000) },
+        expected: None,
         retry: RetryPolicy::default(),
         held: false,
         wait_for_capacity: false,
@@ -139,6 +141,7 @@ fn inventory(node: u32) -> Inventory {
         pci: None,
         driver: None,
         mig: None,
+        closeness: Closeness::default(),
         unusable: None,
         telemetry: Telemetry::default(),
     };
@@ -147,6 +150,7 @@ fn inventory(node: u32) -> Inventory {
         cpu: CpuMilli(128_000),
         host_memory: MemoryMib(1 << 20),
         devices: (0..DEVICES_PER_NODE).map(device).collect(),
+        labels: Vec::new(),
         abilities: Vec::new(),
         probed: true,
     }

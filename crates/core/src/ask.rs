@@ -79,6 +79,8 @@ pub struct Constraints {
     pub device_memory_min: MemoryMib,
     /// Nodes by name, any of them.
     pub nodes: Vec<Name>,
+    /// Labels a node must carry, all of them, as `key=value`.
+    pub labels: Vec<Name>,
     /// Whether devices of several nodes may form one grant.
     pub spread: Spread,
 }

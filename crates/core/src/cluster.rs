@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ask::{Grant, GrantPart, Slice};
 use crate::ids::{DeviceIndex, Name, NodeId, TaskId};
-use crate::node::{Ability, Device, Inventory};
+use crate::node::{Ability, Closeness, Device, Inventory};
 use crate::units::{CpuMilli, GpuMilli, MemoryMib};
 
 /// All nodes.
@@ -37,6 +37,8 @@ pub struct Node {
     pub host_memory: MemoryMib,
     /// Host memory not held.
     pub host_memory_free: MemoryMib,
+    /// What the operator says of it, as `key=value`, sorted.
+    pub labels: Vec<Name>,
     /// What it found out about itself.
     pub abilities: Vec<Ability>,
     /// Whether its search for devices is over.
@@ -105,6 +107,7 @@ impl Cluster {
         node.present = true;
         node.cpu = inventory.cpu;
         node.host_memory = inventory.host_memory;
+        node.labels = inventory.labels;
         node.abilities = inventory.abilities;
         node.probed = inventory.probed;
         let gone = std::mem::take(&mut node.devices);
@@ -174,6 +177,7 @@ impl Cluster {
             cpu_free: CpuMilli(0),
             host_memory: MemoryMib::ZERO,
             host_memory_free: MemoryMib::ZERO,
+            labels: Vec::new(),
             abilities: Vec::new(),
             probed: false,
             devices: Vec::new(),
@@ -237,10 +241,11 @@ impl Node {
     fn offer(&self) -> Offer {
         let device = |slot: &DeviceSlot| {
             let info = &slot.info;
-            (info.index, info.model.clone(), info.memory, info.unusable.is_none())
+            (info.index, info.model.clone(), info.memory, info.closeness, info.unusable.is_none())
         };
         let devices = self.devices.iter().map(device).collect();
-        Offer { present: self.present, cpu: self.cpu, host_memory: self.host_memory, devices }
+        let labels = self.labels.clone();
+        Offer { present: self.present, cpu: self.cpu, host_memory: self.host_memory, labels, devices }
     }
 
     /// What is free is what there is less what is held; less than nothing counts as nothing.
@@ -279,5 +284,6 @@ struct Offer {
     present: bool,
     cpu: CpuMilli,
     host_memory: MemoryMib,
-    devices: Vec<(DeviceIndex, Name, MemoryMib, bool)>,
+    labels: Vec<Name>,
+    devices: Vec<(DeviceIndex, Name, MemoryMib, Closeness, bool)>,
 }

@@ -12,7 +12,7 @@ use crate::retry::RetryPolicy;
 use crate::spec::Spec;
 use crate::task::Limits;
 use crate::token::Token;
-use crate::units::{GpuMilli, MemoryMib};
+use crate::units::{GpuMilli, MemoryMib, Millis};
 
 /// One command for the inbox of the control plane.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub enum Command {
         /// Which task.
         task: TaskId,
         /// Overrides the task's own time between SIGTERM and SIGKILL.
-        grace: Option<crate::units::Millis>,
+        grace: Option<Millis>,
         /// On whose behalf.
         actor: Actor,
     },
@@ -117,6 +117,8 @@ pub struct Submit {
     pub name: Option<Name>,
     /// What it needs.
     pub ask: Ask,
+    /// Which queue it waits in.
+    pub queue: Name,
     /// Higher goes first.
     pub priority: i32,
     /// What to run; no command means a reservation.
@@ -125,6 +127,8 @@ pub struct Submit {
     pub spec_hash: SpecHash,
     /// Limits in time.
     pub limits: Limits,
+    /// How long the user thinks that it runs, if they said so.
+    pub expected: Option<Millis>,
     /// What to do about failures.
     pub retry: RetryPolicy,
     /// Begin held back by a person.
@@ -185,6 +189,13 @@ pub enum Refused {
         given: usize,
         /// The limit.
         max: usize,
+    },
+    /// No queue of this name.
+    NoSuchQueue {
+        /// What is asked for.
+        asked: Name,
+        /// What there is.
+        known: Vec<Name>,
     },
     /// No device could ever serve this ask.
     NoSuchCapacity(TooBig),
@@ -261,6 +272,11 @@ pub enum TooBig {
         /// What is asked for.
         asked: Vec<Name>,
     },
+    /// No node that carries all of the asked labels.
+    Labels {
+        /// What is asked for.
+        asked: Vec<Name>,
+    },
     /// Each limit can be met, but nowhere all of them together.
     Together,
 }
@@ -285,6 +301,7 @@ impl TooBig {
             Self::Cpu { largest, .. } => format!("ask for at most {largest} cores"),
             Self::HostMemory { largest, .. } => format!("ask for at most {largest} of host memory"),
             Self::Node { .. } => "`fastgpu nodes` lists the nodes".to_owned(),
+            Self::Labels { .. } => "`fastgpu nodes` lists the nodes with their labels".to_owned(),
             Self::Together => "ask for less of one of them, or submit with `--wait-for-capacity`".to_owned(),
         }
     }
@@ -312,6 +329,7 @@ impl fmt::Display for TooBig {
                 write!(f, "{asked} of host memory is asked for; the largest node has {largest}")
             }
             Self::Node { asked } => write!(f, "there is no node {}", asked.join(" or ")),
+            Self::Labels { asked } => write!(f, "no node carries the labels {}", asked.join(" and ")),
             Self::Together => write!(f, "no node meets all parts of the ask together"),
         }
     }
@@ -334,6 +352,7 @@ impl fmt::Display for Refused {
             Self::BatchTooLarge { given, max } => {
                 write!(f, "{given} tasks in one request; at most {max} are taken")
             }
+            Self::NoSuchQueue { asked, .. } => write!(f, "there is no queue `{asked}`"),
             Self::NoSuchCapacity(too_big) => too_big.fmt(f),
             Self::RevisionMismatch { current } => {
                 write!(f, "the task changed since it was read; its revision is now {current}")

@@ -13,6 +13,8 @@ pub mod ids;
 pub mod meter;
 pub mod node;
 pub mod plan;
+pub mod policy;
+pub mod predict;
 pub mod queue;
 pub mod retry;
 pub mod spec;

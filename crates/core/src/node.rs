@@ -197,6 +197,8 @@ pub struct Inventory {
     pub host_memory: MemoryMib,
     /// The devices found so far, by rising index.
     pub devices: Vec<Device>,
+    /// What the operator says of the machine, as `key=value`, sorted.
+    pub labels: Vec<Name>,
     /// Sentences about what this node can and cannot do (`cgroup v2: kill, no memory limit`).
     pub abilities: Vec<Ability>,
     /// Whether the search for devices is over.
@@ -236,10 +238,21 @@ pub struct Device {
     pub driver: Option<Name>,
     /// Whether MIG mode is on; `None` where the device has no such mode.
     pub mig: Option<bool>,
+    /// What is close to it.
+    pub closeness: Closeness,
     /// Why no task may start here, if so.
     pub unusable: Option<String>,
     /// What it does right now, where it can be read.
     pub telemetry: Telemetry,
+}
+
+/// What a device is close to, where that is known: devices with equal numbers talk to each other fast.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Closeness {
+    /// Its group of NVLink peers.
+    pub nvlink: Option<u16>,
+    /// The part of the host's memory and processors it is attached to.
+    pub numa: Option<u16>,
 }
 
 /// Readings of one device; each may be missing.

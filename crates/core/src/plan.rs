@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::ask::GrantPart;
 use crate::ids::TaskId;
-use crate::queue::{Rank, ShapeId};
+use crate::queue::{LaneId, Rank};
 use crate::state::State;
 use crate::units::Timestamp;
 use fit::View;
@@ -129,7 +129,7 @@ impl Round<'_> {
 
 /// The lanes a round must ask, with the rank of their first task: all of them if any node changed (or a
 /// keep did), else only those that changed themselves.
-fn shapes_to_ask(state: &State, everything: bool) -> Vec<(ShapeId, Rank)> {
+fn shapes_to_ask(state: &State, everything: bool) -> Vec<(LaneId, Rank)> {
     let queue = state.queue();
     let first = |shape| queue.lane(shape).and_then(|lane| lane.ranks().next()).map(|rank| (shape, rank));
     if everything || !state.cluster().changed().is_empty() {
@@ -142,7 +142,7 @@ fn shapes_to_ask(state: &State, everything: bool) -> Vec<(ShapeId, Rank)> {
 /// One shape a round asks about.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
-    shape: ShapeId,
+    shape: LaneId,
     /// Whether to ask every node, or only those that changed.
     everywhere: bool,
 }

@@ -1,30 +1,40 @@
-//! Tasks that wait for a place, grouped by shape.
+//! Tasks that wait for a place, grouped by queue and shape.
 //!
-//! Tasks with equal asks fit or do not fit together, so a round asks once per shape, not once per task.
-//! Within a shape, and among shapes, the order is: priority, class, then first come.
+//! Tasks of one queue with equal asks fit or do not fit together, so a round asks once per group, not once per
+//! task. The order within a group, and among groups, is [`Rank`].
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ask::{Ask, Class};
-use crate::ids::TaskId;
+use crate::ids::{Name, TaskId};
 use crate::task::Task;
 
-/// Where a waiting task stands; smaller goes first.
+/// Where a waiting task stands; smaller goes first: priority, class, whoever has waited for too long, the
+/// measure of the queue's order, then first come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    priority: Reverse<i32>,
+    priority: Reverse<i64>,
     class: Class,
+    ordinary: bool,
+    key: u64,
     /// Ids sort by submission: first come, first served, and a retried task keeps its age.
     task: TaskId,
 }
 
 impl Rank {
-    /// The rank of a task.
+    /// The rank of a task, by its [`crate::task::Standing`].
     #[must_use]
     pub fn of(task: &Task) -> Self {
-        Self { priority: Reverse(task.priority), class: task.ask.class, task: task.id }
+        let standing = task.standing;
+        Self {
+            priority: Reverse(standing.priority),
+            class: task.ask.class,
+            ordinary: standing.ordinary,
+            key: standing.key,
+            task: task.id,
+        }
     }
 
     /// Whose rank it is.
@@ -32,15 +42,23 @@ impl Rank {
     pub const fn task(self) -> TaskId {
         self.task
     }
+
+    /// Whether `self` goes before `other` for more than having come first: by priority or class.
+    #[must_use]
+    pub fn outranks(self, other: Self) -> bool {
+        (self.priority, self.class) < (other.priority, other.class)
+    }
 }
 
-/// A number for a shape, for as long as tasks of it wait.
+/// A number for a queue and a shape, for as long as tasks of both wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ShapeId(u32);
+pub struct LaneId(u32);
 
-/// All waiting tasks of one shape.
+/// All waiting tasks of one queue and shape.
 #[derive(Debug, Clone)]
 pub struct Lane {
+    /// The queue.
+    pub queue: Name,
     /// The shape.
     pub ask: Arc<Ask>,
     waiting: BTreeSet<Rank>,
@@ -62,13 +80,13 @@ impl Lane {
 /// The waiting tasks.
 #[derive(Debug, Clone, Default)]
 pub struct Queue {
-    shapes: BTreeMap<Arc<Ask>, ShapeId>,
-    lanes: BTreeMap<ShapeId, Lane>,
+    ids: BTreeMap<(Name, Arc<Ask>), LaneId>,
+    lanes: BTreeMap<LaneId, Lane>,
     /// The first rank of every lane, so that the head of the whole queue is found at once.
-    heads: BTreeSet<(Rank, ShapeId)>,
+    heads: BTreeSet<(Rank, LaneId)>,
     /// Lanes that got a task or whose place in the world changed since the last round.
-    changed: BTreeSet<ShapeId>,
-    next_shape: u32,
+    changed: BTreeSet<LaneId>,
+    next_lane: u32,
     len: usize,
 }
 
@@ -86,14 +104,14 @@ impl Queue {
     }
 
     /// All lanes.
-    pub fn lanes(&self) -> impl Iterator<Item = (ShapeId, &Lane)> {
+    pub fn lanes(&self) -> impl Iterator<Item = (LaneId, &Lane)> {
         self.lanes.iter().map(|(&id, lane)| (id, lane))
     }
 
     /// One lane.
     #[must_use]
-    pub fn lane(&self, shape: ShapeId) -> Option<&Lane> {
-        self.lanes.get(&shape)
+    pub fn lane(&self, id: LaneId) -> Option<&Lane> {
+        self.lanes.get(&id)
     }
 
     /// The first task of each lane, in the order of the queue.
@@ -107,7 +125,7 @@ impl Queue {
         self.lanes.values().map(|lane| lane.waiting.range(..rank).count()).sum()
     }
 
-    pub(crate) fn changed(&self) -> &BTreeSet<ShapeId> {
+    pub(crate) fn changed(&self) -> &BTreeSet<LaneId> {
         &self.changed
     }
 
@@ -116,12 +134,13 @@ impl Queue {
     }
 
     pub(crate) fn insert(&mut self, task: &Task) {
-        let shape = self.shape_of(&task.ask);
+        let id = self.lane_of(task);
         let rank = Rank::of(task);
-        let lane = self
-            .lanes
-            .entry(shape)
-            .or_insert_with(|| Lane { ask: task.ask.clone(), waiting: BTreeSet::new() });
+        let lane = self.lanes.entry(id).or_insert_with(|| Lane {
+            queue: task.queue.clone(),
+            ask: task.ask.clone(),
+            waiting: BTreeSet::new(),
+        });
         let old_head = lane.waiting.first().copied();
         if !lane.waiting.insert(rank) {
             return;
@@ -129,24 +148,25 @@ impl Queue {
         self.len += 1;
         // A lane known not to fit stays so, however many more join it: only its first task matters.
         if old_head.is_none() {
-            self.changed.insert(shape);
+            self.changed.insert(id);
         }
-        self.move_head(shape, old_head);
+        self.move_head(id, old_head);
     }
 
     pub(crate) fn remove(&mut self, task: &Task) {
-        let Some(&shape) = self.shapes.get(&task.ask) else { return };
-        let Some(lane) = self.lanes.get_mut(&shape) else { return };
+        let key = (task.queue.clone(), task.ask.clone());
+        let Some(&id) = self.ids.get(&key) else { return };
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
         let old_head = lane.waiting.first().copied();
         if !lane.waiting.remove(&Rank::of(task)) {
             return;
         }
         self.len -= 1;
-        self.move_head(shape, old_head);
-        if self.lanes.get(&shape).is_some_and(|lane| lane.waiting.is_empty()) {
-            self.lanes.remove(&shape);
-            self.shapes.remove(&task.ask);
-            self.changed.remove(&shape);
+        self.move_head(id, old_head);
+        if self.lanes.get(&id).is_some_and(|lane| lane.waiting.is_empty()) {
+            self.lanes.remove(&id);
+            self.ids.remove(&key);
+            self.changed.remove(&id);
         }
     }
 
@@ -155,26 +175,25 @@ impl Queue {
         self.changed.extend(self.lanes.keys().copied());
     }
 
-    fn shape_of(&mut self, ask: &Arc<Ask>) -> ShapeId {
-        if let Some(&shape) = self.shapes.get(ask) {
-            return shape;
+    fn lane_of(&mut self, task: &Task) -> LaneId {
+        let next = LaneId(self.next_lane);
+        let id = *self.ids.entry((task.queue.clone(), task.ask.clone())).or_insert(next);
+        if id == next {
+            self.next_lane = self.next_lane.wrapping_add(1);
         }
-        let shape = ShapeId(self.next_shape);
-        self.next_shape = self.next_shape.wrapping_add(1);
-        self.shapes.insert(ask.clone(), shape);
-        shape
+        id
     }
 
-    fn move_head(&mut self, shape: ShapeId, old_head: Option<Rank>) {
-        let new_head = self.lanes.get(&shape).and_then(|lane| lane.waiting.first().copied());
+    fn move_head(&mut self, lane: LaneId, old_head: Option<Rank>) {
+        let new_head = self.lanes.get(&lane).and_then(|lane| lane.waiting.first().copied());
         if old_head == new_head {
             return;
         }
         if let Some(old) = old_head {
-            self.heads.remove(&(old, shape));
+            self.heads.remove(&(old, lane));
         }
         if let Some(new) = new_head {
-            self.heads.insert((new, shape));
+            self.heads.insert((new, lane));
         }
     }
 }

@@ -5,6 +5,7 @@
 //! [`Changes::finish`] turns into rows for the store and orders for the nodes. Nothing here reads a clock.
 
 mod life;
+mod order;
 mod reports;
 mod submit;
 
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::ids::{Fence, IdSource, Name, NodeId, TaskId};
 use crate::node::Order;
 use crate::plan::{Keep, Plan};
+use crate::predict::{Predictor, Run};
 use crate::queue::Queue;
 use crate::task::{QueueCause, StopCause, Task, TaskEvent, TaskState};
 use crate::token::Token;
@@ -31,6 +33,7 @@ pub struct State {
     tasks: BTreeMap<TaskId, Task>,
     queue: Queue,
     cluster: Cluster,
+    predictor: Predictor,
     tokens: BTreeMap<Name, Token>,
     /// What time has to do: the next moment at which something happens to a task by itself.
     timers: BTreeSet<(Timestamp, TaskId)>,
@@ -55,6 +58,8 @@ pub struct Beginning {
     pub config: Option<Config>,
     /// The largest id ever handed out.
     pub last_task: Option<TaskId>,
+    /// Runs that ended well, oldest first, to learn from.
+    pub runs: Vec<Run>,
 }
 
 /// What commands and plans changed, until [`Changes::finish`].
@@ -118,6 +123,7 @@ impl State {
             tasks: BTreeMap::new(),
             queue: Queue::default(),
             cluster: Cluster::default(),
+            predictor: Predictor::default(),
             tokens: beginning.tokens.into_iter().map(|token| (token.id.clone(), token)).collect(),
             timers: BTreeSet::new(),
             spec_bytes: 0,
@@ -128,8 +134,10 @@ impl State {
         for node in beginning.nodes {
             state.cluster.remember(node.id, node.hostname, node.drained);
         }
+        beginning.runs.iter().for_each(|run| state.predictor.learn(run));
         for mut task in beginning.tasks {
             state.share_parts_of(&mut task);
+            state.stand(&mut task, Timestamp::default());
             state.enter(&task, false);
             state.spec_bytes += u64::from(task.spec_bytes);
             state.tasks.insert(task.id, task);
@@ -170,6 +178,12 @@ impl State {
     #[must_use]
     pub const fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// What is known of run times.
+    #[must_use]
+    pub const fn predictor(&self) -> &Predictor {
+        &self.predictor
     }
 
     /// The configuration in force.
@@ -302,7 +316,7 @@ impl State {
         let mut changed = false;
         if let Some(priority) = update.priority.filter(|&priority| priority != task.priority) {
             let detail = format!("priority {} -> {priority}", task.priority);
-            self.reprioritize(id, priority);
+            self.reprioritize(id, priority, now);
             self.note(id, "priority", Some(detail), actor.clone(), now, out);
             changed = true;
         }
@@ -343,6 +357,7 @@ impl State {
         out.rows.push(Change::Config(config.clone()));
         out.audit(now, actor, "configured", "configuration".to_owned());
         self.config = config;
+        self.reorder(now);
         self.cluster.touch_all();
         self.queue.touch_all();
         Ok(Reply::Done)
@@ -402,8 +417,7 @@ impl State {
                 assert_eq!(hold.grant.fence.attempt, task.attempt, "{}", task.id);
                 placed.extend(hold.grant.nodes().map(|node| (node, task.id)));
             }
-            waiting +=
-                usize::from(matches!(&task.state, TaskState::Queued { cause, .. } if cause.is_ready()));
+            waiting += usize::from(order::is_ready(task));
         }
         let timers: BTreeSet<(Timestamp, TaskId)> =
             self.tasks.values().filter_map(|task| Some((self.timer_of(task)?, task.id))).collect();

@@ -42,6 +42,8 @@ pub struct Task {
     pub name: Option<Name>,
     /// What it needs, shared by all tasks of the same shape.
     pub ask: Arc<Ask>,
+    /// Which queue it waits in; its policy orders and places it.
+    pub queue: Name,
     /// Higher goes first.
     pub priority: i32,
     /// What it does once it has its grant.
@@ -50,6 +52,12 @@ pub struct Task {
     pub spec_bytes: u32,
     /// Its limits in time.
     pub limits: Limits,
+    /// How long the user thinks that it runs in all, if they said so. Nothing ends it then: see [`Limits`].
+    pub expected: Option<Millis>,
+    /// GPU time of its earlier attempts, in thousandths of a device times milliseconds.
+    pub attained: i64,
+    /// Where the order of its queue puts it while it waits. Follows from the rest and from time: never stored.
+    pub standing: Standing,
     /// What the user wants done about failures.
     pub retry: RetryPolicy,
     /// What it has used up of its retries.
@@ -71,6 +79,23 @@ pub struct Task {
     pub cost_carry: i64,
     /// Where in its life it is.
     pub state: TaskState,
+}
+
+/// Where its queue's policy puts a waiting task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Its priority with that of its queue; higher goes first.
+    pub priority: i64,
+    /// Whether it waits for its ordinary turn; who has waited for too long goes first.
+    pub ordinary: bool,
+    /// The order's own measure; smaller goes first, and of equals the older task.
+    pub key: u64,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self { priority: 0, ordinary: true, key: 0 }
+    }
 }
 
 /// What a task does once it has its grant.

@@ -10,7 +10,9 @@ use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, 
 use fastgpu_core::change::{Actor, Change};
 use fastgpu_core::command::{Command, Submit, Update};
 use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, SpecHash, TaskId};
-use fastgpu_core::node::{Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry};
+use fastgpu_core::node::{
+    Closeness, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry,
+};
 use fastgpu_core::plan::plan;
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
@@ -95,6 +97,7 @@ impl World {
             pci: None,
             driver: None,
             mig: None,
+            closeness: Closeness::default(),
             unusable: None,
             telemetry: Telemetry::default(),
         };
@@ -103,6 +106,7 @@ impl World {
             cpu: CpuMilli(16_000),
             host_memory: MemoryMib(65_536),
             devices: (0..4).map(device).collect(),
+            labels: Vec::new(),
             abilities: Vec::new(),
             probed: true,
         }
@@ -195,6 +199,7 @@ impl World {
             name: None,
             ask,
             priority: i32::try_from(dice.roll(3)).unwrap(),
+            queue: "default".into(),
             spec: Arc::new(Spec { command, ..Spec::default() }),
             spec_hash: SpecHash([0; 32]),
             limits: Limits {
@@ -202,6 +207,7 @@ impl World {
                 queue: (dice.roll(5) == 0).then(|| Millis(dice.roll(200_000))),
                 stop_grace: Millis(1_000),
             },
+            expected: None,
             retry: RetryPolicy { max: u16::try_from(dice.roll(3)).unwrap(), backoff: None },
             held: dice.roll(12) == 0,
             wait_for_capacity: dice.roll(10) == 0,

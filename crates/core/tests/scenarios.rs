@@ -15,7 +15,7 @@ use fastgpu_core::change::Actor;
 use fastgpu_core::command::{Command, Refused, Submit};
 use fastgpu_core::explain::explain;
 use fastgpu_core::ids::{DeviceIndex, NodeId, SpecHash, TaskId};
-use fastgpu_core::node::{Device, Exit, ExitKind, Inventory, Order, Report, Telemetry};
+use fastgpu_core::node::{Closeness, Device, Exit, ExitKind, Inventory, Order, Report, Telemetry};
 use fastgpu_core::plan::plan;
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
@@ -202,10 +202,12 @@ fn task(words: &str) -> Submit {
         owner: "ann".into(),
         name: None,
         ask,
+        queue: "default".into(),
         priority,
         spec: Arc::new(Spec { command: vec!["true".to_owned()], ..Spec::default() }),
         spec_hash: SpecHash([0; 32]),
         limits: Limits { run, queue, stop_grace: Millis(1_000) },
+        expected: None,
         retry: RetryPolicy::default(),
         held: false,
         wait_for_capacity: false,
@@ -237,6 +239,7 @@ fn inventory(node: u32, count: u16, gib: u64) -> Inventory {
         pci: None,
         driver: None,
         mig: None,
+        closeness: Closeness::default(),
         unusable: None,
         telemetry: Telemetry::default(),
     };
@@ -245,6 +248,7 @@ fn inventory(node: u32, count: u16, gib: u64) -> Inventory {
         cpu: CpuMilli(8_000),
         host_memory: MemoryMib(32_768),
         devices: (0..count).map(device).collect(),
+        labels: Vec::new(),
         abilities: Vec::new(),
         probed: true,
     }

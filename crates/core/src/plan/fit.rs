@@ -284,6 +284,18 @@ fn backend(slot: &DeviceSlot, milli: GpuMilli) -> Backend {
 /// Whether the ask's constraints allow this node at all.
 #[must_use]
 pub fn allows_node(ask: &Ask, node: &Node) -> bool {
+    is_named(ask, node) && has_labels(ask, node)
+}
+
+/// Whether the node carries all labels that the ask wants.
+#[must_use]
+pub fn has_labels(ask: &Ask, node: &Node) -> bool {
+    ask.constraints.labels.iter().all(|label| node.labels.contains(label))
+}
+
+/// Whether the ask names this node, or none.
+#[must_use]
+pub fn is_named(ask: &Ask, node: &Node) -> bool {
     ask.constraints.nodes.is_empty()
         || ask.constraints.nodes.iter().any(|name| **name == *node.hostname || **name == *node.id.to_string())
 }

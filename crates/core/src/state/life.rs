@@ -6,6 +6,7 @@ use crate::ids::{Fence, NodeId, TaskId};
 use crate::meter;
 use crate::node::{Exit, ExitKind, Launch, Order};
 use crate::retry::{self, Budget, FailureClass, Verdict};
+use crate::state::order::is_ready;
 use crate::state::{Changes, State};
 use crate::task::{End, Next, Outcome, QueueCause, Rejected, StopCause, Task, TaskEvent, TaskState, Work};
 use crate::units::{Millis, Timestamp};
@@ -52,6 +53,9 @@ impl State {
             task.attempt = hold.grant.fence.attempt;
         }
         task.state = next;
+        if is_ready(&task) {
+            self.stand(&mut task, now);
+        }
         self.enter(&task, keeps_grant);
         self.tasks.insert(id, task);
         self.forget_keep_of(id);
@@ -93,7 +97,7 @@ impl State {
     }
 
     /// Takes a task out of everything that depends on its state.
-    fn leave(&mut self, task: &Task, keeps_grant: bool) {
+    pub(super) fn leave(&mut self, task: &Task, keeps_grant: bool) {
         if let Some(at) = self.timer_of(task) {
             self.timers.remove(&(at, task.id));
         }
@@ -126,7 +130,7 @@ impl State {
                     QueueCause::Retrying { not_before, .. } => Some(*not_before),
                     _ => None,
                 };
-                gives_up.into_iter().chain(again).min()
+                gives_up.into_iter().chain(again).chain(self.promotion_of(task)).min()
             }
             TaskState::Running { since, .. } => match (task.work, task.limits.run) {
                 // A program's limit runs on its node's clock; a reservation has no node to do it.
@@ -137,10 +141,11 @@ impl State {
         }
     }
 
-    pub(super) fn reprioritize(&mut self, id: TaskId, priority: i32) {
+    pub(super) fn reprioritize(&mut self, id: TaskId, priority: i32, now: Timestamp) {
         let Some(mut task) = self.tasks.remove(&id) else { return };
         self.leave(&task, false);
         task.priority = priority;
+        self.stand(&mut task, now);
         self.enter(&task, false);
         self.tasks.insert(id, task);
     }
@@ -158,6 +163,7 @@ impl State {
                 {
                     let _ = self.advance(id, TaskEvent::Readied, "ready", None, Actor::Scheduler, now, out);
                 }
+                TaskState::Queued { .. } if self.promotion_of(task) == Some(at) => self.promote(id),
                 TaskState::Queued { .. } => {
                     let detail = task.limits.queue.map(|limit| format!("it waited longer than {limit}"));
                     let event = TaskEvent::QueueTimedOut;
@@ -271,6 +277,7 @@ impl State {
         let started_at = task.state.running_since();
         let class = class_of(&ended);
         self.charge(id, now, out);
+        self.remember_run(id, class.is_none() && !matches!(ended, Ended::Reservation(_)), now);
         let next = self.what_follows(id, &ended, class, hold.grant.first_node(), now);
         let (exit, cause) = match ended {
             Ended::Exit(exit) => (Some(exit), "exited"),

@@ -9,10 +9,10 @@ use crate::command::{Refused, Submit, TooBig};
 use crate::config::SPEC_BYTES_MAX;
 use crate::ids::{Name, TaskId};
 use crate::node::HIDES_OUR_DATA;
-use crate::plan::fit::{Free, View, allows_device, allows_model, allows_node};
+use crate::plan::fit::{Free, View, allows_device, allows_model, has_labels, is_named};
 use crate::retry::Strikes;
 use crate::state::{Changes, State};
-use crate::task::{QueueCause, Task, TaskState, Work};
+use crate::task::{QueueCause, Standing, Task, TaskState, Work};
 use crate::units::{CpuMilli, MemoryMib, Timestamp};
 
 impl State {
@@ -35,6 +35,10 @@ impl State {
             return Err(Refused::SpecsFull { bytes_max: SPEC_BYTES_MAX });
         }
         self.may_run_here(actor)?;
+        if let Some(unknown) = tasks.iter().find(|task| self.config.queue(&task.queue).is_none()) {
+            let known = self.config.queue_names().map(Name::from).collect();
+            return Err(Refused::NoSuchQueue { asked: unknown.queue.clone(), known });
+        }
         let mut checked: Option<&Ask> = None;
         for task in tasks.iter().filter(|task| !task.wait_for_capacity) {
             // A batch is mostly one shape.
@@ -83,11 +87,15 @@ impl State {
             project: submit.project,
             owner: submit.owner,
             name: submit.name,
+            queue: submit.queue,
             ask: Arc::new(submit.ask),
             priority: submit.priority,
             work,
             spec_bytes,
             limits,
+            expected: submit.expected,
+            attained: 0,
+            standing: Standing::default(),
             retry: submit.retry,
             strikes: Strikes::default(),
             broken_nodes: Vec::new(),
@@ -100,6 +108,7 @@ impl State {
             state,
         };
         self.share_parts_of(&mut task);
+        self.stand(&mut task, now);
         self.enter(&task, false);
         self.tasks.insert(id, task);
         out.touched.insert(id, true);
@@ -116,7 +125,7 @@ impl State {
             forget_unused(&mut self.asks, |ask| Arc::strong_count(ask) == 1);
             self.asks.insert(task.ask.clone());
         }
-        for name in [&mut task.project, &mut task.owner] {
+        for name in [&mut task.project, &mut task.owner, &mut task.queue] {
             if let Some(known) = self.names.get(name) {
                 *name = known.clone();
             } else {
@@ -155,9 +164,13 @@ fn forget_unused<T: Ord>(table: &mut std::collections::BTreeSet<T>, unused: impl
 
 /// Names the first part of the ask that nothing here can meet.
 fn too_big(ask: &Ask, nodes: &[&Node]) -> TooBig {
-    let allowed: Vec<&&Node> = nodes.iter().filter(|node| allows_node(ask, node)).collect();
+    let allowed: Vec<&&Node> = nodes.iter().filter(|node| is_named(ask, node)).collect();
     if allowed.is_empty() {
         return TooBig::Node { asked: ask.constraints.nodes.clone() };
+    }
+    let allowed: Vec<&&Node> = allowed.into_iter().filter(|node| has_labels(ask, node)).collect();
+    if allowed.is_empty() {
+        return TooBig::Labels { asked: ask.constraints.labels.clone() };
     }
     let largest_cpu = allowed.iter().map(|node| node.cpu).max().unwrap_or_default();
     if ask.cpu > largest_cpu {

@@ -1,0 +1,179 @@
+//! How long a task will run, learned from those that ran before it.
+//!
+//! Samples are kept for four keys, from narrow to wide: the same project, owner, name and shape; then without
+//! the shape; then without the name; then the owner alone. The narrowest key with enough samples answers, with
+//! quantiles. What a user states is believed within a stated factor of what the same key has seen: a guess that
+//! is a hundred times wrong is pulled to where it can do little harm.
+
+use std::collections::BTreeMap;
+
+use crate::ids::Name;
+use crate::task::Task;
+use crate::units::Millis;
+
+/// Samples kept per key: enough for a 90th percentile, few enough to follow a change.
+const SAMPLES_MAX: usize = 32;
+/// With fewer samples than this a wider key is asked.
+const SAMPLES_MIN: usize = 3;
+/// Keys of one generation; two generations are kept, and the older one goes when the newer is full.
+const KEYS_MAX: usize = 32_768;
+/// A stated duration may differ from the key's extremes by this factor.
+const TRUST_FACTOR: u64 = 4;
+
+/// What is known of run times.
+#[derive(Debug, Clone, Default)]
+pub struct Predictor {
+    young: BTreeMap<Key, Samples>,
+    old: BTreeMap<Key, Samples>,
+}
+
+/// How long a task will run, as history has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prediction {
+    /// Half of those before it ran at most this long.
+    pub median: Millis,
+    /// Nine of ten of those before it ran at most this long.
+    pub p90: Millis,
+    /// On how many runs this rests.
+    pub samples: usize,
+}
+
+/// One run that ended well, to learn from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The task's project.
+    pub project: Name,
+    /// The task's owner.
+    pub owner: Name,
+    /// The task's name.
+    pub name: Option<Name>,
+    /// Devices times share, in thousandths: a rough shape.
+    pub milli: u64,
+    /// How long its program ran in all.
+    pub ran: Millis,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    project: Name,
+    owner: Name,
+    name: Option<Name>,
+    milli: Option<u64>,
+}
+
+/// The latest run times of one key, as a ring.
+#[derive(Debug, Clone, Default)]
+struct Samples {
+    ran_ms: Vec<u64>,
+    next: usize,
+}
+
+impl Samples {
+    fn add(&mut self, ran: Millis) {
+        if self.ran_ms.len() < SAMPLES_MAX {
+            self.ran_ms.push(ran.0);
+        } else {
+            self.ran_ms[self.next] = ran.0;
+            self.next = (self.next + 1) % SAMPLES_MAX;
+        }
+    }
+
+    fn sorted(&self) -> Vec<u64> {
+        let mut sorted = self.ran_ms.clone();
+        sorted.sort_unstable();
+        sorted
+    }
+}
+
+impl Predictor {
+    /// Learns from a run that ended by itself and well.
+    pub fn learn(&mut self, run: &Run) {
+        for key in keys(&run.project, &run.owner, run.name.as_ref(), run.milli).into_iter().flatten() {
+            let mut samples = self.young.remove(&key).or_else(|| self.old.remove(&key)).unwrap_or_default();
+            samples.add(run.ran);
+            if self.young.len() >= KEYS_MAX {
+                self.old = std::mem::take(&mut self.young);
+            }
+            self.young.insert(key, samples);
+        }
+    }
+
+    /// What history says about a task; `None` if nothing like it ran often enough.
+    #[must_use]
+    pub fn predict(&self, task: &Task) -> Option<Prediction> {
+        self.samples(task).map(|sorted| Prediction {
+            median: Millis(quantile(&sorted, 50)),
+            p90: Millis(quantile(&sorted, 90)),
+            samples: sorted.len(),
+        })
+    }
+
+    /// How long the task will run in all: as stated, within reason; else as predicted; else as limited.
+    #[must_use]
+    pub fn duration(&self, task: &Task) -> Option<Millis> {
+        // A reservation ends when its time is over, to the millisecond.
+        if matches!(task.work, crate::task::Work::Reservation(_)) {
+            return task.limits.run;
+        }
+        let sorted = self.samples(task);
+        let believed = match (task.expected, &sorted) {
+            (Some(stated), Some(sorted)) => Some(clamp(stated, sorted)),
+            (Some(stated), None) => Some(stated),
+            (None, Some(sorted)) => Some(Millis(quantile(sorted, 50))),
+            (None, None) => None,
+        };
+        // Nothing runs past its limit.
+        match (believed, task.limits.run) {
+            (Some(believed), Some(limit)) => Some(believed.min(limit)),
+            (believed, limit) => believed.or(limit),
+        }
+    }
+
+    fn samples(&self, task: &Task) -> Option<Vec<u64>> {
+        let milli = shape_milli(task);
+        keys(&task.project, &task.owner, task.name.as_ref(), milli)
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.young.get(&key).or_else(|| self.old.get(&key)))
+            .find(|samples| samples.ran_ms.len() >= SAMPLES_MIN)
+            .map(Samples::sorted)
+    }
+}
+
+/// Devices times share of what a task asks for, in thousandths; a memory cap alone counts as a whole device.
+#[must_use]
+pub fn shape_milli(task: &Task) -> u64 {
+    use crate::ask::Share;
+    let each = match task.ask.share {
+        Share::Milli(milli) | Share::Both(milli, _) => u64::from(milli.get()),
+        Share::Cap(_) => 1_000,
+    };
+    u64::from(task.ask.devices.max) * each
+}
+
+/// From narrow to wide.
+fn keys(project: &Name, owner: &Name, name: Option<&Name>, milli: u64) -> [Option<Key>; 4] {
+    let key = |name: Option<&Name>, milli| Key {
+        project: project.clone(),
+        owner: owner.clone(),
+        name: name.cloned(),
+        milli,
+    };
+    [
+        name.map(|name| key(Some(name), Some(milli))),
+        name.map(|name| key(Some(name), None)),
+        Some(key(None, Some(milli))),
+        Some(key(None, None)),
+    ]
+}
+
+/// The smallest sample that at least `percent` of all do not exceed.
+fn quantile(sorted: &[u64], percent: usize) -> u64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted[rank - 1]
+}
+
+fn clamp(stated: Millis, sorted: &[u64]) -> Millis {
+    let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
+    Millis(stated.0.clamp(least / TRUST_FACTOR, most.saturating_mul(TRUST_FACTOR)))
+}
