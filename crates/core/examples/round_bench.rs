@@ -14,7 +14,7 @@ use fastgpu_core::change::Actor;
 use fastgpu_core::command::{Command, Submit};
 use fastgpu_core::ids::{DeviceIndex, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{Closeness, Device, Exit, ExitKind, Inventory, Report, Telemetry};
-use fastgpu_core::plan::plan;
+use fastgpu_core::plan::{Planner, plan};
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::{Beginning, Changes, State};
@@ -44,6 +44,7 @@ fn main() {
         state.tasks().filter(|task| task.state.hold().is_some()).map(|task| task.id).collect();
     println_stderr(&format!("{} placed, {} wait", running.len(), state.queue_len()));
 
+    let mut planner = Planner::default();
     let mut took_us: Vec<f64> = Vec::with_capacity(ROUNDS);
     let mut started = 0;
     for round in 0..ROUNDS {
@@ -51,7 +52,7 @@ fn main() {
         let victim = running.swap_remove((round * 7_919) % running.len());
         end(&mut state, victim, now);
         let began = Instant::now();
-        let decided = plan(&state, now);
+        let decided = planner.plan(&state, now);
         let mut changes = Changes::default();
         state.adopt(&decided, now, &mut changes);
         took_us.push(began.elapsed().as_secs_f64() * 1e6);

@@ -3,12 +3,15 @@
 //! The truth is who holds what; what is free follows from it by [`Node::recount`]. A device can vanish while
 //! it is held (a driver died) or be held before it is known (right after a restart): neither loses a grant.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::ask::{Grant, GrantPart, Slice};
 use crate::ids::{DeviceIndex, Name, NodeId, TaskId};
 use crate::node::{Ability, Closeness, Device, Inventory};
 use crate::units::{CpuMilli, GpuMilli, MemoryMib};
+
+/// Changes of nodes that are remembered; whoever missed more looks at every node.
+const JOURNAL_MAX: usize = 16_384;
 
 /// All nodes.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +19,10 @@ pub struct Cluster {
     nodes: BTreeMap<NodeId, Node>,
     /// Nodes on which something became free, or that changed, since the last round.
     changed: BTreeSet<NodeId>,
+    /// Every change of a node, the latest last, for those who keep a copy of what is free.
+    journal: VecDeque<NodeId>,
+    /// How many changes there ever were.
+    journal_end: u64,
 }
 
 /// One machine and what of it is free.
@@ -86,6 +93,27 @@ impl Cluster {
         &self.changed
     }
 
+    /// The changes from number `from` on; `None` if they are too many to remember.
+    pub(crate) fn journal_since(&self, from: u64) -> Option<impl Iterator<Item = NodeId> + '_> {
+        let missed = usize::try_from(self.journal_end.checked_sub(from)?).ok()?;
+        let skip = self.journal.len().checked_sub(missed)?;
+        Some(self.journal.iter().skip(skip).copied())
+    }
+
+    /// The number of the next change.
+    pub(crate) const fn journal_end(&self) -> u64 {
+        self.journal_end
+    }
+
+    /// Notes that a node is not what it was.
+    fn note(&mut self, id: NodeId) {
+        if self.journal.len() == JOURNAL_MAX {
+            self.journal.pop_front();
+        }
+        self.journal.push_back(id);
+        self.journal_end += 1;
+    }
+
     pub(crate) fn clear_changed(&mut self) {
         self.changed.clear();
     }
@@ -93,10 +121,14 @@ impl Cluster {
     /// Makes the next round look at every node again.
     pub(crate) fn touch_all(&mut self) {
         self.changed.extend(self.nodes.keys().copied());
+        // Everybody who keeps a copy makes it anew.
+        self.journal.clear();
+        self.journal_end += 1;
     }
 
     pub(crate) fn remember(&mut self, id: NodeId, hostname: Name, drained: bool) {
         self.entry(id, &hostname).drained = drained;
+        self.note(id);
     }
 
     /// Takes in what a node says of itself.
@@ -125,11 +157,13 @@ impl Cluster {
         if node.offer() != before {
             self.changed.insert(id);
         }
+        self.note(id);
     }
 
     pub(crate) fn set_absent(&mut self, id: NodeId) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.present = false;
+            self.note(id);
         }
     }
 
@@ -138,6 +172,7 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&id) else { return false };
         node.drained = drained;
         self.changed.insert(id);
+        self.note(id);
         true
     }
 
@@ -153,6 +188,7 @@ impl Cluster {
             let node = self.entry(part.node, &unknown);
             node.held.insert(task, part.clone());
             node.recount();
+            self.note(part.node);
         }
     }
 
@@ -163,6 +199,7 @@ impl Cluster {
                 node.held.remove(&task);
                 node.recount();
                 self.changed.insert(part.node);
+                self.note(part.node);
             }
         }
     }

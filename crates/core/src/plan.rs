@@ -8,6 +8,12 @@
 
 pub mod fit;
 mod keep;
+mod mirror;
+mod places;
+mod score;
+mod shape;
+mod tree;
+mod worth;
 
 use std::collections::BTreeMap;
 
@@ -16,8 +22,8 @@ use crate::ids::TaskId;
 use crate::queue::{LaneId, Rank};
 use crate::state::State;
 use crate::units::Timestamp;
-use fit::View;
 pub use keep::Keep;
+use places::{Places, Wanted};
 
 /// More starts than this wait for the next round, so that no round holds up the inbox.
 pub const STARTS_MAX: usize = 1_024;
@@ -44,26 +50,42 @@ pub struct Start {
     pub parts: Vec<GrantPart>,
 }
 
-/// Decides what should happen next.
+/// Makes plans, and remembers what is costly to work out again. What it remembers never changes a plan: one
+/// that begins anew makes the same.
+#[derive(Debug, Default)]
+pub struct Planner {
+    places: Places,
+}
+
+/// Decides what should happen next, from nothing but `state` and `now`.
 #[must_use]
 pub fn plan(state: &State, now: Timestamp) -> Plan {
-    let mut kept = keep::still_needed(state).or_else(|| keep::begin(state, now));
-    let mut round = Round { state, view: View::new(state.cluster()), plan: Plan::default() };
-    // The task that devices are kept for goes first, as soon as all of it is free.
-    if let Some(keep) = &kept
-        && let Some(parts) = keep.place(state)
-    {
-        round.start(keep.task, parts);
-        kept = None;
+    Planner::default().plan(state, now)
+}
+
+impl Planner {
+    /// Decides what should happen next. A planner belongs to one state: begin anew with another.
+    #[must_use]
+    pub fn plan(&mut self, state: &State, now: Timestamp) -> Plan {
+        let mut kept = keep::still_needed(state).or_else(|| keep::begin(state, now));
+        let mut starts = Vec::new();
+        // The task that devices are kept for goes first, as soon as all of it is free.
+        if let Some(keep) = &kept
+            && let Some(parts) = keep.place(state)
+        {
+            starts.push(Start { task: keep.task, parts });
+            kept = None;
+        }
+        let hidden = kept.as_ref().map(Keep::hidden).unwrap_or_default();
+        self.places.sync(state.cluster(), hidden, state.mix());
+        starts.iter().for_each(|start| self.places.take(&start.parts));
+        let everything = kept != state.keep;
+        let wake_at = keep::wake_at(state, now, kept.as_ref());
+        let plan = Plan { starts, keep: kept, more: false, wake_at };
+        let mut round = Round { state, places: &mut self.places, plan };
+        round.fill(everything);
+        round.plan
     }
-    if let Some(keep) = &kept {
-        keep.hide_from_others(&mut round.view);
-    }
-    let keep_changed = kept != state.keep;
-    round.plan.wake_at = keep::wake_at(state, now, kept.as_ref());
-    round.plan.keep = kept;
-    round.fill(keep_changed);
-    round.plan
 }
 
 /// Whether what is kept for the head of the queue is still to be kept.
@@ -75,81 +97,64 @@ pub fn keep_stands(state: &State) -> bool {
 /// One round while it is being decided.
 struct Round<'a> {
     state: &'a State,
-    view: View<'a>,
+    places: &'a mut Places,
     plan: Plan,
 }
 
 impl Round<'_> {
-    fn start(&mut self, task: TaskId, parts: Vec<GrantPart>) {
-        for part in &parts {
-            let node = self.state.cluster().node(part.node).expect("the view offers known nodes only");
-            self.view.edit(node, |free| free.take(node, part));
-        }
-        self.plan.starts.push(Start { task, parts });
-    }
-
     /// Starts whatever fits, first ranks first.
     fn fill(&mut self, everything: bool) {
-        let state = self.state;
         let mut fitting = BTreeMap::new();
-        for (shape, rank) in shapes_to_ask(state, everything) {
-            let candidate =
-                Candidate { shape, everywhere: everything || state.queue().changed().contains(&shape) };
-            self.offer(candidate, Some(rank), &mut fitting);
+        for (lane, rank) in lanes_to_ask(self.state, everything) {
+            self.offer(lane, Some(rank), &mut fitting);
         }
-        while let Some((rank, candidate)) = fitting.pop_first() {
+        while let Some((rank, lane)) = fitting.pop_first() {
             // Somebody before it may have taken the place it was offered.
-            let Some(parts) = candidate.place(state, &self.view) else { continue };
+            let Some(wanted) = wanted(self.state, lane, rank.task()) else { continue };
+            let Some(parts) = self.places.place(wanted, self.state.cluster()) else { continue };
             if self.plan.starts.len() >= STARTS_MAX {
                 self.plan.more = true;
                 return;
             }
-            self.start(rank.task(), parts);
-            let lane = state.queue().lane(candidate.shape).expect("a lane with a fitting task exists");
-            self.offer(candidate, lane.rank_after(rank), &mut fitting);
+            self.places.take(&parts);
+            self.plan.starts.push(Start { task: rank.task(), parts });
+            let next = self.state.queue().lane(lane).and_then(|lane| lane.rank_after(rank));
+            self.offer(lane, next, &mut fitting);
         }
     }
 
-    /// Notes the task at `rank` as one that could start, if its shape fits now. A task that this round
-    /// starts already (for which devices were kept), or keeps devices for, is passed over.
-    fn offer(&self, candidate: Candidate, rank: Option<Rank>, fitting: &mut BTreeMap<Rank, Candidate>) {
-        let lane = self.state.queue().lane(candidate.shape);
+    /// Notes the task at `rank` as one that could start, if its group fits now. A task that this round starts
+    /// already (for which devices were kept), or keeps devices for, is passed over.
+    fn offer(&mut self, lane: LaneId, rank: Option<Rank>, fitting: &mut BTreeMap<Rank, LaneId>) {
         let is_settled = |rank: Rank| {
             self.plan.starts.first().is_some_and(|start| start.task == rank.task())
                 || self.plan.keep.as_ref().is_some_and(|keep| keep.task == rank.task())
         };
-        let rank = rank.filter(|&rank| !is_settled(rank)).or_else(|| lane?.rank_after(rank?));
+        let after = |rank: Rank| self.state.queue().lane(lane)?.rank_after(rank);
+        let rank = rank.and_then(|rank| if is_settled(rank) { after(rank) } else { Some(rank) });
         if let Some(rank) = rank
-            && candidate.place(self.state, &self.view).is_some()
+            && let Some(wanted) = wanted(self.state, lane, rank.task())
+            && self.places.fits(wanted, self.state.cluster())
         {
-            fitting.insert(rank, candidate);
+            fitting.insert(rank, lane);
         }
     }
 }
 
+fn wanted(state: &State, lane: LaneId, task: TaskId) -> Option<Wanted<'_>> {
+    let found = state.queue().lane(lane)?;
+    let placement = state.config().queue(&found.queue).unwrap_or_default().placement;
+    Some(Wanted { lane, ask: &found.ask, placement, salt: task.get() })
+}
+
 /// The lanes a round must ask, with the rank of their first task: all of them if any node changed (or a
 /// keep did), else only those that changed themselves.
-fn shapes_to_ask(state: &State, everything: bool) -> Vec<(LaneId, Rank)> {
+fn lanes_to_ask(state: &State, everything: bool) -> Vec<(LaneId, Rank)> {
     let queue = state.queue();
-    let first = |shape| queue.lane(shape).and_then(|lane| lane.ranks().next()).map(|rank| (shape, rank));
+    let first = |lane| queue.lane(lane).and_then(|found| found.ranks().next()).map(|rank| (lane, rank));
     if everything || !state.cluster().changed().is_empty() {
-        queue.lanes().filter_map(|(shape, lane)| lane.ranks().next().map(|rank| (shape, rank))).collect()
+        queue.lanes().filter_map(|(lane, found)| found.ranks().next().map(|rank| (lane, rank))).collect()
     } else {
-        queue.changed().iter().filter_map(|&shape| first(shape)).collect()
-    }
-}
-
-/// One shape a round asks about.
-#[derive(Debug, Clone, Copy)]
-struct Candidate {
-    shape: LaneId,
-    /// Whether to ask every node, or only those that changed.
-    everywhere: bool,
-}
-
-impl Candidate {
-    fn place(self, state: &State, view: &View<'_>) -> Option<Vec<GrantPart>> {
-        let ask = &state.queue().lane(self.shape)?.ask;
-        view.place(ask, if self.everywhere { None } else { Some(state.cluster().changed()) })
+        queue.changed().iter().filter_map(|&lane| first(lane)).collect()
     }
 }

@@ -50,9 +50,12 @@ impl Rank {
     }
 }
 
-/// A number for a queue and a shape, for as long as tasks of both wait.
+/// Numbers of groups without a task that are kept.
+const NUMBERS_KEPT: usize = 8_192;
+
+/// A number for a queue and a shape; never used for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LaneId(u32);
+pub struct LaneId(u64);
 
 /// All waiting tasks of one queue and shape.
 #[derive(Debug, Clone)]
@@ -86,7 +89,7 @@ pub struct Queue {
     heads: BTreeSet<(Rank, LaneId)>,
     /// Lanes that got a task or whose place in the world changed since the last round.
     changed: BTreeSet<LaneId>,
-    next_lane: u32,
+    next_lane: u64,
     len: usize,
 }
 
@@ -117,6 +120,19 @@ impl Queue {
     /// The first task of each lane, in the order of the queue.
     pub fn heads(&self) -> impl Iterator<Item = Rank> + '_ {
         self.heads.iter().map(|&(rank, _)| rank)
+    }
+
+    /// The first `count` tasks in the order of the queue. Merges the lanes: for people who ask, not for rounds.
+    pub fn first(&self, count: usize) -> impl Iterator<Item = Rank> + '_ {
+        let mut next: BTreeSet<(Rank, LaneId)> = self.heads.clone();
+        std::iter::from_fn(move || {
+            let (rank, lane) = next.pop_first()?;
+            next.extend(
+                self.lanes.get(&lane).and_then(|found| found.rank_after(rank)).map(|rank| (rank, lane)),
+            );
+            Some(rank)
+        })
+        .take(count)
     }
 
     /// How many tasks go before `rank`. Walks the queue: for people who ask, not for rounds.
@@ -165,8 +181,17 @@ impl Queue {
         self.move_head(id, old_head);
         if self.lanes.get(&id).is_some_and(|lane| lane.waiting.is_empty()) {
             self.lanes.remove(&id);
-            self.ids.remove(&key);
             self.changed.remove(&id);
+            self.forget_numbers();
+        }
+    }
+
+    /// A group that comes back keeps its number, and with it what planners know of it; numbers of groups long
+    /// gone are forgotten.
+    fn forget_numbers(&mut self) {
+        if self.ids.len() > 2 * self.lanes.len() + NUMBERS_KEPT {
+            let lanes = &self.lanes;
+            self.ids.retain(|_, id| lanes.contains_key(id));
         }
     }
 
@@ -179,7 +204,7 @@ impl Queue {
         let next = LaneId(self.next_lane);
         let id = *self.ids.entry((task.queue.clone(), task.ask.clone())).or_insert(next);
         if id == next {
-            self.next_lane = self.next_lane.wrapping_add(1);
+            self.next_lane += 1;
         }
         id
     }

@@ -17,6 +17,7 @@ use crate::cluster::Cluster;
 use crate::command::{Command, Refused, Reply, Update};
 use crate::config::Config;
 use crate::ids::{Fence, IdSource, Name, NodeId, TaskId};
+use crate::mix::Mix;
 use crate::node::Order;
 use crate::plan::{Keep, Plan};
 use crate::predict::{Predictor, Run};
@@ -34,6 +35,7 @@ pub struct State {
     queue: Queue,
     cluster: Cluster,
     predictor: Predictor,
+    mix: Mix,
     tokens: BTreeMap<Name, Token>,
     /// What time has to do: the next moment at which something happens to a task by itself.
     timers: BTreeSet<(Timestamp, TaskId)>,
@@ -124,6 +126,7 @@ impl State {
             queue: Queue::default(),
             cluster: Cluster::default(),
             predictor: Predictor::default(),
+            mix: Mix::default(),
             tokens: beginning.tokens.into_iter().map(|token| (token.id.clone(), token)).collect(),
             timers: BTreeSet::new(),
             spec_bytes: 0,
@@ -138,6 +141,7 @@ impl State {
         for mut task in beginning.tasks {
             state.share_parts_of(&mut task);
             state.stand(&mut task, Timestamp::default());
+            state.mix.observe(&task.ask);
             state.enter(&task, false);
             state.spec_bytes += u64::from(task.spec_bytes);
             state.tasks.insert(task.id, task);
@@ -184,6 +188,12 @@ impl State {
     #[must_use]
     pub const fn predictor(&self) -> &Predictor {
         &self.predictor
+    }
+
+    /// What kinds of tasks arrive.
+    #[must_use]
+    pub const fn mix(&self) -> &Mix {
+        &self.mix
     }
 
     /// The configuration in force.

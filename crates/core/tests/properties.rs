@@ -13,7 +13,7 @@ use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{
     Closeness, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry,
 };
-use fastgpu_core::plan::plan;
+use fastgpu_core::plan::{Planner, plan};
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::{Beginning, Changes, Outcome, State};
@@ -59,6 +59,7 @@ struct World {
     dice: Dice,
     now: Timestamp,
     state: State,
+    planner: Planner,
     nodes: Vec<NodeModel>,
     ids: Vec<TaskId>,
     /// Rows as a store would hold them.
@@ -74,6 +75,7 @@ impl World {
             dice: Dice(seed),
             now: Timestamp(1_800_000_000_000),
             state: State::new(Beginning::default()),
+            planner: Planner::default(),
             nodes: (0..NODES).map(|_| NodeModel::default()).collect(),
             ids: Vec::new(),
             ended: BTreeMap::new(),
@@ -147,15 +149,16 @@ impl World {
 
     /// A round; the same plan taken up a second time must change nothing.
     fn round(&mut self) {
-        let decided = plan(&self.state, self.now);
-        assert_eq!(decided, plan(&self.state, self.now), "same state, another plan");
+        let decided = self.planner.plan(&self.state, self.now);
+        assert_eq!(decided, plan(&self.state, self.now), "a planner that remembers plans otherwise");
         let mut changes = Changes::default();
         self.state.adopt(&decided, self.now, &mut changes);
         self.settle(changes);
         let mut again = Changes::default();
         self.state.adopt(&decided, self.now, &mut again);
         assert!(again.is_empty(), "a plan adopted twice changed something");
-        assert!(plan(&self.state, self.now).starts.is_empty(), "a settled state still starts something");
+        let settled = self.planner.plan(&self.state, self.now);
+        assert!(settled.starts.is_empty(), "a settled state still starts something");
         self.nothing_that_fits_waits();
     }
 

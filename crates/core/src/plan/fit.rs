@@ -273,7 +273,7 @@ fn part(ask: &Ask, node: NodeId, mut slices: Vec<Slice>) -> GrantPart {
 }
 
 /// What enforces a share of this device today.
-fn backend(slot: &DeviceSlot, milli: GpuMilli) -> Backend {
+pub(super) fn backend(slot: &DeviceSlot, milli: GpuMilli) -> Backend {
     match (slot.info.simulated, milli.is_full()) {
         (true, _) => Backend::Software,
         (false, true) => Backend::Exclusive,
@@ -303,9 +303,13 @@ pub fn is_named(ask: &Ask, node: &Node) -> bool {
 /// Whether the ask's constraints allow this device at all, whoever holds it.
 #[must_use]
 pub fn allows_device(ask: &Ask, slot: &DeviceSlot) -> bool {
-    slot.info.unusable.is_none()
-        && slot.info.memory >= ask.constraints.device_memory_min
-        && allows_model(ask, &slot.info.model)
+    slot.info.unusable.is_none() && allows_kind(ask, &slot.info.model, slot.info.memory)
+}
+
+/// Whether the ask's constraints allow devices of this model with this much memory.
+pub(super) fn allows_kind(ask: &Ask, model: &str, memory: MemoryMib) -> bool {
+    memory >= ask.constraints.device_memory_min
+        && allows_model(ask, model)
         && (ask.isolation == crate::ask::Isolation::Soft || ask.share.is_whole())
 }
 

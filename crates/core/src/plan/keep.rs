@@ -7,6 +7,7 @@ use crate::ask::{Ask, GrantPart, Spread};
 use crate::cluster::{DeviceSlot, Node};
 use crate::ids::{DeviceIndex, NodeId, TaskId};
 use crate::plan::fit::{Free, View, allows_device, allows_node};
+use crate::plan::mirror::Hidden;
 use crate::queue::Rank;
 use crate::state::State;
 use crate::task::TaskState;
@@ -154,6 +155,14 @@ fn take_first(times: &mut Vec<(Timestamp, NodeId, DeviceIndex)>, count: usize) -
 }
 
 impl Keep {
+    /// What nobody else may see.
+    pub(super) fn hidden(&self) -> Hidden {
+        Hidden {
+            devices: self.devices.iter().copied().collect(),
+            hosts: self.nodes.iter().copied().collect(),
+        }
+    }
+
     /// Takes what is kept out of sight of everybody else.
     pub(crate) fn hide_from_others(&self, view: &mut View<'_>) {
         let cluster = view.cluster();

@@ -108,6 +108,7 @@ impl State {
             state,
         };
         self.share_parts_of(&mut task);
+        self.mix.observe(&task.ask);
         self.stand(&mut task, now);
         self.enter(&task, false);
         self.tasks.insert(id, task);

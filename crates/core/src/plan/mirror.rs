@@ -1,0 +1,198 @@
+//! What of the cluster is free, in the flat form that a round computes with: the truth of [`Cluster`] less what
+//! is kept for somebody and what the round gave away already.
+//!
+//! Nodes stand in the order of their ids. Whatever changes goes into a log, so that scores made earlier know
+//! which of them to make again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ask::GrantPart;
+use crate::cluster::{Cluster, Node};
+use crate::ids::{DeviceIndex, Name, NodeId};
+use crate::units::MemoryMib;
+
+/// A model and its memory, as a number: what constraints ask about.
+pub(super) type Kind = u16;
+
+/// One device as a round sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) index: DeviceIndex,
+    pub(super) kind: Kind,
+    /// Which devices are close to it: equal numbers are closest.
+    pub(super) nvlink: u16,
+    pub(super) numa: u16,
+    /// Compute that may be had, in thousandths; 0 where no task may start.
+    pub(super) milli: u32,
+    /// Memory that may be had, in MiB.
+    pub(super) memory: u64,
+}
+
+/// One node as a round sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) id: NodeId,
+    pub(super) takes_tasks: bool,
+    pub(super) cpu: u32,
+    pub(super) host_memory: u64,
+    pub(super) slots: Vec<Slot>,
+}
+
+/// A kind of device.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct KindInfo {
+    pub(super) model: Name,
+    pub(super) memory: MemoryMib,
+}
+
+/// Devices and nodes that are kept for somebody, and so out of sight of everybody else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Hidden {
+    pub(super) devices: BTreeSet<(NodeId, DeviceIndex)>,
+    pub(super) hosts: BTreeSet<NodeId>,
+}
+
+impl Hidden {
+    fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.devices.iter().map(|&(node, _)| node).chain(self.hosts.iter().copied())
+    }
+}
+
+/// All nodes as a round sees them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Mirror {
+    pub(super) spots: Vec<Spot>,
+    pub(super) kinds: Vec<KindInfo>,
+    positions: BTreeMap<NodeId, usize>,
+    hidden: Hidden,
+    /// How far the cluster's journal has been read.
+    cursor: u64,
+    /// Spots that differ from the cluster because a round gave something away.
+    edited: BTreeSet<usize>,
+    log: Vec<u32>,
+    /// The number of the log's first entry.
+    log_begin: u64,
+    /// Largest processor and number of devices of any node, for scores that compare them.
+    pub(super) cpu_max: u32,
+    pub(super) devices_max: u32,
+}
+
+/// Entries of the log; whoever is further behind makes all scores again.
+const LOG_MAX: usize = 16_384;
+
+impl Mirror {
+    /// Takes in what changed in the cluster since the last time, and what is kept now. Returns whether
+    /// everything may be different.
+    pub(super) fn sync(&mut self, cluster: &Cluster, hidden: Hidden) {
+        let journal = cluster.journal_since(self.cursor);
+        self.cursor = cluster.journal_end();
+        let mut stale: BTreeSet<NodeId> = self.edited.iter().map(|&at| self.spots[at].id).collect();
+        self.edited.clear();
+        if hidden != self.hidden {
+            stale.extend(self.hidden.nodes().chain(hidden.nodes()));
+            self.hidden = hidden;
+        }
+        match journal {
+            Some(ids) => stale.extend(ids),
+            None => return self.rebuild(cluster),
+        }
+        if stale.iter().any(|id| !self.positions.contains_key(id) && cluster.node(*id).is_some()) {
+            return self.rebuild(cluster);
+        }
+        for id in stale {
+            let (Some(&at), Some(node)) = (self.positions.get(&id), cluster.node(id)) else { continue };
+            let spot = self.spot(node);
+            if self.spots[at] != spot {
+                self.spots[at] = spot;
+                self.measure(node);
+                self.note(at);
+            }
+        }
+    }
+
+    fn rebuild(&mut self, cluster: &Cluster) {
+        self.positions = cluster.nodes().enumerate().map(|(at, node)| (node.id, at)).collect();
+        self.spots = Vec::with_capacity(self.positions.len());
+        for node in cluster.nodes() {
+            let spot = self.spot(node);
+            self.measure(node);
+            self.spots.push(spot);
+        }
+        self.log_begin += self.log.len() as u64 + 1;
+        self.log.clear();
+    }
+
+    fn measure(&mut self, node: &Node) {
+        self.cpu_max = self.cpu_max.max(node.cpu.0);
+        self.devices_max = self.devices_max.max(u32::try_from(node.devices.len()).unwrap_or(u32::MAX));
+    }
+
+    fn spot(&mut self, node: &Node) -> Spot {
+        let mut slots = Vec::with_capacity(node.devices.len());
+        for slot in &node.devices {
+            let hidden = slot.info.unusable.is_some()
+                || (!self.hidden.devices.is_empty()
+                    && self.hidden.devices.contains(&(node.id, slot.info.index)));
+            slots.push(Slot {
+                index: slot.info.index,
+                kind: self.kind(&slot.info.model, slot.info.memory),
+                nvlink: slot.info.closeness.nvlink.unwrap_or(0),
+                numa: slot.info.closeness.numa.unwrap_or(0),
+                milli: if hidden { 0 } else { slot.free_milli.get() },
+                memory: if hidden { 0 } else { slot.free_memory.0 },
+            });
+        }
+        let host_hidden = self.hidden.hosts.contains(&node.id);
+        Spot {
+            id: node.id,
+            takes_tasks: node.takes_tasks(),
+            cpu: if host_hidden { 0 } else { node.cpu_free.0 },
+            host_memory: if host_hidden { 0 } else { node.host_memory_free.0 },
+            slots,
+        }
+    }
+
+    fn kind(&mut self, model: &Name, memory: MemoryMib) -> Kind {
+        let known = self.kinds.iter().position(|kind| kind.memory == memory && kind.model == *model);
+        let at = known.unwrap_or_else(|| {
+            self.kinds.push(KindInfo { model: model.clone(), memory });
+            self.kinds.len() - 1
+        });
+        Kind::try_from(at).expect("fewer than 65,536 models of GPU exist")
+    }
+
+    /// Takes away what a round gave.
+    pub(super) fn take(&mut self, part: &GrantPart) {
+        let Some(&at) = self.positions.get(&part.node) else { return };
+        let spot = &mut self.spots[at];
+        spot.cpu = spot.cpu.saturating_sub(part.cpu.0);
+        spot.host_memory = spot.host_memory.saturating_sub(part.host_memory.0);
+        for slice in &part.slices {
+            if let Some(slot) = spot.slots.iter_mut().find(|slot| slot.index == slice.device) {
+                slot.milli = slot.milli.saturating_sub(slice.milli.get());
+                slot.memory = slot.memory.saturating_sub(slice.memory.0);
+            }
+        }
+        self.edited.insert(at);
+        self.note(at);
+    }
+
+    fn note(&mut self, at: usize) {
+        if self.log.len() >= LOG_MAX {
+            self.log.drain(..LOG_MAX / 2);
+            self.log_begin += (LOG_MAX / 2) as u64;
+        }
+        self.log.push(u32::try_from(at).expect("a mirror has fewer than 2^32 nodes"));
+    }
+
+    /// Positions that changed since `from`; `None` if that is too long ago to know.
+    pub(super) fn changed_since(&self, from: u64) -> Option<&[u32]> {
+        let skip = usize::try_from(from.checked_sub(self.log_begin)?).ok()?;
+        self.log.get(skip..)
+    }
+
+    /// The number the next change will have.
+    pub(super) fn log_end(&self) -> u64 {
+        self.log_begin + self.log.len() as u64
+    }
+}
