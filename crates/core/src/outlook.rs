@@ -10,11 +10,11 @@ use crate::ids::Name;
 use crate::mix::Mix;
 use crate::units::MemoryMib;
 
-/// Arrivals between two looks: an eighth of all so far, at most this many. Few arrivals say little, and each new
+/// Arrivals between two looks: a sixth of all so far, at most this many. Few arrivals say little, and each new
 /// one much.
 const LOOK_EVERY_MAX: u64 = 512;
 /// See [`LOOK_EVERY_MAX`].
-const LOOK_EVERY_PART: u64 = 8;
+const LOOK_EVERY_PART: u64 = 6;
 
 /// The mix and the free devices at the last look.
 #[derive(Debug, Clone, Default)]

@@ -15,7 +15,7 @@ use crate::outlook::{Class, Outlook};
 use crate::plan::fit::allows_kind;
 use crate::plan::mirror::{Mirror, Slot, Spot};
 use crate::plan::shape::Shape;
-use table::Table;
+use table::{Scarcity, Table};
 
 /// Costs are rounded to this many units, 5 thousandths of a device: what is nearly equal goes to the first node.
 const ROUND: i64 = 80;
@@ -80,6 +80,7 @@ impl Worth {
             return;
         }
         let prices = price::prices(outlook);
+        let scarcity = Scarcity::of(outlook);
         self.tables = mirror
             .classes
             .iter()
@@ -88,7 +89,7 @@ impl Worth {
                     outlook.shapes.iter().filter_map(|(ask, weight)| Wish::on(ask, *weight, class)).collect();
                 let at = outlook.supply.iter().position(|supply| supply.class == *class);
                 let price = at.map_or(price::EVEN, |at| prices[at]);
-                Table::new(&wishes, outlook, usize::from(class.devices), price)
+                Table::new(&wishes, &scarcity, price)
             })
             .collect();
     }

@@ -1,6 +1,7 @@
 //! What free devices, processor and host memory of one class of nodes are worth, in sixteenths of a thousandth of
 //! a device.
 
+use crate::ask::Ask;
 use crate::outlook::Outlook;
 
 use super::Wish;
@@ -46,10 +47,10 @@ struct Block {
 }
 
 impl Table {
-    pub(super) fn new(wishes: &[Wish], outlook: &Outlook, devices_max: usize, price: i64) -> Self {
+    pub(super) fn new(wishes: &[Wish], scarcity: &Scarcity, price: i64) -> Self {
         Self {
             left: leftovers(wishes),
-            blocks: blocks(wishes, outlook, devices_max),
+            blocks: blocks(wishes, scarcity),
             cpu: usable(wishes, CPU_STEP, |wish| i64::from(wish.cpu)),
             memory: usable(wishes, MEMORY_STEP, |wish| {
                 i64::try_from(wish.host_memory).unwrap_or(i64::MAX >> 20)
@@ -137,29 +138,11 @@ fn leftovers(wishes: &[Wish]) -> Vec<i64> {
     worth
 }
 
-/// The most frequent shapes of several devices. A block of k devices is worth its size times how much of all
-/// such blocks will be wanted before the free room is gone, split over the shapes of that size.
-fn blocks(wishes: &[Wish], outlook: &Outlook, devices_max: usize) -> Vec<Block> {
+/// The most frequent shapes of several devices; the bonus of a size is split over the shapes of that size.
+fn blocks(wishes: &[Wish], scarcity: &Scarcity) -> Vec<Block> {
     let mut several: Vec<&Wish> = wishes.iter().filter(|wish| wish.devices > 1).collect();
     several.sort_by_key(|wish| (std::cmp::Reverse(wish.weight), wish.devices, wish.cpu, wish.host_memory));
     several.truncate(BLOCKS_MAX);
-    let demand: i64 = wishes.iter().map(|wish| wish.weight * wish.demand() / ONE as i64).sum::<i64>().max(1);
-    let free: u64 = outlook.supply.iter().map(|supply| supply.free_milli).sum();
-    let free = i128::from(free) / 1_000;
-    let worth_of = |devices: usize| -> i64 {
-        let wanted: i64 = wishes.iter().filter(|wish| wish.devices == devices).map(|wish| wish.weight).sum();
-        let have: u64 = outlook
-            .supply
-            .iter()
-            .flat_map(|supply| supply.nodes_by_idle.iter().enumerate())
-            .map(|(idle, nodes)| nodes * (idle / devices) as u64)
-            .sum();
-        let wanted = i128::from(wanted) * free * 256 / i128::from(demand);
-        let scarcity = i64::try_from(wanted / i128::from(have.max(1))).unwrap_or(i64::MAX).min(256);
-        UNITS * (devices * ONE) as i64 * scarcity / 512
-    };
-    let bonus: Vec<i64> =
-        (0..=devices_max).map(|devices| if devices > 1 { worth_of(devices) } else { 0 }).collect();
     let of_size = |devices: usize| -> i64 {
         several.iter().filter(|wish| wish.devices == devices).map(|wish| wish.weight).sum::<i64>().max(1)
     };
@@ -169,9 +152,44 @@ fn blocks(wishes: &[Wish], outlook: &Outlook, devices_max: usize) -> Vec<Block> 
             devices: wish.devices,
             cpu: wish.cpu,
             host_memory: wish.host_memory,
-            bonus: bonus[wish.devices] * wish.weight / of_size(wish.devices),
+            bonus: scarcity.bonus(wish.devices) * wish.weight / of_size(wish.devices),
         })
         .collect()
+}
+
+/// How scarce blocks of idle devices are, by their size, in 256ths: how many will be asked for before the free
+/// room is gone, for each that there is, at most one.
+#[derive(Debug)]
+pub(super) struct Scarcity(Vec<i64>);
+
+impl Scarcity {
+    pub(super) fn of(outlook: &Outlook) -> Self {
+        let anywhere = |(ask, weight): &(std::sync::Arc<Ask>, u64)| {
+            outlook.supply.iter().find_map(|supply| Wish::on(ask, *weight, &supply.class))
+        };
+        let wishes: Vec<Wish> = outlook.shapes.iter().filter_map(anywhere).collect();
+        let demand: i64 = wishes.iter().map(|wish| wish.weight * wish.demand()).sum::<i64>().max(1);
+        let free: u64 = outlook.supply.iter().map(|supply| supply.free_milli).sum();
+        let size_max =
+            outlook.supply.iter().map(|supply| usize::from(supply.class.devices)).max().unwrap_or(0);
+        let scarcity = |devices: usize| {
+            let asked: i64 =
+                wishes.iter().filter(|wish| wish.devices == devices).map(|wish| wish.weight).sum();
+            let nodes = outlook.supply.iter().flat_map(|supply| supply.nodes_by_idle.iter().enumerate());
+            let have: u64 = nodes.map(|(idle, nodes)| nodes * (idle / devices) as u64).sum();
+            let wanted = i128::from(asked) * i128::from(free) * 256 / i128::from(demand);
+            i64::try_from(wanted / i128::from(have.max(1))).unwrap_or(i64::MAX).min(256)
+        };
+        Self((0..=size_max).map(|size| if size > 1 { scarcity(size) } else { 0 }).collect())
+    }
+
+    /// What one more block of this size is worth: its size, times half the square of its scarcity and an eighth
+    /// of it. What is hardly scarce is hardly worth anything, and nothing is worth more than itself.
+    fn bonus(&self, devices: usize) -> i64 {
+        let scarcity = self.0.get(devices).copied().unwrap_or(0);
+        let part = scarcity * scarcity / 512 + scarcity / 8;
+        UNITS * (devices * ONE) as i64 * part / 256
+    }
 }
 
 /// The part of the devices that can be used if there is so much of something for each: over the devices that are
