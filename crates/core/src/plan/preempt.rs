@@ -208,7 +208,9 @@ impl<'a> Search<'a> {
         let mut candidates = self.candidates(node, task, how);
         match how {
             How::Move => candidates.sort_by_key(|victim| (victim.milli, victim.id)),
-            How::Preempt => candidates.sort_by_key(|victim| (Reverse(victim.standing), victim.id)),
+            How::Preempt => {
+                candidates.sort_by_key(|victim| (Reverse(victim.standing), victim.milli, victim.id))
+            }
         }
         let mut picked = Vec::new();
         let mut rest = candidates.into_iter();
