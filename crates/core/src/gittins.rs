@@ -25,7 +25,7 @@ const LONG_ENDS: i64 = 4_096;
 const LONG_WEIGHT: i64 = 16;
 /// So many ends are assumed before any is seen, spread evenly over the grid from [`FLAT_FROM`] to
 /// [`FLAT_TO`]: who has run long is then expected to run as long again.
-const FLAT_WEIGHT: i64 = 4;
+const FLAT_WEIGHT: i64 = 8;
 const FLAT_FROM: u64 = 16;
 const FLAT_TO: u64 = 1 << 20;
 /// At most so many ends share one look at the index.

@@ -50,8 +50,8 @@ pub struct State {
     pub(crate) keeps: Vec<Keep>,
     /// Running tasks that somebody may be allowed to stop.
     preemptible: Preemptible,
-    /// Live tasks that waited for too long once.
-    promoted: BTreeSet<TaskId>,
+    /// Before this nobody else is put before the others for having waited for too long.
+    promotions_from: Timestamp,
     /// Equal asks and names are kept once.
     asks: BTreeSet<Arc<crate::ask::Ask>>,
     names: BTreeSet<Name>,
@@ -144,7 +144,7 @@ impl State {
             spec_bytes: 0,
             keeps: Vec::new(),
             preemptible: Preemptible::new(),
-            promoted: BTreeSet::new(),
+            promotions_from: Timestamp::default(),
             asks: BTreeSet::new(),
             names: BTreeSet::new(),
         };

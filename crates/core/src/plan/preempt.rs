@@ -39,7 +39,7 @@ const SHIELD: Millis = Millis::from_secs(60);
 /// So no more than a twentieth of the time of any task is lost to restarts.
 const SHIELD_COSTS: u64 = 20;
 /// A task that waited for too long is left alone for this long after its start.
-pub(crate) const SHIELD_OF_PROMOTED: Millis = Millis::from_secs(3_600);
+pub(crate) const SHIELD_OF_PROMOTED: Millis = Millis::from_secs(4 * 3_600);
 /// After its start a task is not moved for this long.
 const MOVE_SHIELD: Millis = Millis::from_secs(300);
 /// After it was preempted a task preempts nobody for this long.
@@ -64,7 +64,7 @@ const fn gap(order: Order) -> u64 {
     const OCTAVES: u64 = OCTAVE as u64;
     match order {
         Order::Shortest => OCTAVES / 4,
-        Order::Predicted => OCTAVES * 3 / 2,
+        Order::Predicted => 2 * OCTAVES,
         Order::Fifo | Order::LeastAttained => 2 * LEVEL,
     }
 }

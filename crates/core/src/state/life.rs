@@ -102,7 +102,6 @@ impl State {
         if let Some(at) = self.timer_of(task) {
             self.timers.remove(&(at, task.id));
         }
-        self.promoted.remove(&task.id);
         for node in self.preemptible_on(task) {
             if let Some(tasks) = self.preemptible.get_mut(&node) {
                 tasks.remove(&task.id);
@@ -127,9 +126,6 @@ impl State {
     pub(super) fn enter(&mut self, task: &Task, keeps_grant: bool) {
         if let Some(at) = self.timer_of(task) {
             self.timers.insert((at, task.id));
-        }
-        if !task.standing.ordinary {
-            self.promoted.insert(task.id);
         }
         for node in self.preemptible_on(task) {
             self.preemptible.entry(node).or_default().insert(task.id);

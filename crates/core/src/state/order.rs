@@ -16,9 +16,7 @@ use crate::units::{Millis, Timestamp};
 
 /// Whoever was preempted is promoted after this long at the earliest.
 const PROMOTION_MIN: Millis = Millis::from_secs(3_600);
-/// When there are too many promoted tasks, the next is looked at again after this long.
-const PROMOTION_AGAIN: Millis = Millis::from_secs(600);
-/// Promoted tasks that wait or have just started may take up one part in this many of all devices.
+/// One part in this many of all devices is set aside for promoted tasks.
 const PROMOTED_PART: u64 = 8;
 /// Below this much time all tasks are equal: shorter than that nobody can be told apart.
 const FLOOR: Millis = Millis::from_secs(60);
@@ -103,27 +101,19 @@ impl State {
         task.standing.promote_at.filter(|_| task.standing.ordinary && is_ready(task))
     }
 
-    /// Puts a task that waited for too long before the others, if not too many are there already: else everybody
-    /// would wait for too long, and the order would be gone.
+    /// Puts a task that waited for too long before the others. One promotion pushes the next out by the time its
+    /// shield takes of the devices set aside for promotions: else, where everybody waits for too long, the order
+    /// would be gone.
     pub(super) fn promote(&mut self, id: TaskId, now: Timestamp) {
-        let all: u64 = self.cluster.nodes().map(|node| 1_000 * node.devices.len() as u64).sum();
-        let is_shielded = |task: &Task| match &task.state {
-            TaskState::Queued { .. } => true,
-            _ => {
-                let since = task.state.running_since();
-                since.is_none_or(|since| since.plus(SHIELD_OF_PROMOTED) > now)
-            }
-        };
-        let promoted = self.promoted.iter().filter_map(|id| self.tasks.get(id));
-        let held: u64 = promoted.filter(|task| is_shielded(task)).map(held_milli).sum();
-        let room = held == 0 || held + held_milli(&self.tasks[&id]) <= all / PROMOTED_PART;
-        self.replace(id, |_, task| {
-            if room {
-                task.standing.ordinary = false;
-            } else {
-                task.standing.promote_at = Some(now.plus(PROMOTION_AGAIN));
-            }
-        });
+        if self.promotions_from > now {
+            let later = self.promotions_from;
+            return self.replace(id, |_, task| task.standing.promote_at = Some(later));
+        }
+        let devices: u64 = self.cluster.nodes().map(|node| node.devices.len() as u64).sum();
+        let set_aside = (1_000 * devices / PROMOTED_PART).max(1);
+        let pause = Millis(held_milli(&self.tasks[&id]).saturating_mul(SHIELD_OF_PROMOTED.0) / set_aside);
+        self.promotions_from = now.plus(pause);
+        self.replace(id, |_, task| task.standing.ordinary = false);
     }
 
     /// Lives by another configuration from now on: the whole queue is ordered anew.
