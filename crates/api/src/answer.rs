@@ -1,5 +1,7 @@
 //! From the core's words to what callers see. By hand, so that renaming a core field breaks no client.
 
+use std::collections::BTreeMap;
+
 use fastgpu_core::ask::{Ask, Backend, Class, GrantPart, Share};
 use fastgpu_core::change::{Actor, Attempt, Event, Segment};
 use fastgpu_core::cluster::{DeviceSlot, Node};
@@ -401,5 +403,6 @@ pub fn config_of(view: &ConfigView) -> Config {
         overtake_max: Millis(view.overtake_max_ms),
         price: PriceMicros(view.price_micros),
         time_limit_default: view.time_limit_default_ms.map(Millis),
+        queues: BTreeMap::new(),
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, Spread};
 use fastgpu_core::command::{Submit, Update};
 use fastgpu_core::ids::{Name, SpecHash};
+use fastgpu_core::policy::DEFAULT_QUEUE;
 use fastgpu_core::retry::{RetryPolicy, USER_RETRIES_MAX};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::task::{Limits, STOP_GRACE_DEFAULT};
@@ -94,10 +95,12 @@ impl TaskSpec {
             owner: identity.owner.clone(),
             name,
             ask,
+            queue: DEFAULT_QUEUE.into(),
             priority,
             spec_hash: spec_hash(&spec),
             spec: Arc::new(spec),
             limits,
+            expected: None,
             retry,
             held: self.held,
             wait_for_capacity: self.wait_for_capacity,
@@ -212,6 +215,7 @@ fn gpu_parts(
         device_memory_min: memory("/gpu/device_memory_min", parts.device_memory_min.as_ref(), errors)
             .unwrap_or_default(),
         nodes: Vec::new(),
+        labels: Vec::new(),
         spread: if parts.spread { Spread::AnyNodes } else { Spread::OneNode },
     };
     (DeviceCount { min, max: max.max(min) }, share, constraints)

@@ -228,6 +228,12 @@ pub mod codes {
         "nothing here could ever run it",
         "No device known now could ever serve the ask. Ask for less, or send `\"wait_for_capacity\": true`.",
     );
+    pub const NO_SUCH_QUEUE: ErrorCode = code(
+        "no_such_queue",
+        422,
+        "there is no such queue",
+        "The task names a queue that the configuration does not have. `GET /v1/queues` lists those there are.",
+    );
     pub const KEY_REUSED: ErrorCode = code(
         "key_reused",
         422,
@@ -320,6 +326,7 @@ pub mod codes {
         UNSUPPORTED_MEDIA_TYPE,
         BAD_SPEC,
         NO_SUCH_CAPACITY,
+        NO_SUCH_QUEUE,
         KEY_REUSED,
         BAD_CONFIG,
         QUEUE_FULL,

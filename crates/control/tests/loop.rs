@@ -15,7 +15,7 @@ use fastgpu_core::change::Actor;
 use fastgpu_core::command::{Command, Refused, Submit};
 use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{
-    Delivery, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry,
+    Closeness, Delivery, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry,
 };
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;

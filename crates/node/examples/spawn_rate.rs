@@ -91,6 +91,7 @@ fn start(folder: &Path, use_cgroups: bool) -> (AgentHandle, Receiver<Report>) {
             cpu: CpuMilli(0),
             host_memory: MemoryMib(0),
             devices: Vec::new(),
+            labels: Vec::new(),
             abilities: Vec::new(),
             probed: true,
         },

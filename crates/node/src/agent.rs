@@ -227,6 +227,7 @@ mod tests {
             cpu: CpuMilli(1_000),
             host_memory: MemoryMib(1_000),
             devices: Vec::new(),
+            labels: Vec::new(),
             abilities: Vec::new(),
             probed: true,
         };

@@ -155,6 +155,7 @@ fn at_once(config: &DeviceConfig) -> Inventory {
         cpu: host::cpu(),
         host_memory: host::memory(),
         devices,
+        labels: Vec::new(),
         abilities: vec![Ability { name: ABILITY, works: false, detail }],
         probed: config.simulate.is_some(),
     }

@@ -51,7 +51,7 @@ pub(crate) fn of_attempt(
 mod tests {
     use fastgpu_core::ask::{Backend, GrantPart, Slice};
     use fastgpu_core::ids::{Fence, NodeId, SpecHash, TaskId};
-    use fastgpu_core::node::{Device, Telemetry};
+    use fastgpu_core::node::{Closeness, Device, Telemetry};
     use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis};
 
     use super::*;
@@ -66,6 +66,7 @@ mod tests {
             pci: None,
             driver: None,
             mig: None,
+            closeness: Closeness::default(),
             unusable: None,
             telemetry: Telemetry::default(),
         }
@@ -99,6 +100,7 @@ mod tests {
             cpu: CpuMilli(1_000),
             host_memory: MemoryMib(1),
             devices: vec![device(0, false), device(1, false), device(2, true)],
+            labels: Vec::new(),
             abilities: Vec::new(),
             probed: true,
         }

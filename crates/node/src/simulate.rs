@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use fastgpu_core::ids::DeviceIndex;
-use fastgpu_core::node::{Device, Telemetry};
+use fastgpu_core::node::{Closeness, Device, Telemetry};
 use fastgpu_core::units::MemoryMib;
 
 /// Most devices one node can pretend to have: the largest real machines have 16, and a specification is
@@ -198,6 +198,7 @@ fn simulated(index: u16, group: &Group, seed: u64) -> Device {
         pci: None,
         driver: None,
         mig: None,
+        closeness: Closeness::default(),
         unusable: None,
         // No readings: a device that is not there draws no power, and a zero would look measured.
         telemetry: Telemetry::default(),

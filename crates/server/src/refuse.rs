@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use fastgpu_api::problem::{ErrorCode, FieldError, Problem, codes};
 use fastgpu_control::CommandError;
 use fastgpu_core::command::{Refused, TooBig};
+use fastgpu_core::ids::Name;
 use fastgpu_store::StoreError;
 
 /// A request that is not answered as asked. Boxed: it is rare, and results travel far.
@@ -122,6 +123,11 @@ impl From<Refused> for Refusal {
             }
             Refused::BatchTooLarge { max, .. } => Self::new(&codes::BATCH_TOO_LARGE, detail)
                 .hint(format!("send batches of at most {max} tasks")),
+            Refused::NoSuchQueue { known, .. } => {
+                let mut problem = Problem::new(&codes::NO_SUCH_QUEUE, detail.clone());
+                problem.errors = vec![FieldError::new("/queue", detail)];
+                problem.hint(format!("the queues here are: {}", listed(&known))).into()
+            }
             Refused::NoSuchCapacity(too_big) => {
                 let mut problem = Problem::new(&codes::NO_SUCH_CAPACITY, detail.clone());
                 problem.errors = vec![FieldError::new(pointer_of(&too_big), detail)];
@@ -143,6 +149,16 @@ impl From<Refused> for Refusal {
     }
 }
 
+/// Names in a sentence; a page of them helps nobody.
+fn listed(names: &[Name]) -> String {
+    const SHOWN_MAX: usize = 16;
+    let shown = names.iter().take(SHOWN_MAX).map(|name| &**name).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        ..=SHOWN_MAX => shown,
+        count => format!("{shown} and {} more", count - SHOWN_MAX),
+    }
+}
+
 /// Where in a task's spec the part that is too big was written.
 fn pointer_of(too_big: &TooBig) -> &'static str {
     match too_big {
@@ -152,6 +168,7 @@ fn pointer_of(too_big: &TooBig) -> &'static str {
         TooBig::Cpu { .. } => "/cpu",
         TooBig::HostMemory { .. } => "/memory",
         TooBig::Node { .. } => "/nodes",
+        TooBig::Labels { .. } => "/labels",
         TooBig::Together => "",
     }
 }

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share};
 use fastgpu_core::change::{Actor, Change, Event};
 use fastgpu_core::ids::{IdSource, SpecHash, TaskId, Term};
+use fastgpu_core::policy::DEFAULT_QUEUE;
 use fastgpu_core::retry::{RetryPolicy, Strikes};
 use fastgpu_core::spec::Spec;
-use fastgpu_core::task::{End, Limits, Outcome, STOP_GRACE_DEFAULT, Task, TaskState, Work};
+use fastgpu_core::task::{End, Limits, Outcome, STOP_GRACE_DEFAULT, Standing, Task, TaskState, Work};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Timestamp};
 use fastgpu_store::{OpenOptions, SqliteStore, Store};
 use rusqlite::{Connection, params};
@@ -284,9 +285,13 @@ fn task(id: TaskId, specs: Specs) -> Task {
             cpu: CpuMilli(1_000),
             host_memory: MemoryMib(1_024),
         }),
+        queue: DEFAULT_QUEUE.into(),
         priority: 0,
         work: Work::Program(SpecHash(hash)),
         limits: Limits { run: None, queue: None, stop_grace: STOP_GRACE_DEFAULT },
+        expected: None,
+        attained: 0,
+        standing: Standing::default(),
         retry: RetryPolicy::default(),
         strikes: Strikes::default(),
         broken_nodes: Vec::new(),

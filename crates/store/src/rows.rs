@@ -2,9 +2,11 @@
 //!
 //! A field of the core can be renamed without touching a database. Fields that a later version added are
 //! ignored; a value nobody knows is an error that says which, never a panic. Tasks are in [`task`], what a
-//! task asks for and holds in [`ask`], how attempts end in [`exit`]; the small rows are here.
+//! task asks for and holds in [`ask`], how attempts end in [`exit`], the configuration in [`config`]; the small
+//! rows are here.
 
 pub(crate) mod ask;
+pub(crate) mod config;
 pub(crate) mod exit;
 pub(crate) mod task;
 
@@ -13,11 +15,9 @@ use std::sync::Arc;
 
 use fastgpu_core::ask::Ask;
 use fastgpu_core::change::Actor;
-use fastgpu_core::config::Config;
 use fastgpu_core::ids::{Name, NodeId, TaskId};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::token::Role;
-use fastgpu_core::units::{Millis, PriceMicros};
 use serde::{Deserialize, Serialize};
 
 /// What is wrong with a stored value; the caller adds which row it was.
@@ -117,38 +117,6 @@ pub(crate) fn actor_from_json(text: &str) -> Result<Actor, Wrong> {
         ActorRow::Node(node) => Actor::Node(NodeId(node)),
         ActorRow::Token { id, owner } => Actor::Token { id: id.into(), owner: owner.into() },
         ActorRow::Local => Actor::Local,
-    })
-}
-
-#[derive(Serialize, Deserialize)]
-struct ConfigRow {
-    queue_max: usize,
-    batch_max: usize,
-    overtake_max_ms: u64,
-    price_micros: i64,
-    #[serde(default, skip_serializing_if = "is_default")]
-    time_limit_default_ms: Option<u64>,
-}
-
-pub(crate) fn config_to_json(config: &Config) -> String {
-    let Config { queue_max, batch_max, overtake_max, price, time_limit_default } = *config;
-    to_json(&ConfigRow {
-        queue_max,
-        batch_max,
-        overtake_max_ms: overtake_max.0,
-        price_micros: price.0,
-        time_limit_default_ms: time_limit_default.map(|limit| limit.0),
-    })
-}
-
-pub(crate) fn config_from_json(text: &str) -> Result<Config, Wrong> {
-    let row: ConfigRow = from_json(text)?;
-    Ok(Config {
-        queue_max: row.queue_max,
-        batch_max: row.batch_max,
-        overtake_max: Millis(row.overtake_max_ms),
-        price: PriceMicros(row.price_micros),
-        time_limit_default: row.time_limit_default_ms.map(Millis),
     })
 }
 

@@ -3,11 +3,13 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fastgpu_core::change::{Actor, Audit, Change, NodeRow};
 use fastgpu_core::config::Config;
-use fastgpu_core::ids::{NodeId, TaskId, Term};
+use fastgpu_core::ids::{Name, NodeId, TaskId, Term};
+use fastgpu_core::policy::{Order, Placement, Preempt, QueuePolicy};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::task::{Task, Work};
 use fastgpu_core::token::{Role, Token};
@@ -74,6 +76,7 @@ fn every_other_row_comes_back_as_it_was() {
             overtake_max: Millis(7),
             price: PriceMicros(8),
             time_limit_default: Some(Millis(9)),
+            queues: queues(),
         };
         let actors = [Actor::Scheduler, Actor::Node(NodeId(3)), Actor::Local, event(id, 0).actor];
         let mut changes = vec![spec(1), new(task(id)), Change::Config(Config::default())];
@@ -104,6 +107,17 @@ fn every_other_row_comes_back_as_it_was() {
         assert_eq!(events.iter().map(|event| event.number).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(events[1].actor, actors[2]);
     });
+}
+
+/// A queue for each word a policy can say.
+fn queues() -> BTreeMap<Name, QueuePolicy> {
+    let mut queues = BTreeMap::new();
+    for (number, &placement) in Placement::ALL.iter().enumerate() {
+        let (order, preempt) = (Order::ALL[number % 3], Preempt::ALL[number % 3]);
+        let policy = QueuePolicy { priority: -3, order, placement, preempt, wait_max: Millis(11) };
+        queues.insert(placement.code().into(), policy);
+    }
+    queues
 }
 
 fn token(id: &str, revoked_at: Option<Timestamp>) -> Token {

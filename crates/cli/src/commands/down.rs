@@ -181,6 +181,7 @@ fn end_keeper(data_dir: &Path) -> Result<bool, Failure> {
         cpu: CpuMilli(0),
         host_memory: MemoryMib(0),
         devices: Vec::new(),
+        labels: Vec::new(),
         abilities: Vec::new(),
         probed: true,
     };

@@ -5,7 +5,7 @@
 //! hold it.
 
 use fastgpu_core::ids::{DeviceIndex, Name};
-use fastgpu_core::node::{Device, Telemetry};
+use fastgpu_core::node::{Closeness, Device, Telemetry};
 use fastgpu_core::units::MemoryMib;
 
 use crate::probe::{DeviceReading, Readings};
@@ -112,6 +112,7 @@ fn fresh(index: DeviceIndex, reading: &DeviceReading, driver: Option<&Name>) -> 
         pci: None,
         driver: None,
         mig: None,
+        closeness: Closeness::default(),
         unusable: None,
         telemetry: Telemetry::default(),
     };

@@ -37,6 +37,7 @@ pub(crate) fn inventory() -> Inventory {
         cpu: CpuMilli(2_000),
         host_memory: MemoryMib(1_000),
         devices: Vec::new(),
+        labels: Vec::new(),
         abilities: Vec::new(),
         probed: true,
     }

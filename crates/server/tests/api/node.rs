@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use fastgpu_control::{Handle, LogChunk, LogError, LogFrame, LogSource, NodePort, Stream};
 use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, TaskId};
-use fastgpu_core::node::{Delivery, Device, Exit, ExitKind, Inventory, Order, Report, Telemetry};
+use fastgpu_core::node::{Closeness, Delivery, Device, Exit, ExitKind, Inventory, Order, Report, Telemetry};
 use fastgpu_core::units::{CpuMilli, MemoryMib, Timestamp};
 
 pub(crate) const NODE: NodeId = NodeId(0);
@@ -86,6 +86,7 @@ fn inventory() -> Inventory {
         pci: None,
         driver: None,
         mig: None,
+        closeness: Closeness::default(),
         unusable: None,
         telemetry: Telemetry::default(),
     };
@@ -94,6 +95,7 @@ fn inventory() -> Inventory {
         cpu: CpuMilli(64_000),
         host_memory: MemoryMib(256 * 1_024),
         devices: (0..4).map(device).collect(),
+        labels: Vec::new(),
         abilities: Vec::new(),
         probed: true,
     }

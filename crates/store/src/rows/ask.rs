@@ -24,6 +24,8 @@ pub(crate) struct AskRow {
     #[serde(default, skip_serializing_if = "is_default")]
     nodes: Vec<String>,
     #[serde(default, skip_serializing_if = "is_default")]
+    labels: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
     spread: SpreadRow,
     #[serde(default, skip_serializing_if = "is_default")]
     class: ClassRow,
@@ -75,6 +77,7 @@ impl AskRow {
             models: ask.constraints.models.iter().map(|model| model.to_string()).collect(),
             device_memory_min_mib: ask.constraints.device_memory_min.0,
             nodes: ask.constraints.nodes.iter().map(|node| node.to_string()).collect(),
+            labels: ask.constraints.labels.iter().map(|label| label.to_string()).collect(),
             spread: match ask.constraints.spread {
                 Spread::OneNode => SpreadRow::OneNode,
                 Spread::AnyNodes => SpreadRow::AnyNodes,
@@ -108,6 +111,7 @@ impl AskRow {
                 models: self.models.iter().map(|model| shared.name(model)).collect(),
                 device_memory_min: MemoryMib(self.device_memory_min_mib),
                 nodes: self.nodes.iter().map(|node| shared.name(node)).collect(),
+                labels: self.labels.iter().map(|label| shared.name(label)).collect(),
                 spread: match self.spread {
                     SpreadRow::OneNode => Spread::OneNode,
                     SpreadRow::AnyNodes => Spread::AnyNodes,

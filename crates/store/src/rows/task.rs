@@ -5,8 +5,11 @@
 
 use fastgpu_core::ask::Grant;
 use fastgpu_core::ids::{Fence, NodeId, SpecHash, TaskId};
+use fastgpu_core::policy::DEFAULT_QUEUE;
 use fastgpu_core::retry::{RetryPolicy, Strikes};
-use fastgpu_core::task::{End, Hold, Limits, Outcome, QueueCause, StopCause, Task, TaskState, Work};
+use fastgpu_core::task::{
+    End, Hold, Limits, Outcome, QueueCause, Standing, StopCause, Task, TaskState, Work,
+};
 use fastgpu_core::units::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +78,7 @@ impl<'a> TaskColumns<'a> {
             owner: shared.name(self.owner),
             name: self.name.map(|name| shared.name(name)),
             ask: shared.ask(ask),
+            queue: shared.name(body.queue.as_deref().unwrap_or(DEFAULT_QUEUE)),
             priority: self.priority,
             work: match body.work {
                 WorkRow::Program => Work::Program(hash),
@@ -85,6 +89,9 @@ impl<'a> TaskColumns<'a> {
                 queue: body.queue_max_ms.map(Millis),
                 stop_grace: Millis(body.stop_grace_ms),
             },
+            expected: body.expected_ms.map(Millis),
+            attained: body.attained,
+            standing: Standing::default(),
             retry: RetryPolicy { max: body.retries, backoff: body.backoff_ms.map(Millis) },
             strikes: Strikes { user: body.strikes_user, infrastructure: body.strikes_infrastructure },
             broken_nodes: body.broken_nodes.into_iter().map(NodeId).collect(),
@@ -137,6 +144,9 @@ impl Checksum {
 #[derive(Serialize, Deserialize)]
 struct Body {
     ask: AskRow,
+    /// Nothing means the default queue.
+    #[serde(default, skip_serializing_if = "is_default")]
+    queue: Option<String>,
     #[serde(default, skip_serializing_if = "is_default")]
     work: WorkRow,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -144,6 +154,10 @@ struct Body {
     #[serde(default, skip_serializing_if = "is_default")]
     queue_max_ms: Option<u64>,
     stop_grace_ms: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    expected_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    attained: i64,
     #[serde(default, skip_serializing_if = "is_default")]
     retries: u16,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -179,6 +193,7 @@ enum WorkRow {
 pub(crate) fn body_of(task: &Task) -> String {
     to_json(&Body {
         ask: AskRow::of(&task.ask),
+        queue: (&*task.queue != DEFAULT_QUEUE).then(|| task.queue.to_string()),
         work: match task.work {
             Work::Program(_) => WorkRow::Program,
             Work::Reservation(_) => WorkRow::Reservation,
@@ -186,6 +201,8 @@ pub(crate) fn body_of(task: &Task) -> String {
         run_max_ms: task.limits.run.map(|limit| limit.0),
         queue_max_ms: task.limits.queue.map(|limit| limit.0),
         stop_grace_ms: task.limits.stop_grace.0,
+        expected_ms: task.expected.map(|expected| expected.0),
+        attained: task.attained,
         retries: task.retry.max,
         backoff_ms: task.retry.backoff.map(|wait| wait.0),
         strikes_user: task.strikes.user,

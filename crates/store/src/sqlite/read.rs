@@ -15,11 +15,11 @@ use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::engine;
 use crate::contract::{Saved, StoreError};
+use crate::rows::config::config_from_json;
 use crate::rows::exit::attempt_from_json;
 use crate::rows::task::TaskColumns;
 use crate::rows::{
-    Shared, actor_from_json, config_from_json, id_from_column, role_from_word, spec_from_json,
-    task_ids_from_json,
+    Shared, actor_from_json, id_from_column, role_from_word, spec_from_json, task_ids_from_json,
 };
 use crate::words::word;
 

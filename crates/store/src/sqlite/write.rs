@@ -12,9 +12,10 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::engine;
 use crate::contract::StoreError;
+use crate::rows::config::config_to_json;
 use crate::rows::exit::attempt_to_json;
 use crate::rows::task::{TaskColumns, body_of, ended_at};
-use crate::rows::{actor_to_json, config_to_json, id_column, spec_to_json, task_ids_to_json};
+use crate::rows::{actor_to_json, id_column, spec_to_json, task_ids_to_json};
 
 /// Writes all changes, if `term` is the newest.
 pub(super) fn rows(connection: &Connection, term: Term, changes: &[Change]) -> Result<(), StoreError> {

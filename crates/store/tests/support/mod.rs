@@ -9,10 +9,11 @@ use fastgpu_core::ask::{
 use fastgpu_core::change::{Actor, Attempt, AttemptEnd, Change, Event, IdempotencyKey, Segment};
 use fastgpu_core::ids::{DeviceIndex, Fence, IdSource, Name, NodeId, SpecHash, TaskId, Term};
 use fastgpu_core::node::{Exit, ExitKind};
+use fastgpu_core::policy::DEFAULT_QUEUE;
 use fastgpu_core::retry::{FailureClass, RetryPolicy, Strikes};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::task::{
-    End, Hold, Limits, Outcome, QueueCause, STOP_GRACE_DEFAULT, StopCause, Task, TaskState, Work,
+    End, Hold, Limits, Outcome, QueueCause, STOP_GRACE_DEFAULT, Standing, StopCause, Task, TaskState, Work,
 };
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, PriceMicros, Timestamp};
 use fastgpu_store::{FaultScript, FaultStore, History, MemoryStore, OpenOptions, SqliteStore, Store};
@@ -125,9 +126,13 @@ pub(crate) fn task(id: TaskId) -> Task {
         owner: "ada".into(),
         name: None,
         ask: Arc::new(ask(Share::Milli(GpuMilli::new(500).unwrap()))),
+        queue: DEFAULT_QUEUE.into(),
         priority: 0,
         work: Work::Program(hash(1)),
         limits: Limits { run: None, queue: None, stop_grace: STOP_GRACE_DEFAULT },
+        expected: None,
+        attained: 0,
+        standing: Standing::default(),
         retry: RetryPolicy::default(),
         strikes: Strikes::default(),
         broken_nodes: Vec::new(),
@@ -245,6 +250,7 @@ fn in_full(id: TaskId, state: TaskState, share: Share) -> Task {
         models: vec![model],
         device_memory_min: MemoryMib(80_000),
         nodes: vec!["node-a".into(), "node-b".into()],
+        labels: vec!["rack=7".into(), "zone=north".into()],
         spread: Spread::AnyNodes,
     };
     let class = if id.get().is_multiple_of(2) { Class::Spot } else { Class::Guaranteed };
@@ -259,9 +265,12 @@ fn in_full(id: TaskId, state: TaskState, share: Share) -> Task {
             host_memory: MemoryMib(2),
             ..ask(share)
         }),
+        queue: "nightly".into(),
         priority: -5,
         work: Work::Reservation(hash(1)),
         limits: Limits { run: Some(Millis(u64::MAX)), queue: Some(Millis(0)), stop_grace: Millis(5) },
+        expected: Some(Millis(7)),
+        attained: i64::MAX,
         retry: RetryPolicy { max: 3, backoff: Some(Millis(100)) },
         strikes: Strikes { user: 1, infrastructure: 2 },
         broken_nodes: vec![NodeId(1), NodeId(u32::MAX)],
