@@ -249,6 +249,12 @@ impl Node {
         self.held.iter().map(|(&task, part)| (task, part))
     }
 
+    /// What a task holds here.
+    #[must_use]
+    pub fn part_of(&self, task: TaskId) -> Option<&GrantPart> {
+        self.held.get(&task)
+    }
+
     /// Whether new tasks may come here.
     #[must_use]
     pub fn takes_tasks(&self) -> bool {

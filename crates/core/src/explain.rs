@@ -9,8 +9,8 @@ use crate::ask::{Ask, DeviceCount, Share, Spread};
 use crate::cluster::{DeviceSlot, Node};
 use crate::ids::TaskId;
 use crate::node::{Exit, ExitKind};
-use crate::plan::Keep;
 use crate::plan::fit::{Free, View, allows_device, allows_node};
+use crate::plan::{Keep, KeepCause};
 use crate::queue::Rank;
 use crate::retry::FailureClass;
 use crate::state::State;
@@ -34,6 +34,8 @@ pub struct Explanation {
     pub suggestions: Vec<String>,
 }
 
+/// More keeps than this are not told of.
+const KEEP_LINES_MAX: usize = 4;
 /// More devices than this are summed up in one line.
 const DEVICE_LINES_MAX: usize = 16;
 
@@ -75,13 +77,15 @@ impl Waiting<'_> {
         }];
         lines.extend(self.device_lines());
         lines.extend(host_lines(state, ask));
-        lines.extend(self.keep_line());
+        lines.extend(self.keep_lines());
         let earliest_at = self.latest_start();
         let when = match earliest_at {
             Some(at) if at <= now => "a place is free now".to_owned(),
             Some(at) => format!("starts within {} at the latest, unless others go first", at.since(now)),
             None if self.waits_for_nodes() => "the nodes that could run it are drained or away".to_owned(),
-            None if self.other_keep().is_some() => "devices are kept for a task that goes first".to_owned(),
+            None if self.other_keeps().next().is_some() => {
+                "devices are kept for a task that goes first".to_owned()
+            }
             None => "no latest start is known: what is in its way has no time limit".to_owned(),
         };
         Explanation {
@@ -97,15 +101,13 @@ impl Waiting<'_> {
     /// The cluster as this task's next round will see it: what is kept for another is out of sight.
     fn view(&self) -> View<'_> {
         let mut view = View::new(self.state.cluster());
-        if let Some(keep) = self.other_keep() {
-            keep.hide_from_others(&mut view);
-        }
+        self.other_keeps().for_each(|keep| keep.hide_from_others(&mut view));
         view
     }
 
     /// What is kept for somebody else.
-    fn other_keep(&self) -> Option<&Keep> {
-        self.state.keep().filter(|keep| keep.task != self.task.id)
+    fn other_keeps(&self) -> impl Iterator<Item = &Keep> {
+        self.state.keeps().iter().filter(|keep| keep.task != self.task.id)
     }
 
     fn fit_count(&self) -> String {
@@ -123,7 +125,7 @@ impl Waiting<'_> {
     fn verdict(&self, node: &Node, slot: &DeviceSlot) -> Option<String> {
         let is_kept = |keep: &&Keep| keep.devices.contains(&(node.id, slot.info.index));
         let kept =
-            || self.other_keep().filter(is_kept).map(|keep| format!("kept for {}", self.name(keep.task)));
+            || self.other_keeps().find(is_kept).map(|keep| format!("kept for {}", self.name(keep.task)));
         shortage(node, slot, &self.task.ask).or_else(kept)
     }
 
@@ -163,7 +165,6 @@ impl Waiting<'_> {
     fn latest_start(&self) -> Option<Timestamp> {
         let (state, ask) = (self.state, &*self.task.ask);
         let cluster = state.cluster();
-        let keep = self.other_keep();
         let mut view = self.view();
         if view.place(ask, None).is_some() {
             return Some(self.now);
@@ -180,9 +181,7 @@ impl Waiting<'_> {
                 view.edit(node, |free: &mut Free| free.put_back(node, part));
             }
             // What ends there goes to the one it is kept for.
-            if let Some(keep) = keep {
-                keep.hide_from_others(&mut view);
-            }
+            self.other_keeps().for_each(|keep| keep.hide_from_others(&mut view));
             if view.place(ask, None).is_some() {
                 return Some(at);
             }
@@ -223,18 +222,27 @@ impl Waiting<'_> {
         found
     }
 
-    fn keep_line(&self) -> Option<String> {
-        let keep = self.state.keep()?;
-        let devices = keep.devices.len();
-        Some(if keep.task == self.task.id {
-            format!("{devices} devices are kept for it as they become free")
-        } else {
-            let overtake_max = self.state.config().overtake_max;
+    fn keep_lines(&self) -> Vec<String> {
+        let line = |keep: &Keep| {
+            let devices = keep.devices.len();
             let who = self.name(keep.task);
-            format!(
-                "{devices} devices are kept for {who}, first in the queue and overtaken for {overtake_max}"
-            )
-        })
+            match (keep.task == self.task.id, keep.cause) {
+                (true, KeepCause::Overtaken) => {
+                    format!("{devices} devices are kept for it as they become free")
+                }
+                (true, KeepCause::Preempting) => {
+                    format!("other tasks are being stopped for it; {devices} devices are kept for it")
+                }
+                (false, KeepCause::Overtaken) => format!(
+                    "{devices} devices are kept for {who}, first in the queue and overtaken for {}",
+                    self.state.config().overtake_max
+                ),
+                (false, KeepCause::Preempting) => {
+                    format!("{devices} devices are being cleared for {who}, which goes first")
+                }
+            }
+        };
+        self.state.keeps().iter().take(KEEP_LINES_MAX).map(line).collect()
     }
 
     fn name(&self, id: TaskId) -> String {

@@ -21,6 +21,11 @@ const CLOCK_BITS: u32 = 63 - COUNTER_BITS;
 const ID_CHARS: usize = 13;
 
 impl TaskId {
+    /// The smallest id.
+    pub const MIN: Self = Self(0);
+    /// The largest id.
+    pub const MAX: Self = Self(u64::MAX >> 1);
+
     /// `None` when the top bit is set: ids have 63 bits, so that every database can store them.
     #[must_use]
     pub const fn new(raw: u64) -> Option<Self> {

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use crate::ask::Ask;
 
 /// Weight of one arrival; weights decay, so that the mix follows what is asked for lately.
-const UNIT: u64 = 1 << 20;
+const UNIT: u64 = 1 << 12;
 /// Arrivals between two decays.
-const DECAY_EVERY: u64 = 1_024;
-/// A decay keeps this many 256ths of every weight: half a weight after about eleven decays.
-const DECAY_KEEPS: u64 = 240;
-/// Arrivals between two looks at the mix, once many have been seen.
-const EPOCH_EVERY: u64 = 1_000;
-/// Shapes kept; beyond that the lightest go at the next decay.
+const DECAY_EVERY: u64 = 512;
+/// A decay keeps this many 256ths of every weight: half is left after about seven decays.
+const DECAY_KEEPS: u64 = 232;
+/// Shapes kept; the lightest go at a decay, and until then no new ones come.
 const SHAPES_MAX: usize = 4_096;
 
 /// How often each shape arrived lately.
@@ -21,7 +19,6 @@ const SHAPES_MAX: usize = 4_096;
 pub struct Mix {
     weights: BTreeMap<Arc<Ask>, u64>,
     arrivals: u64,
-    epoch: u64,
 }
 
 impl Mix {
@@ -35,29 +32,31 @@ impl Mix {
         }
         self.arrivals += 1;
         if self.arrivals.is_multiple_of(DECAY_EVERY) {
-            self.weights.retain(|_, weight| {
-                *weight = *weight * DECAY_KEEPS / 256;
-                *weight > UNIT / 64
-            });
-        }
-        // Few arrivals say little, and each new one much: 16, 32, 64, … and then every thousand.
-        let is_due = match self.arrivals {
-            0..EPOCH_EVERY => self.arrivals >= 16 && self.arrivals.is_power_of_two(),
-            _ => self.arrivals.is_multiple_of(EPOCH_EVERY),
-        };
-        if is_due {
-            self.epoch += 1;
+            self.decay();
         }
     }
 
-    /// Rises when the mix is worth looking at again.
+    fn decay(&mut self) {
+        self.weights.retain(|_, weight| {
+            *weight = *weight * DECAY_KEEPS / 256;
+            *weight >= UNIT / 16
+        });
+        if self.weights.len() >= SHAPES_MAX {
+            let mut weights: Vec<u64> = self.weights.values().copied().collect();
+            let middle = weights.len() / 2;
+            let (_, &mut median, _) = weights.select_nth_unstable(middle);
+            self.weights.retain(|_, weight| *weight > median);
+        }
+    }
+
+    /// How many arrived so far.
     #[must_use]
-    pub const fn epoch(&self) -> u64 {
-        self.epoch
+    pub const fn arrivals(&self) -> u64 {
+        self.arrivals
     }
 
     /// Every shape with its weight, in a stable order.
-    pub fn shapes(&self) -> impl Iterator<Item = (&Ask, u64)> {
-        self.weights.iter().map(|(ask, &weight)| (&**ask, weight))
+    pub fn shapes(&self) -> impl Iterator<Item = (&Arc<Ask>, u64)> {
+        self.weights.iter().map(|(ask, &weight)| (ask, weight))
     }
 }

@@ -10,31 +10,40 @@ pub mod fit;
 mod keep;
 mod mirror;
 mod places;
+mod preempt;
 mod score;
 mod shape;
 mod tree;
 mod worth;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ask::GrantPart;
 use crate::ids::TaskId;
 use crate::queue::{LaneId, Rank};
 use crate::state::State;
 use crate::units::Timestamp;
-pub use keep::Keep;
+use fit::View;
+pub use keep::{Keep, KeepCause};
+use mirror::Hidden;
 use places::{Places, Wanted};
+pub(crate) use preempt::SHIELD_OF_PROMOTED;
+pub use preempt::{Preempt, Preemptible, restart_cost};
 
 /// More starts than this wait for the next round, so that no round holds up the inbox.
 pub const STARTS_MAX: usize = 1_024;
+/// Groups whose first task may be looked at in a round for whether it ends before kept devices are needed.
+const BACKFILLS_MAX: usize = 64;
 
 /// What a round decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Tasks to start, in order.
     pub starts: Vec<Start>,
-    /// Devices kept for the task at the head, from now on.
-    pub keep: Option<Keep>,
+    /// Tasks to stop so that others can start.
+    pub preempts: Vec<Preempt>,
+    /// Devices kept for tasks that cannot start yet, from now on.
+    pub keeps: Vec<Keep>,
     /// Whether another round should follow at once.
     pub more: bool,
     /// When to look again even if nothing happens.
@@ -67,41 +76,80 @@ impl Planner {
     /// Decides what should happen next. A planner belongs to one state: begin anew with another.
     #[must_use]
     pub fn plan(&mut self, state: &State, now: Timestamp) -> Plan {
-        let mut kept = keep::still_needed(state).or_else(|| keep::begin(state, now));
-        let mut starts = Vec::new();
-        // The task that devices are kept for goes first, as soon as all of it is free.
-        if let Some(keep) = &kept
-            && let Some(parts) = keep.place(state)
-        {
-            starts.push(Start { task: keep.task, parts });
-            kept = None;
-        }
-        let hidden = kept.as_ref().map(Keep::hidden).unwrap_or_default();
-        self.places.sync(state.cluster(), hidden, state.mix());
-        starts.iter().for_each(|start| self.places.take(&start.parts));
-        let everything = kept != state.keep;
-        let wake_at = keep::wake_at(state, now, kept.as_ref());
-        let plan = Plan { starts, keep: kept, more: false, wake_at };
-        let mut round = Round { state, places: &mut self.places, plan };
+        let mut round =
+            Round { state, now, places: &mut self.places, settled: BTreeSet::new(), plan: Plan::default() };
+        round.serve_keeps();
+        let mut hidden = Hidden::default();
+        round.plan.keeps.iter().for_each(|keep| keep.add_to(&mut hidden));
+        round.places.sync(state.cluster(), hidden, state.outlook());
+        round.plan.starts.iter().for_each(|start| round.places.take(&start.parts));
+        let everything = round.plan.keeps != state.keeps();
         round.fill(everything);
+        if !round.plan.more {
+            round.backfill();
+            round.make_room();
+        }
         round.plan
     }
 }
 
-/// Whether what is kept for the head of the queue is still to be kept.
+/// Whether everything that is kept is still to be kept.
 #[must_use]
-pub fn keep_stands(state: &State) -> bool {
-    keep::still_needed(state).is_some()
+pub fn keeps_stand(state: &State) -> bool {
+    state.keeps().iter().all(|keep| keep::stands(state, keep))
 }
 
 /// One round while it is being decided.
 struct Round<'a> {
     state: &'a State,
+    now: Timestamp,
     places: &'a mut Places,
+    /// Tasks that start in this round, or that devices are kept for.
+    settled: BTreeSet<TaskId>,
     plan: Plan,
 }
 
 impl Round<'_> {
+    /// Tasks that devices are kept for go first, as soon as all of it is free.
+    fn serve_keeps(&mut self) {
+        let (state, now) = (self.state, self.now);
+        let mut keeps: Vec<Keep> = state.keeps().to_vec();
+        let overtaken = |keep: &Keep| keep.cause == KeepCause::Overtaken;
+        keeps.retain(|keep| keep::is_wanted(state, keep));
+        if !keeps.iter().any(overtaken) {
+            let kept_already = |id: TaskId| keeps.iter().any(|keep| keep.task == id);
+            let begun = keep::begin(state, now).filter(|keep| !kept_already(keep.task));
+            keeps.extend(begun);
+        }
+        // What is cleared goes to its task now or to whoever fits.
+        let (mut keeps, cleared): (Vec<Keep>, Vec<Keep>) =
+            keeps.into_iter().partition(|keep| keep::stands(state, keep));
+        for at in 0..cleared.len() {
+            let others = keeps.iter().chain(&cleared[at + 1..]);
+            self.serve(&cleared[at], others);
+        }
+        for at in 0..keeps.len() {
+            let (before, after) = (&keeps[..at], &keeps[at + 1..]);
+            self.serve(&keeps[at], before.iter().chain(after));
+        }
+        keeps.retain(|keep| !self.settled.contains(&keep.task));
+        self.settled.extend(keeps.iter().map(|keep| keep.task));
+        self.plan.wake_at = keep::wake_at(state, now, &keeps);
+        self.plan.keeps = keeps;
+    }
+
+    /// Starts the task of a keep if all of it is free, out of sight of what is kept for others.
+    fn serve<'k>(&mut self, keep: &Keep, others: impl Iterator<Item = &'k Keep>) {
+        let mut view = view_after(self.state, &self.plan.starts);
+        others
+            .filter(|other| !self.settled.contains(&other.task))
+            .for_each(|other| other.hide_from_others(&mut view));
+        if let Some(parts) = keep.place(self.state, &view) {
+            self.settled.insert(keep.task);
+            self.plan.starts.push(Start { task: keep.task, parts });
+        }
+    }
+
     /// Starts whatever fits, first ranks first.
     fn fill(&mut self, everything: bool) {
         let mut fitting = BTreeMap::new();
@@ -117,28 +165,87 @@ impl Round<'_> {
                 return;
             }
             self.places.take(&parts);
+            self.settled.insert(rank.task());
             self.plan.starts.push(Start { task: rank.task(), parts });
             let next = self.state.queue().lane(lane).and_then(|lane| lane.rank_after(rank));
             self.offer(lane, next, &mut fitting);
         }
     }
 
-    /// Notes the task at `rank` as one that could start, if its group fits now. A task that this round starts
-    /// already (for which devices were kept), or keeps devices for, is passed over.
+    /// Notes the task at `rank`, or the first behind it that is not settled, as one that could start, if its
+    /// group fits now.
     fn offer(&mut self, lane: LaneId, rank: Option<Rank>, fitting: &mut BTreeMap<Rank, LaneId>) {
-        let is_settled = |rank: Rank| {
-            self.plan.starts.first().is_some_and(|start| start.task == rank.task())
-                || self.plan.keep.as_ref().is_some_and(|keep| keep.task == rank.task())
-        };
-        let after = |rank: Rank| self.state.queue().lane(lane)?.rank_after(rank);
-        let rank = rank.and_then(|rank| if is_settled(rank) { after(rank) } else { Some(rank) });
-        if let Some(rank) = rank
+        let Some(found) = self.state.queue().lane(lane) else { return };
+        let mut next = rank;
+        while let Some(rank) = next
+            && self.settled.contains(&rank.task())
+        {
+            next = found.rank_after(rank);
+        }
+        if let Some(rank) = next
             && let Some(wanted) = wanted(self.state, lane, rank.task())
             && self.places.fits(wanted, self.state.cluster())
         {
             fitting.insert(rank, lane);
         }
     }
+
+    /// Lets tasks onto kept devices that are free now, if their own time limit ends before they are needed.
+    fn backfill(&mut self) {
+        let is_lent = |keep: &&Keep| keep.cause == KeepCause::Overtaken;
+        let needed_at = self.plan.keeps.iter().filter(is_lent).map(|keep| keep.free_at).min();
+        let Some(needed_at) = needed_at.filter(|&at| at > self.now && at < Timestamp::NEVER) else { return };
+        let mut view = view_after(self.state, &self.plan.starts);
+        // What others are being stopped for is lent to nobody.
+        self.plan
+            .keeps
+            .iter()
+            .filter(|keep| !is_lent(keep))
+            .for_each(|keep| keep.hide_from_others(&mut view));
+        for _ in 0..BACKFILLS_MAX {
+            let settled = &self.settled;
+            let is_settled = |id: TaskId| settled.contains(&id);
+            let fits = |rank: Rank| {
+                let task = self.state.task(rank.task())?;
+                let ends_in_time = task.limits.run.is_some_and(|run| self.now.plus(run) <= needed_at);
+                let parts = ends_in_time.then(|| view.place(&task.ask, None)).flatten()?;
+                Some(Start { task: task.id, parts })
+            };
+            let first = self.state.queue().heads_after(&is_settled).take(BACKFILLS_MAX).find_map(fits);
+            let Some(start) = first else { return };
+            for part in &start.parts {
+                if let Some(node) = self.state.cluster().node(part.node) {
+                    view.edit(node, |free| free.take(node, part));
+                }
+            }
+            self.places.take(&start.parts);
+            self.settled.insert(start.task);
+            self.plan.starts.push(start);
+        }
+    }
+
+    /// Looks for tasks to stop, so that those who go first can start.
+    fn make_room(&mut self) {
+        let mut view = view_after(self.state, &self.plan.starts);
+        self.plan.keeps.iter().for_each(|keep| keep.hide_from_others(&mut view));
+        let settled = &self.settled;
+        let is_settled = |id: TaskId| settled.contains(&id);
+        let rooms = preempt::find(self.state, self.now, view, self.plan.keeps.len(), is_settled);
+        self.plan.wake_at = self.plan.wake_at.into_iter().chain(rooms.wake_at).min();
+        self.plan.keeps.extend(rooms.keeps);
+        self.plan.preempts = rooms.preempts;
+    }
+}
+
+/// The cluster less what a round gave away.
+fn view_after<'a>(state: &'a State, starts: &[Start]) -> View<'a> {
+    let mut view = View::new(state.cluster());
+    for part in starts.iter().flat_map(|start| &start.parts) {
+        if let Some(node) = state.cluster().node(part.node) {
+            view.edit(node, |free| free.take(node, part));
+        }
+    }
+    view
 }
 
 fn wanted(state: &State, lane: LaneId, task: TaskId) -> Option<Wanted<'_>> {

@@ -35,8 +35,8 @@ impl Default for QueuePolicy {
     }
 }
 
-/// Two days: long enough for an order to work, short enough for a person to wait for.
-pub const WAIT_MAX_DEFAULT: Millis = Millis::from_secs(2 * 86_400);
+/// A week: a shorter bound costs the mean more than it gives the last (measured in docs/scheduling.md).
+pub const WAIT_MAX_DEFAULT: Millis = Millis::from_secs(7 * 86_400);
 
 /// Who goes first among tasks of equal priority and class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +46,9 @@ pub enum Order {
     Fifo,
     /// Whoever has had the least GPU time; for durations nobody knows.
     LeastAttained,
+    /// Whoever is expected to end soonest for the GPU time it still takes, judged by its age and by how long
+    /// others like it ran ([`crate::gittins`]); nobody has to state anything.
+    Predicted,
     /// Whoever needs the least GPU time still: as stated, else as history predicts.
     Shortest,
 }
@@ -99,7 +102,7 @@ macro_rules! words {
     };
 }
 
-words!(Order: Fifo = "fifo", LeastAttained = "least_attained", Shortest = "shortest");
+words!(Order: Fifo = "fifo", LeastAttained = "least_attained", Predicted = "predicted", Shortest = "shortest");
 words!(Placement: Fragmentation = "fragmentation", BestFit = "best_fit", Packing = "packing",
     Spreading = "spreading", Random = "random");
 words!(Preempt: Never = "never", Spot = "spot", Any = "any");

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::gittins::History;
 use crate::ids::Name;
 use crate::task::Task;
 use crate::units::Millis;
@@ -16,7 +17,7 @@ const SAMPLES_MAX: usize = 32;
 /// With fewer samples than this a wider key is asked.
 const SAMPLES_MIN: usize = 3;
 /// Keys of one generation; two generations are kept, and the older one goes when the newer is full.
-const KEYS_MAX: usize = 32_768;
+const KEYS_MAX: usize = 8_192;
 /// A stated duration may differ from the key's extremes by this factor.
 const TRUST_FACTOR: u64 = 4;
 
@@ -25,6 +26,8 @@ const TRUST_FACTOR: u64 = 4;
 pub struct Predictor {
     young: BTreeMap<Key, Samples>,
     old: BTreeMap<Key, Samples>,
+    /// What is assumed of tasks nothing is known of.
+    prior: History,
 }
 
 /// How long a task will run, as history has it.
@@ -61,21 +64,24 @@ struct Key {
     milli: Option<u64>,
 }
 
-/// The latest run times of one key, as a ring.
+/// The latest run times of one key, as a ring, and what they say of the age of a task.
 #[derive(Debug, Clone, Default)]
 struct Samples {
     ran_ms: Vec<u64>,
     next: usize,
+    history: History,
 }
 
 impl Samples {
-    fn add(&mut self, ran: Millis) {
+    /// Returns whether the index of ages may be another now.
+    fn add(&mut self, ran: Millis) -> bool {
         if self.ran_ms.len() < SAMPLES_MAX {
             self.ran_ms.push(ran.0);
         } else {
             self.ran_ms[self.next] = ran.0;
             self.next = (self.next + 1) % SAMPLES_MAX;
         }
+        self.history.add(ran.0 / 1_000)
     }
 
     fn sorted(&self) -> Vec<u64> {
@@ -86,16 +92,27 @@ impl Samples {
 }
 
 impl Predictor {
-    /// Learns from a run that ended by itself and well.
-    pub fn learn(&mut self, run: &Run) {
+    /// Learns from a run that ended by itself and well. Returns whether [`Self::urgency`] may differ now for
+    /// tasks of the same project and owner.
+    pub fn learn(&mut self, run: &Run) -> bool {
+        let mut changed = false;
         for key in keys(&run.project, &run.owner, run.name.as_ref(), run.milli).into_iter().flatten() {
             let mut samples = self.young.remove(&key).or_else(|| self.old.remove(&key)).unwrap_or_default();
-            samples.add(run.ran);
+            changed |= samples.add(run.ran);
             if self.young.len() >= KEYS_MAX {
                 self.old = std::mem::take(&mut self.young);
             }
             self.young.insert(key, samples);
         }
+        changed
+    }
+
+    /// The logarithm ([`crate::gittins::log2`]) of the seconds of service expected per end, for a task that has
+    /// run for `age`: the narrowest history that has enough samples says, or none but the prior.
+    #[must_use]
+    pub fn urgency(&self, task: &Task, age: Millis) -> u32 {
+        let age_s = age.0 / 1_000;
+        self.known(task).map_or_else(|| self.prior.index(age_s), |samples| samples.history.index(age_s))
     }
 
     /// What history says about a task; `None` if nothing like it ran often enough.
@@ -130,13 +147,16 @@ impl Predictor {
     }
 
     fn samples(&self, task: &Task) -> Option<Vec<u64>> {
-        let milli = shape_milli(task);
-        keys(&task.project, &task.owner, task.name.as_ref(), milli)
+        self.known(task).map(Samples::sorted)
+    }
+
+    /// The narrowest samples that are enough.
+    fn known(&self, task: &Task) -> Option<&Samples> {
+        keys(&task.project, &task.owner, task.name.as_ref(), shape_milli(task))
             .into_iter()
             .flatten()
             .filter_map(|key| self.young.get(&key).or_else(|| self.old.get(&key)))
             .find(|samples| samples.ran_ms.len() >= SAMPLES_MIN)
-            .map(Samples::sorted)
     }
 }
 

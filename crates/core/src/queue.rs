@@ -122,6 +122,30 @@ impl Queue {
         self.heads.iter().map(|&(rank, _)| rank)
     }
 
+    /// Of each lane the first task that is not `settled`, in the order of the queue.
+    pub fn heads_after<'a>(
+        &'a self,
+        settled: &'a impl Fn(TaskId) -> bool,
+    ) -> impl Iterator<Item = Rank> + 'a {
+        let mut next: BTreeSet<(Rank, LaneId)> = BTreeSet::new();
+        let mut heads = self.heads.iter().copied().peekable();
+        std::iter::from_fn(move || {
+            loop {
+                // Heads that were passed over come back as the task behind them, at its own rank.
+                let from_heads = match (heads.peek(), next.first()) {
+                    (Some(head), Some(behind)) => head < behind,
+                    (head, _) => head.is_some(),
+                };
+                let (rank, lane) = if from_heads { heads.next() } else { next.pop_first() }?;
+                if !settled(rank.task()) {
+                    return Some(rank);
+                }
+                let behind = self.lanes.get(&lane).and_then(|found| found.rank_after(rank));
+                next.extend(behind.map(|rank| (rank, lane)));
+            }
+        })
+    }
+
     /// The first `count` tasks in the order of the queue. Merges the lanes: for people who ask, not for rounds.
     pub fn first(&self, count: usize) -> impl Iterator<Item = Rank> + '_ {
         let mut next: BTreeSet<(Rank, LaneId)> = self.heads.clone();

@@ -9,6 +9,8 @@ mod order;
 mod reports;
 mod submit;
 
+pub(crate) use order::held_milli;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -19,7 +21,8 @@ use crate::config::Config;
 use crate::ids::{Fence, IdSource, Name, NodeId, TaskId};
 use crate::mix::Mix;
 use crate::node::Order;
-use crate::plan::{Keep, Plan};
+use crate::outlook::Outlook;
+use crate::plan::{Keep, Plan, Preemptible};
 use crate::predict::{Predictor, Run};
 use crate::queue::Queue;
 use crate::task::{QueueCause, StopCause, Task, TaskEvent, TaskState};
@@ -36,12 +39,19 @@ pub struct State {
     cluster: Cluster,
     predictor: Predictor,
     mix: Mix,
+    outlook: Outlook,
+    /// Waiting tasks whose place follows from what is learned, by project and owner.
+    predicted: BTreeSet<(Name, Name, TaskId)>,
     tokens: BTreeMap<Name, Token>,
     /// What time has to do: the next moment at which something happens to a task by itself.
     timers: BTreeSet<(Timestamp, TaskId)>,
     /// Sum of the live tasks' specifications, in bytes.
     spec_bytes: u64,
-    pub(crate) keep: Option<Keep>,
+    pub(crate) keeps: Vec<Keep>,
+    /// Running tasks that somebody may be allowed to stop.
+    preemptible: Preemptible,
+    /// Live tasks that waited for too long once.
+    promoted: BTreeSet<TaskId>,
     /// Equal asks and names are kept once.
     asks: BTreeSet<Arc<crate::ask::Ask>>,
     names: BTreeSet<Name>,
@@ -127,17 +137,23 @@ impl State {
             cluster: Cluster::default(),
             predictor: Predictor::default(),
             mix: Mix::default(),
+            outlook: Outlook::default(),
+            predicted: BTreeSet::new(),
             tokens: beginning.tokens.into_iter().map(|token| (token.id.clone(), token)).collect(),
             timers: BTreeSet::new(),
             spec_bytes: 0,
-            keep: None,
+            keeps: Vec::new(),
+            preemptible: Preemptible::new(),
+            promoted: BTreeSet::new(),
             asks: BTreeSet::new(),
             names: BTreeSet::new(),
         };
         for node in beginning.nodes {
             state.cluster.remember(node.id, node.hostname, node.drained);
         }
-        beginning.runs.iter().for_each(|run| state.predictor.learn(run));
+        for run in &beginning.runs {
+            state.predictor.learn(run);
+        }
         for mut task in beginning.tasks {
             state.share_parts_of(&mut task);
             state.stand(&mut task, Timestamp::default());
@@ -190,10 +206,10 @@ impl State {
         &self.predictor
     }
 
-    /// What kinds of tasks arrive.
+    /// What placement keeps room for.
     #[must_use]
-    pub const fn mix(&self) -> &Mix {
-        &self.mix
+    pub const fn outlook(&self) -> &Outlook {
+        &self.outlook
     }
 
     /// The configuration in force.
@@ -208,10 +224,16 @@ impl State {
         &self.tokens
     }
 
-    /// What is kept for the head of the queue, if anything.
+    /// What is kept for tasks that cannot start yet.
     #[must_use]
-    pub const fn keep(&self) -> Option<&Keep> {
-        self.keep.as_ref()
+    pub fn keeps(&self) -> &[Keep] {
+        &self.keeps
+    }
+
+    /// Running tasks that somebody may be allowed to stop.
+    #[must_use]
+    pub const fn preemptible(&self) -> &Preemptible {
+        &self.preemptible
     }
 
     /// When a placed task ends at the latest; [`Timestamp::NEVER`] if it has no time limit.
@@ -231,7 +253,7 @@ impl State {
     /// Whether a round has anything to look at.
     #[must_use]
     pub fn needs_round(&self) -> bool {
-        if self.keep.is_some() && !crate::plan::keep_stands(self) {
+        if !crate::plan::keeps_stand(self) {
             return true;
         }
         let something_changed = !self.cluster.changed().is_empty() || !self.queue.changed().is_empty();
@@ -286,7 +308,14 @@ impl State {
             let grant = crate::ask::Grant { fence, parts: start.parts.clone() };
             self.place(start.task, grant, now, out);
         }
-        self.keep.clone_from(&plan.keep);
+        for preempt in &plan.preempts {
+            let Some(task) = self.tasks.get(&preempt.task) else { continue };
+            if matches!(task.state, TaskState::Running { .. }) {
+                let grace = task.limits.stop_grace;
+                self.ask_to_stop(preempt.task, StopCause::Preempt, grace, Actor::Scheduler, now, out);
+            }
+        }
+        self.keeps.clone_from(&plan.keeps);
         if !plan.more {
             self.cluster.clear_changed();
             self.queue.clear_changed();
@@ -366,8 +395,7 @@ impl State {
         config.check().map_err(Refused::BadConfig)?;
         out.rows.push(Change::Config(config.clone()));
         out.audit(now, actor, "configured", "configuration".to_owned());
-        self.config = config;
-        self.reorder(now);
+        self.live_by(config, now);
         self.cluster.touch_all();
         self.queue.touch_all();
         Ok(Reply::Done)

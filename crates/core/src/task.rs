@@ -90,11 +90,13 @@ pub struct Standing {
     pub ordinary: bool,
     /// The order's own measure; smaller goes first, and of equals the older task.
     pub key: u64,
+    /// When it will have waited for too long, if its queue's order could make it.
+    pub promote_at: Option<Timestamp>,
 }
 
 impl Default for Standing {
     fn default() -> Self {
-        Self { priority: 0, ordinary: true, key: 0 }
+        Self { priority: 0, ordinary: true, key: 0, promote_at: None }
     }
 }
 

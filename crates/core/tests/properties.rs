@@ -150,7 +150,10 @@ impl World {
     /// A round; the same plan taken up a second time must change nothing.
     fn round(&mut self) {
         let decided = self.planner.plan(&self.state, self.now);
-        assert_eq!(decided, plan(&self.state, self.now), "a planner that remembers plans otherwise");
+        // From nothing a plan takes long: sometimes is often enough in 300,000 rounds.
+        if self.dice.roll(16) == 0 {
+            assert_eq!(decided, plan(&self.state, self.now), "a planner that remembers plans otherwise");
+        }
         let mut changes = Changes::default();
         self.state.adopt(&decided, self.now, &mut changes);
         self.settle(changes);
@@ -158,13 +161,16 @@ impl World {
         self.state.adopt(&decided, self.now, &mut again);
         assert!(again.is_empty(), "a plan adopted twice changed something");
         let settled = self.planner.plan(&self.state, self.now);
-        assert!(settled.starts.is_empty(), "a settled state still starts something");
+        assert!(
+            settled.starts.is_empty(),
+            "a settled state still starts something: first {decided:?}, then {settled:?}"
+        );
         self.nothing_that_fits_waits();
     }
 
     /// Work conservation: what fits waits only behind devices kept for the head of the queue.
     fn nothing_that_fits_waits(&self) {
-        if self.state.keep().is_some() {
+        if !self.state.keeps().is_empty() {
             return;
         }
         let view = fastgpu_core::plan::fit::View::new(self.state.cluster());

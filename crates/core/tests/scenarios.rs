@@ -115,11 +115,11 @@ impl Story {
             self.tell(&format!("{id} is over"));
         }
         // A round that nobody asks for would not happen in the product either.
-        if !self.state.needs_round() && self.state.keep().is_some() {
+        if !self.state.needs_round() && !self.state.keeps().is_empty() {
             return;
         }
         let decided = plan(&self.state, self.now);
-        if let Some(keep) = decided.keep.as_ref().filter(|keep| Some(*keep) != self.state.keep()) {
+        if let Some(keep) = decided.keeps.iter().find(|keep| !self.state.keeps().contains(keep)) {
             let devices: Vec<_> =
                 keep.devices.iter().map(|(node, device)| format!("{node} {device}")).collect();
             self.tell(&format!("{} is kept {}", self.names[&keep.task], devices.join(", ")));

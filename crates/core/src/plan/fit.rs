@@ -78,7 +78,7 @@ impl Free {
 }
 
 /// What a round sees of the cluster.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct View<'a> {
     cluster: &'a Cluster,
     /// Nodes that differ from the cluster's truth.
@@ -103,11 +103,23 @@ impl<'a> View<'a> {
         edit(self.own.entry(node.id).or_insert_with(|| Free::of(node)));
     }
 
+    /// What is seen of one node.
+    pub(super) fn free(&self, node: &Node) -> Free {
+        self.own.get(&node.id).cloned().unwrap_or_else(|| Free::of(node))
+    }
+
+    /// Whether `count` devices of `node` would serve the ask if that much of it were free.
+    pub(super) fn serves(&self, ask: &Ask, node: &Node, free: &Free, count: usize) -> bool {
+        ask.cpu <= free.cpu
+            && ask.host_memory <= free.host_memory
+            && offers_of(ask, node, Some(free)).len() >= count
+    }
+
     /// Finds a place on one of `nodes` (every node if `None`), or says that there is none.
     #[must_use]
     pub fn place(&self, ask: &Ask, nodes: Option<&BTreeSet<NodeId>>) -> Option<Vec<GrantPart>> {
         match ask.constraints.spread {
-            Spread::AnyNodes if ask.devices.max > 1 => self.place_on_many(ask),
+            Spread::AnyNodes if ask.devices.max > 1 => self.place_on_many(ask, nodes),
             _ => self.place_on_one(ask, nodes),
         }
     }
@@ -136,10 +148,11 @@ impl<'a> View<'a> {
     }
 
     /// Fewest nodes first: fills the node with the most fitting devices, then the next.
-    fn place_on_many(&self, ask: &Ask) -> Option<Vec<GrantPart>> {
+    fn place_on_many(&self, ask: &Ask, nodes: Option<&BTreeSet<NodeId>>) -> Option<Vec<GrantPart>> {
         let mut offers: Vec<(NodeId, Vec<Offer>)> = self
             .cluster
             .nodes()
+            .filter(|node| nodes.is_none_or(|nodes| nodes.contains(&node.id)))
             .filter(|node| node.takes_tasks() && allows_node(ask, node) && self.host_fits(ask, node))
             .map(|node| (node.id, self.offers(ask, node)))
             .filter(|(_, devices)| !devices.is_empty())
@@ -195,28 +208,7 @@ impl<'a> View<'a> {
 
     /// What every device of `node` that could serve would give, the tightest fit first.
     fn offers(&self, ask: &Ask, node: &Node) -> Vec<Offer> {
-        if ask.devices.max == 0 {
-            return Vec::new();
-        }
-        let own = self.own.get(&node.id);
-        let mut offers: Vec<Offer> = node
-            .devices
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| allows_device(ask, slot))
-            .filter_map(|(position, slot)| {
-                let (milli, memory) = ask.share.on(slot.info.memory)?;
-                let (free_milli, free_memory) =
-                    own.map_or((slot.free_milli, slot.free_memory), |free| free.devices[position]);
-                let left_milli = free_milli.checked_sub(milli)?.get();
-                let left_memory = free_memory.checked_sub(memory)?.0;
-                let backend = backend(slot, milli);
-                let slice = Slice { device: slot.info.index, milli, memory, backend };
-                Some(Offer { left_milli, left_memory, slice })
-            })
-            .collect();
-        offers.sort_by_key(|offer| (offer.left_milli, offer.left_memory, offer.slice.device));
-        offers
+        offers_of(ask, node, self.own.get(&node.id))
     }
 
     fn host_fits(&self, ask: &Ask, node: &Node) -> bool {
@@ -249,6 +241,32 @@ struct Score {
     idle: usize,
     /// Processor free on the node.
     cpu: u32,
+}
+
+/// What every device of `node` that could serve would give, the tightest fit first; `own` is what is free of it,
+/// if not what the cluster says.
+fn offers_of(ask: &Ask, node: &Node, own: Option<&Free>) -> Vec<Offer> {
+    if ask.devices.max == 0 {
+        return Vec::new();
+    }
+    let mut offers: Vec<Offer> = node
+        .devices
+        .iter()
+        .enumerate()
+        .filter(|(_, slot)| allows_device(ask, slot))
+        .filter_map(|(position, slot)| {
+            let (milli, memory) = ask.share.on(slot.info.memory)?;
+            let (free_milli, free_memory) =
+                own.map_or((slot.free_milli, slot.free_memory), |free| free.devices[position]);
+            let left_milli = free_milli.checked_sub(milli)?.get();
+            let left_memory = free_memory.checked_sub(memory)?.0;
+            let backend = backend(slot, milli);
+            let slice = Slice { device: slot.info.index, milli, memory, backend };
+            Some(Offer { left_milli, left_memory, slice })
+        })
+        .collect();
+    offers.sort_by_key(|offer| (offer.left_milli, offer.left_memory, offer.slice.device));
+    offers
 }
 
 /// The best offer; of equal ones the first, so that the order of nodes is stable.

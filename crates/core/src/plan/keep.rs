@@ -1,7 +1,9 @@
-//! Devices kept for the task at the head of the queue, so that it does not starve.
+//! Devices kept for somebody: for the task at the head of the queue, so that it does not starve, and for those
+//! that others are stopped for.
 //!
-//! Kept are the devices that become free first, by the time limits of those who hold them. Nobody who ranks
-//! behind may use them meanwhile; everything else goes on being filled.
+//! For the head are kept the devices that become free first, by the time limits of those who hold them. Nobody
+//! who ranks behind may use them meanwhile, but for tasks whose own limit ends before that; everything else goes
+//! on being filled.
 
 use crate::ask::{Ask, GrantPart, Spread};
 use crate::cluster::{DeviceSlot, Node};
@@ -10,7 +12,7 @@ use crate::plan::fit::{Free, View, allows_device, allows_node};
 use crate::plan::mirror::Hidden;
 use crate::queue::Rank;
 use crate::state::State;
-use crate::task::TaskState;
+use crate::task::{StopCause, TaskState};
 use crate::units::Timestamp;
 
 /// What is kept, and for whom.
@@ -24,21 +26,45 @@ pub struct Keep {
     pub nodes: Vec<NodeId>,
     /// When all of it is free at the latest; [`Timestamp::NEVER`] if somebody there has no time limit.
     pub free_at: Timestamp,
+    /// Why they are kept.
+    pub cause: KeepCause,
 }
 
-/// The present keep, if its task still waits for it.
-pub(super) fn still_needed(state: &State) -> Option<Keep> {
-    let keep = state.keep.clone()?;
-    let task = state.task(keep.task)?;
+/// Why devices are kept for a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepCause {
+    /// It is the head of the queue and was overtaken for long enough.
+    Overtaken,
+    /// Others are being stopped for it.
+    Preempting,
+}
+
+/// Whether a keep is still to be kept, for as long as it is not served.
+pub(super) fn stands(state: &State, keep: &Keep) -> bool {
+    // Once all who were to be stopped are gone, its task starts in that very round or never there.
+    is_wanted(state, keep) && (keep.cause == KeepCause::Overtaken || is_being_cleared(state, keep))
+}
+
+/// Whether the task of a keep still waits for it.
+pub(super) fn is_wanted(state: &State, keep: &Keep) -> bool {
+    let Some(task) = state.task(keep.task) else { return false };
     let waits = matches!(&task.state, TaskState::Queued { cause, .. } if cause.is_ready());
     let nodes_stand = keep.nodes.iter().all(|&id| state.cluster().node(id).is_some_and(Node::takes_tasks));
     let devices_stand = keep.devices.iter().all(|&(node, index)| {
         let slot = state.cluster().node(node).and_then(|node| node.device(index));
         slot.is_some_and(|slot| allows_device(&task.ask, slot))
     });
-    // Somebody more important came: a keep is for the head of the queue only.
-    let is_head = head(state).is_some_and(|(rank, _)| rank == Rank::of(task));
-    (waits && nodes_stand && devices_stand && is_head).then_some(keep)
+    // Somebody more important came: a keep for who was overtaken is for the head of the queue only.
+    let is_due =
+        || keep.cause == KeepCause::Preempting || head(state).is_some_and(|(rank, _)| rank == Rank::of(task));
+    waits && nodes_stand && devices_stand && is_due()
+}
+
+/// Whether somebody on these nodes is still being stopped for the scheduler's sake.
+fn is_being_cleared(state: &State, keep: &Keep) -> bool {
+    let nodes = keep.nodes.iter().filter_map(|&id| state.cluster().node(id));
+    let mut holders = nodes.flat_map(|node| node.held()).filter_map(|(id, _)| state.task(id));
+    holders.any(|task| matches!(task.state, TaskState::Stopping { why: StopCause::Preempt, .. }))
 }
 
 /// The first in the queue for whom devices could be kept at all: one that is too big for the whole cluster
@@ -71,7 +97,7 @@ pub(super) fn begin(state: &State, now: Timestamp) -> Option<Keep> {
     if due(state, rank)? > now || fits() {
         return None;
     }
-    Some(Keep { task: task.id, devices, nodes, free_at })
+    Some(Keep { task: task.id, devices, nodes, free_at, cause: KeepCause::Overtaken })
 }
 
 /// When a head has been overtaken for long enough.
@@ -83,8 +109,8 @@ fn due(state: &State, rank: Rank) -> Option<Timestamp> {
 }
 
 /// When to look at the heads again.
-pub(super) fn wake_at(state: &State, now: Timestamp, keep: Option<&Keep>) -> Option<Timestamp> {
-    if keep.is_some() {
+pub(super) fn wake_at(state: &State, now: Timestamp, keeps: &[Keep]) -> Option<Timestamp> {
+    if keeps.iter().any(|keep| keep.cause == KeepCause::Overtaken) {
         return None;
     }
     state
@@ -156,11 +182,9 @@ fn take_first(times: &mut Vec<(Timestamp, NodeId, DeviceIndex)>, count: usize) -
 
 impl Keep {
     /// What nobody else may see.
-    pub(super) fn hidden(&self) -> Hidden {
-        Hidden {
-            devices: self.devices.iter().copied().collect(),
-            hosts: self.nodes.iter().copied().collect(),
-        }
+    pub(super) fn add_to(&self, hidden: &mut Hidden) {
+        hidden.devices.extend(self.devices.iter().copied());
+        hidden.hosts.extend(self.nodes.iter().copied());
     }
 
     /// Takes what is kept out of sight of everybody else.
@@ -178,11 +202,10 @@ impl Keep {
     }
 
     /// The place of the task itself, once all of it is free: preferably what was kept, but anything that
-    /// became free meanwhile is as good.
-    pub(super) fn place(&self, state: &State) -> Option<Vec<GrantPart>> {
+    /// became free meanwhile is as good. `view` shows nothing that is kept for others.
+    pub(super) fn place(&self, state: &State, view: &View<'_>) -> Option<Vec<GrantPart>> {
         let ask = &state.task(self.task)?.ask;
         let nodes = self.nodes.iter().copied().collect();
-        let view = View::new(state.cluster());
         view.place(ask, Some(&nodes)).or_else(|| view.place(ask, None))
     }
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ask::GrantPart;
 use crate::cluster::{Cluster, Node};
 use crate::ids::{DeviceIndex, Name, NodeId};
+use crate::outlook::Class;
 use crate::units::MemoryMib;
 
 /// A model and its memory, as a number: what constraints ask about.
@@ -26,6 +27,27 @@ pub(super) struct Slot {
     pub(super) milli: u32,
     /// Memory that may be had, in MiB.
     pub(super) memory: u64,
+    /// Memory of the whole device.
+    memory_total: u64,
+    /// What is left of it as a whole, in thousandths: the smaller of compute and memory.
+    pub(super) room: u32,
+}
+
+impl Slot {
+    /// Whether nobody holds any of it.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.room == 1_000
+    }
+
+    /// What would be left of it as a whole.
+    pub(super) fn room_after(&self, milli: u32, memory: u64) -> u32 {
+        room(self.milli - milli, self.memory - memory, self.memory_total)
+    }
+}
+
+fn room(milli: u32, memory: u64, memory_total: u64) -> u32 {
+    let by_memory = (memory * 1_000).checked_div(memory_total).unwrap_or(1_000);
+    milli.min(u32::try_from(by_memory).unwrap_or(1_000))
 }
 
 /// One node as a round sees it.
@@ -33,6 +55,8 @@ pub(super) struct Slot {
 pub(super) struct Spot {
     pub(super) id: NodeId,
     pub(super) takes_tasks: bool,
+    /// Its place among the classes; `None` without devices.
+    pub(super) class: Option<u16>,
     pub(super) cpu: u32,
     pub(super) host_memory: u64,
     pub(super) slots: Vec<Slot>,
@@ -63,6 +87,7 @@ impl Hidden {
 pub(super) struct Mirror {
     pub(super) spots: Vec<Spot>,
     pub(super) kinds: Vec<KindInfo>,
+    pub(super) classes: Vec<Class>,
     positions: BTreeMap<NodeId, usize>,
     hidden: Hidden,
     /// How far the cluster's journal has been read.
@@ -133,19 +158,23 @@ impl Mirror {
             let hidden = slot.info.unusable.is_some()
                 || (!self.hidden.devices.is_empty()
                     && self.hidden.devices.contains(&(node.id, slot.info.index)));
+            let (milli, memory) = if hidden { (0, 0) } else { (slot.free_milli.get(), slot.free_memory.0) };
             slots.push(Slot {
                 index: slot.info.index,
                 kind: self.kind(&slot.info.model, slot.info.memory),
                 nvlink: slot.info.closeness.nvlink.unwrap_or(0),
                 numa: slot.info.closeness.numa.unwrap_or(0),
-                milli: if hidden { 0 } else { slot.free_milli.get() },
-                memory: if hidden { 0 } else { slot.free_memory.0 },
+                milli,
+                memory,
+                memory_total: slot.info.memory.0,
+                room: room(milli, memory, slot.info.memory.0),
             });
         }
         let host_hidden = self.hidden.hosts.contains(&node.id);
         Spot {
             id: node.id,
             takes_tasks: node.takes_tasks(),
+            class: Class::of(node).map(|class| self.class(class)),
             cpu: if host_hidden { 0 } else { node.cpu_free.0 },
             host_memory: if host_hidden { 0 } else { node.host_memory_free.0 },
             slots,
@@ -161,6 +190,15 @@ impl Mirror {
         Kind::try_from(at).expect("fewer than 65,536 models of GPU exist")
     }
 
+    fn class(&mut self, class: Class) -> u16 {
+        let known = self.classes.iter().position(|known| *known == class);
+        let at = known.unwrap_or_else(|| {
+            self.classes.push(class);
+            self.classes.len() - 1
+        });
+        u16::try_from(at).expect("fewer than 65,536 kinds of machine exist")
+    }
+
     /// Takes away what a round gave.
     pub(super) fn take(&mut self, part: &GrantPart) {
         let Some(&at) = self.positions.get(&part.node) else { return };
@@ -171,6 +209,7 @@ impl Mirror {
             if let Some(slot) = spot.slots.iter_mut().find(|slot| slot.index == slice.device) {
                 slot.milli = slot.milli.saturating_sub(slice.milli.get());
                 slot.memory = slot.memory.saturating_sub(slice.memory.0);
+                slot.room = room(slot.milli, slot.memory, slot.memory_total);
             }
         }
         self.edited.insert(at);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::ask::{Ask, GrantPart, Spread};
 use crate::cluster::Cluster;
-use crate::mix::Mix;
+use crate::outlook::Outlook;
 use crate::plan::mirror::{Hidden, Mirror};
 use crate::plan::score::Scorer;
 use crate::plan::shape::{Shape, closest};
@@ -60,9 +60,9 @@ struct Scored {
 
 impl Places {
     /// Takes in what changed since the last round.
-    pub(super) fn sync(&mut self, cluster: &Cluster, hidden: Hidden, mix: &Mix) {
+    pub(super) fn sync(&mut self, cluster: &Cluster, hidden: Hidden, outlook: &Outlook) {
         self.mirror.sync(cluster, hidden);
-        self.worth.sync(mix, &self.mirror);
+        self.worth.sync(outlook, &self.mirror);
         self.fresh.resize(self.mirror.spots.len(), 0);
     }
 

@@ -52,7 +52,9 @@ impl<'a> Scorer<'a> {
         let most = shape.max.min(self.devices_max as usize);
         let missing = u32::try_from(most.saturating_sub(count)).unwrap_or(MISSING_MAX).min(MISSING_MAX);
         let cost = match self.placement {
-            Placement::Fragmentation => self.worth.cost(shape, spot, count),
+            Placement::Fragmentation if self.worth.is_known => self.worth.cost(shape, spot, count),
+            // Until the mix is known, the tightest fit keeps large holes large.
+            Placement::Fragmentation => tight(shape, spot, count),
             Placement::BestFit => self.best_fit(shape, spot, count),
             Placement::Packing => packing(shape, spot, count),
             Placement::Spreading => spreading(spot),
@@ -87,12 +89,12 @@ impl<'a> Scorer<'a> {
             (slot.milli - milli, slot.memory - memory)
         };
         match self.placement {
-            Placement::Fragmentation => fitting.sort_by_key(|&place| {
+            Placement::Fragmentation if self.worth.is_known => fitting.sort_by_key(|&place| {
                 let slot = &spot.slots[place];
-                (self.worth.drop_of(shape, slot), left(place), place)
+                (self.worth.drop_of(shape, spot, slot), left(place), place)
             }),
             Placement::Spreading => fitting.sort_by_key(|&place| (std::cmp::Reverse(left(place)), place)),
-            Placement::BestFit | Placement::Packing | Placement::Random => {
+            Placement::Fragmentation | Placement::BestFit | Placement::Packing | Placement::Random => {
                 fitting.sort_by_key(|&place| (left(place), place));
             }
         }
@@ -123,6 +125,26 @@ fn free_milli(spot: &Spot) -> u64 {
 
 fn is_whole(slot: &Slot) -> bool {
     slot.milli == 1_000
+}
+
+/// The least left: compute of the device for a share, idle devices of the node for whole ones; then memory in
+/// GiB, then idle devices that a share (or a task without a GPU) would sit among.
+fn tight(shape: &Shape, spot: &Spot, count: usize) -> u32 {
+    let small = |value: u64, bits: u32| u32::try_from(value).unwrap_or(u32::MAX).min((1 << bits) - 1);
+    let mut left: Vec<(u32, u64)> = spot
+        .slots
+        .iter()
+        .filter_map(|slot| shape.need(slot).map(|(milli, memory)| (slot.milli - milli, slot.memory - memory)))
+        .collect();
+    let spare = left.len().saturating_sub(count);
+    left.sort_unstable();
+    left.truncate(count);
+    let is_share = count == 1 && shape.ask.share != crate::ask::Share::Milli(crate::units::GpuMilli::FULL);
+    let by_compute = if is_share { left[0].0 } else { small(spare as u64 * 16, 10) };
+    let by_memory = left.iter().map(|&(_, memory)| memory).sum::<u64>() / 1_024;
+    let idle =
+        if is_share || count == 0 { spot.slots.iter().filter(|slot| slot.is_idle()).count() } else { 0 };
+    small(u64::from(by_compute), 10) << 15 | small(by_memory, 10) << 5 | small(idle as u64, 5)
 }
 
 /// Devices in use first, the fullest of them; then idle devices of nodes in use; then empty nodes.

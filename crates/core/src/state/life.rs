@@ -54,6 +54,7 @@ impl State {
         }
         task.state = next;
         if is_ready(&task) {
+            task.standing.ordinary = true;
             self.stand(&mut task, now);
         }
         self.enter(&task, keeps_grant);
@@ -101,8 +102,22 @@ impl State {
         if let Some(at) = self.timer_of(task) {
             self.timers.remove(&(at, task.id));
         }
+        self.promoted.remove(&task.id);
+        for node in self.preemptible_on(task) {
+            if let Some(tasks) = self.preemptible.get_mut(&node) {
+                tasks.remove(&task.id);
+                if tasks.is_empty() {
+                    self.preemptible.remove(&node);
+                }
+            }
+        }
         match (&task.state, task.state.hold()) {
-            (TaskState::Queued { cause, .. }, _) if cause.is_ready() => self.queue.remove(task),
+            (TaskState::Queued { cause, .. }, _) if cause.is_ready() => {
+                self.queue.remove(task);
+                if self.is_predicted(task) {
+                    self.predicted.remove(&(task.project.clone(), task.owner.clone(), task.id));
+                }
+            }
             (_, Some(hold)) if !keeps_grant => self.cluster.give_back(task.id, &hold.grant),
             _ => {}
         }
@@ -113,8 +128,19 @@ impl State {
         if let Some(at) = self.timer_of(task) {
             self.timers.insert((at, task.id));
         }
+        if !task.standing.ordinary {
+            self.promoted.insert(task.id);
+        }
+        for node in self.preemptible_on(task) {
+            self.preemptible.entry(node).or_default().insert(task.id);
+        }
         match (&task.state, task.state.hold()) {
-            (TaskState::Queued { cause, .. }, _) if cause.is_ready() => self.queue.insert(task),
+            (TaskState::Queued { cause, .. }, _) if cause.is_ready() => {
+                self.queue.insert(task);
+                if self.is_predicted(task) {
+                    self.predicted.insert((task.project.clone(), task.owner.clone(), task.id));
+                }
+            }
             (_, Some(hold)) if !keeps_grant => self.cluster.take(task.id, &hold.grant),
             _ => {}
         }
@@ -142,12 +168,10 @@ impl State {
     }
 
     pub(super) fn reprioritize(&mut self, id: TaskId, priority: i32, now: Timestamp) {
-        let Some(mut task) = self.tasks.remove(&id) else { return };
-        self.leave(&task, false);
-        task.priority = priority;
-        self.stand(&mut task, now);
-        self.enter(&task, false);
-        self.tasks.insert(id, task);
+        self.replace(id, |state, task| {
+            task.priority = priority;
+            state.stand(task, now);
+        });
     }
 
     /// Everything that time alone brings about, up to `now`.
@@ -163,7 +187,7 @@ impl State {
                 {
                     let _ = self.advance(id, TaskEvent::Readied, "ready", None, Actor::Scheduler, now, out);
                 }
-                TaskState::Queued { .. } if self.promotion_of(task) == Some(at) => self.promote(id),
+                TaskState::Queued { .. } if self.promotion_of(task) == Some(at) => self.promote(id, now),
                 TaskState::Queued { .. } => {
                     let detail = task.limits.queue.map(|limit| format!("it waited longer than {limit}"));
                     let event = TaskEvent::QueueTimedOut;
@@ -182,8 +206,8 @@ impl State {
     /// Lets go of what is kept for a task that no longer waits: others may have it, and a round must look.
     fn forget_keep_of(&mut self, id: TaskId) {
         let waits = matches!(&self.tasks[&id].state, TaskState::Queued { cause, .. } if cause.is_ready());
-        if !waits && self.keep.as_ref().is_some_and(|keep| keep.task == id) {
-            self.keep = None;
+        if !waits && self.keeps.iter().any(|keep| keep.task == id) {
+            self.keeps.retain(|keep| keep.task != id);
             self.queue.touch_all();
         }
     }

@@ -1,14 +1,27 @@
 //! Where each waiting task stands: the orders of [`crate::policy::Order`] made into numbers.
+//!
+//! Every order measures in the same unit, 64ths of a doubling of GPU-seconds, so that ranks of one queue compare
+//! and a *gap* between two means the same everywhere.
 
-use crate::ids::TaskId;
-use crate::policy::{Order, QueuePolicy};
+use crate::ask::Class;
+use crate::config::Config;
+use crate::gittins::{LEVEL, log2};
+use crate::ids::{NodeId, TaskId};
+use crate::plan::SHIELD_OF_PROMOTED;
+use crate::policy::{Order, Preempt, QueuePolicy};
 use crate::predict::{Run, shape_milli};
 use crate::state::State;
-use crate::task::{QueueCause, Standing, Task, TaskState};
+use crate::task::{QueueCause, Standing, Task, TaskState, Work};
 use crate::units::{Millis, Timestamp};
 
-/// Thousandths of a device times milliseconds in one GPU-second.
-const GPU_SECOND: u64 = 1_000 * 1_000;
+/// Whoever was preempted is promoted after this long at the earliest.
+const PROMOTION_MIN: Millis = Millis::from_secs(3_600);
+/// When there are too many promoted tasks, the next is looked at again after this long.
+const PROMOTION_AGAIN: Millis = Millis::from_secs(600);
+/// Promoted tasks that wait or have just started may take up one part in this many of all devices.
+const PROMOTED_PART: u64 = 8;
+/// Below this much time all tasks are equal: shorter than that nobody can be told apart.
+const FLOOR: Millis = Millis::from_secs(60);
 
 impl State {
     /// The rules of a task's queue; those of the default queue if its own was taken out of the configuration.
@@ -42,61 +55,89 @@ impl State {
     }
 
     /// How long a task has run up to `now`, over all of its attempts.
-    fn ran(&self, task: &Task, now: Timestamp) -> Millis {
+    #[must_use]
+    pub fn ran(&self, task: &Task, now: Timestamp) -> Millis {
         Millis(self.attained(task, now) / held_milli(task).max(1))
+    }
+
+    /// The measure of a task's order at `now`, smaller goes first; see the module's page for its unit.
+    #[must_use]
+    pub fn order_key(&self, task: &Task, now: Timestamp) -> u64 {
+        let time = |span: Millis| log2(span.max(FLOOR).0 / 1_000);
+        let by_shape = u64::from(log2(held_milli(task)));
+        let by_time = match self.policy_of(task).order {
+            Order::Fifo => return 0,
+            Order::LeastAttained => {
+                let service = u64::from(time(self.ran(task, now))) + by_shape;
+                return service - service % LEVEL;
+            }
+            Order::Predicted => self.predictor.urgency(task, self.ran(task, now)).max(time(FLOOR)),
+            Order::Shortest => match self.remaining(task, now) {
+                Some(left) => time(left),
+                None => return u64::MAX,
+            },
+        };
+        u64::from(by_time) + by_shape
     }
 
     /// Puts a waiting task where its queue's policy wants it.
     pub(super) fn stand(&self, task: &mut Task, now: Timestamp) {
         let policy = self.policy_of(task);
-        let key = match policy.order {
-            Order::Fifo => 0,
-            Order::LeastAttained => level(self.attained(task, now)),
-            Order::Shortest => self.remaining(task, now).map_or(u64::MAX, |left| left.0),
+        let waits_since = match &task.state {
+            TaskState::Queued { since, .. } => *since,
+            _ => now,
         };
+        // Time that it ran does not count as waiting; who was preempted has an hour of its own at least.
+        let in_all = task.submitted_at.plus(self.ran(task, now)).plus(policy.wait_max);
+        let promote_at = in_all.max(waits_since.plus(policy.wait_max.min(PROMOTION_MIN)));
         task.standing = Standing {
             priority: i64::from(task.priority) + i64::from(policy.priority),
-            // Who once waited for too long stays first.
             ordinary: task.standing.ordinary,
-            key,
+            key: self.order_key(task, now),
+            promote_at: (policy.order != Order::Fifo).then_some(promote_at),
         };
     }
 
     /// When a waiting task goes before all others of its priority and class.
     pub(super) fn promotion_of(&self, task: &Task) -> Option<Timestamp> {
-        let policy = self.policy_of(task);
-        match &task.state {
-            TaskState::Queued { cause, since }
-                if cause.is_ready() && task.standing.ordinary && policy.order != Order::Fifo =>
-            {
-                Some(since.plus(policy.wait_max))
+        task.standing.promote_at.filter(|_| task.standing.ordinary && is_ready(task))
+    }
+
+    /// Puts a task that waited for too long before the others, if not too many are there already: else everybody
+    /// would wait for too long, and the order would be gone.
+    pub(super) fn promote(&mut self, id: TaskId, now: Timestamp) {
+        let all: u64 = self.cluster.nodes().map(|node| 1_000 * node.devices.len() as u64).sum();
+        let is_shielded = |task: &Task| match &task.state {
+            TaskState::Queued { .. } => true,
+            _ => {
+                let since = task.state.running_since();
+                since.is_none_or(|since| since.plus(SHIELD_OF_PROMOTED) > now)
             }
-            _ => None,
-        }
+        };
+        let promoted = self.promoted.iter().filter_map(|id| self.tasks.get(id));
+        let held: u64 = promoted.filter(|task| is_shielded(task)).map(held_milli).sum();
+        let room = held == 0 || held + held_milli(&self.tasks[&id]) <= all / PROMOTED_PART;
+        self.replace(id, |_, task| {
+            if room {
+                task.standing.ordinary = false;
+            } else {
+                task.standing.promote_at = Some(now.plus(PROMOTION_AGAIN));
+            }
+        });
     }
 
-    /// Puts a task that waited for too long before the others.
-    pub(super) fn promote(&mut self, id: TaskId) {
-        let Some(mut task) = self.tasks.remove(&id) else { return };
-        self.leave(&task, false);
-        task.standing.ordinary = false;
-        self.enter(&task, false);
-        self.tasks.insert(id, task);
-    }
-
-    /// Orders the whole queue anew, because a policy changed.
-    pub(super) fn reorder(&mut self, now: Timestamp) {
-        let waiting: Vec<TaskId> = self
-            .tasks
-            .values()
-            .filter(|task| matches!(task.state, TaskState::Queued { .. }))
-            .map(|task| task.id)
-            .collect();
-        for id in waiting {
+    /// Lives by another configuration from now on: the whole queue is ordered anew.
+    pub(super) fn live_by(&mut self, config: Config, now: Timestamp) {
+        let live: Vec<TaskId> = self.tasks.keys().copied().collect();
+        // What hangs on a task follows from the configuration it was put there by.
+        live.iter().for_each(|id| self.leave(&self.tasks[id].clone(), true));
+        self.config = config;
+        for id in live {
             let mut task = self.tasks.remove(&id).expect("listed above");
-            self.leave(&task, false);
-            self.stand(&mut task, now);
-            self.enter(&task, false);
+            if is_ready(&task) {
+                self.stand(&mut task, now);
+            }
+            self.enter(&task, true);
             self.tasks.insert(id, task);
         }
     }
@@ -108,21 +149,65 @@ impl State {
         let ran_at_all = task.state.running_since().is_some();
         let task = self.tasks.get_mut(&id).expect("looked up above");
         task.attained = i64::try_from(attained).unwrap_or(i64::MAX);
-        if ended_well && ran_at_all {
-            let run = Run {
-                project: task.project.clone(),
-                owner: task.owner.clone(),
-                name: task.name.clone(),
-                milli: shape_milli(task),
-                ran,
-            };
-            self.predictor.learn(&run);
+        if !ended_well || !ran_at_all {
+            return;
         }
+        let run = Run {
+            project: task.project.clone(),
+            owner: task.owner.clone(),
+            name: task.name.clone(),
+            milli: shape_milli(task),
+            ran,
+        };
+        if self.predictor.learn(&run) {
+            self.reorder_predicted(&run, now);
+        }
+    }
+
+    /// Orders the waiting tasks anew about which an end says something.
+    fn reorder_predicted(&mut self, run: &Run, now: Timestamp) {
+        let from = (run.project.clone(), run.owner.clone(), TaskId::MIN);
+        let to = (run.project.clone(), run.owner.clone(), TaskId::MAX);
+        let waiting: Vec<TaskId> = self.predicted.range(from..=to).map(|&(.., id)| id).collect();
+        for id in waiting {
+            // Most keep their place.
+            let task = &self.tasks[&id];
+            if self.order_key(task, now) != task.standing.key {
+                self.replace(id, |state, task| state.stand(task, now));
+            }
+        }
+    }
+
+    /// Whether the place of a waiting task follows from what is learned.
+    pub(super) fn is_predicted(&self, task: &Task) -> bool {
+        is_ready(task) && self.policy_of(task).order == Order::Predicted
+    }
+
+    /// The nodes on which somebody may be allowed to stop a task.
+    pub(super) fn preemptible_on(&self, task: &Task) -> Vec<NodeId> {
+        let TaskState::Running { hold, .. } = &task.state else { return Vec::new() };
+        let is_program = matches!(task.work, Work::Program(_));
+        let may_be = match task.ask.class {
+            Class::Guaranteed => false,
+            Class::Standard => self.policy_of(task).preempt == Preempt::Any,
+            Class::Spot => true,
+        };
+        if is_program && may_be { hold.grant.nodes().collect() } else { Vec::new() }
+    }
+
+    /// Changes where a task stands, and everything that depends on it.
+    pub(super) fn replace(&mut self, id: TaskId, change: impl FnOnce(&Self, &mut Task)) {
+        let Some(mut task) = self.tasks.remove(&id) else { return };
+        self.leave(&task, false);
+        change(self, &mut task);
+        self.enter(&task, false);
+        self.tasks.insert(id, task);
     }
 }
 
-/// Devices times share that a task holds, or would hold.
-fn held_milli(task: &Task) -> u64 {
+/// Devices times share that a task holds, or would hold, in thousandths.
+#[must_use]
+pub(crate) fn held_milli(task: &Task) -> u64 {
     let slices = |hold: &crate::task::Hold| {
         hold.grant.parts.iter().flat_map(|part| &part.slices).map(|slice| u64::from(slice.milli.get())).sum()
     };
@@ -133,14 +218,7 @@ fn held_milli(task: &Task) -> u64 {
     }
 }
 
-/// Which level of attained service, doubling from a GPU-minute on: within a level the older task goes first,
-/// so that two tasks do not take turns for ever.
-fn level(attained: u64) -> u64 {
-    let minutes = attained / (60 * GPU_SECOND);
-    u64::from(u64::BITS - minutes.leading_zeros())
-}
-
-/// The cause a round may place a task for.
+/// Whether a round may place the task.
 pub(super) fn is_ready(task: &Task) -> bool {
     matches!(&task.state, TaskState::Queued { cause, .. } if QueueCause::is_ready(cause))
 }

@@ -109,6 +109,7 @@ impl State {
         };
         self.share_parts_of(&mut task);
         self.mix.observe(&task.ask);
+        self.outlook.look(&self.mix, &self.cluster);
         self.stand(&mut task, now);
         self.enter(&task, false);
         self.tasks.insert(id, task);

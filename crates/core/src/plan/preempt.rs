@@ -1,0 +1,407 @@
+//! Whom to stop so that somebody who goes first can start.
+//!
+//! For the first tasks of the queue that do not fit, a round looks for the place that is cheapest to clear. First
+//! by *moves*: tasks that are stopped and fit elsewhere at once. Then by *preemption* of tasks that rank behind.
+//! Neither ever cascades: who was just placed is shielded, who was just preempted preempts nobody, and what is
+//! cleared is kept for the one it is cleared for.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ask::{Ask, Class, Spread};
+use crate::cluster::Node;
+use crate::gittins::{History, LEVEL, OCTAVE};
+use crate::ids::{DeviceIndex, NodeId, TaskId};
+use crate::plan::fit::{Free, View};
+use crate::plan::keep::{Keep, KeepCause};
+use crate::policy::{Order, Preempt as Policy};
+use crate::state::State;
+use crate::task::{QueueCause, Standing, Task, TaskState, Work};
+use crate::units::{Millis, Timestamp};
+
+/// One task to stop, so that another gets its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preempt {
+    /// Who is stopped.
+    pub task: TaskId,
+    /// For whom.
+    pub for_task: TaskId,
+}
+
+/// Waiting tasks that a round looks at, in the order of the queue.
+const HEADS_MAX: usize = 16;
+/// Nodes that a round looks at for each of them.
+const NODES_MAX: usize = 512;
+/// Tasks that places are being cleared for at once.
+const ROOMS_MAX: usize = 64;
+/// After its start a task is left alone for this long, and for [`SHIELD_COSTS`] times what its restart costs.
+const SHIELD: Millis = Millis::from_secs(60);
+/// So no more than a twentieth of the time of any task is lost to restarts.
+const SHIELD_COSTS: u64 = 20;
+/// A task that waited for too long is left alone for this long after its start.
+pub(crate) const SHIELD_OF_PROMOTED: Millis = Millis::from_secs(3_600);
+/// After its start a task is not moved for this long.
+const MOVE_SHIELD: Millis = Millis::from_secs(300);
+/// After it was preempted a task preempts nobody for this long.
+const BAR: Millis = Millis::from_secs(60);
+/// Rounds for the sake of time alone are at least this far apart.
+const TICK: Millis = Millis::from_secs(10);
+
+/// What stopping and restarting a task costs it, by its devices: 7 s for one, 30 s for up to eight, 60 s beyond
+/// (the model of the Philly replays, after Tiresias, NSDI'19).
+#[must_use]
+pub fn restart_cost(devices: u16) -> Millis {
+    Millis::from_secs(match devices {
+        0..=1 => 7,
+        2..=8 => 30,
+        _ => 60,
+    })
+}
+
+/// How far behind a task must rank to be preempted, in 64ths of a doubling: the finer, the better an order knows
+/// what it orders.
+const fn gap(order: Order) -> u64 {
+    const OCTAVES: u64 = OCTAVE as u64;
+    match order {
+        Order::Shortest => OCTAVES / 4,
+        Order::Predicted => OCTAVES * 3 / 2,
+        Order::Fifo | Order::LeastAttained => 2 * LEVEL,
+    }
+}
+
+/// What a round found out.
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    pub(super) preempts: Vec<Preempt>,
+    pub(super) keeps: Vec<Keep>,
+    /// When another look may find more.
+    pub(super) wake_at: Option<Timestamp>,
+}
+
+/// Looks for room for the first tasks of the queue that `settled` does not take care of. `view` is the cluster
+/// after the round's starts, with everything that is kept out of sight.
+pub(super) fn find(
+    state: &State,
+    now: Timestamp,
+    view: View<'_>,
+    keeps: usize,
+    settled: impl Fn(TaskId) -> bool,
+) -> Rooms {
+    let mut search = Search { state, now, view, chosen: BTreeSet::new(), rooms: Rooms::default() };
+    if state.preemptible().is_empty() {
+        return search.rooms;
+    }
+    let first = state.queue().heads_after(&settled).take(HEADS_MAX);
+    for rank in first {
+        if keeps + search.rooms.keeps.len() >= ROOMS_MAX {
+            break;
+        }
+        if let Some(task) = state.task(rank.task()) {
+            search.make_room(task);
+        }
+    }
+    if let Some(at) = search.rooms.wake_at {
+        search.rooms.wake_at = Some(at.max(now.plus(TICK)));
+    }
+    search.rooms
+}
+
+/// How room is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// By stopping tasks that fit elsewhere at once.
+    Move,
+    /// By stopping tasks that rank behind.
+    Preempt,
+}
+
+/// Some devices of one node, and whom to stop for them.
+#[derive(Debug)]
+struct Clearing {
+    /// Smaller is cheaper.
+    cost: (u64, Reverse<u64>),
+    node: NodeId,
+    victims: Vec<TaskId>,
+}
+
+struct Search<'a> {
+    state: &'a State,
+    now: Timestamp,
+    view: View<'a>,
+    /// Tasks that are to be stopped already.
+    chosen: BTreeSet<TaskId>,
+    rooms: Rooms,
+}
+
+impl<'a> Search<'a> {
+    fn make_room(&mut self, task: &'a Task) {
+        let policy = self.state.policy_of(task).preempt;
+        if let TaskState::Queued { cause: QueueCause::Preempted, since } = &task.state
+            && since.plus(BAR) > self.now
+        {
+            return self.look_again(since.plus(BAR));
+        }
+        let ways: &[How] = match policy {
+            Policy::Never => &[],
+            Policy::Spot => &[How::Preempt],
+            Policy::Any => &[How::Move, How::Preempt],
+        };
+        for &how in ways {
+            if let Some(clearings) = self.clearings(task, how)
+                && self.take(task, &clearings, how)
+            {
+                return;
+            }
+        }
+    }
+
+    /// The cheapest nodes to clear for all devices of the task.
+    fn clearings(&mut self, task: &Task, how: How) -> Option<Vec<Clearing>> {
+        let count = usize::from(task.ask.devices.min);
+        let spans = task.ask.constraints.spread == Spread::AnyNodes && count > 1;
+        let nodes: Vec<&Node> = self.nodes(&task.ask, spans);
+        if !spans {
+            let all = nodes.into_iter().filter_map(|node| self.clear(node, count, task, how));
+            return all.min_by_key(|found| (found.cost, found.node)).map(|found| vec![found]);
+        }
+        // Whole nodes, and the rest on one more.
+        let per_node = nodes.iter().map(|node| node.devices.len()).max().filter(|&most| most > 0)?;
+        let (whole, rest) = (count / per_node, count % per_node);
+        let mut found: Vec<Clearing> = Vec::new();
+        if whole > 0 {
+            found = nodes.iter().filter_map(|node| self.clear(node, per_node, task, how)).collect();
+            found.sort_by_key(|found| (found.cost, found.node));
+            found.truncate(whole);
+            if found.len() < whole {
+                return None;
+            }
+        }
+        if rest > 0 {
+            let used: BTreeSet<NodeId> = found.iter().map(|found| found.node).collect();
+            let others = nodes.iter().filter(|node| !used.contains(&node.id));
+            let last = others.filter_map(|node| self.clear(node, rest, task, how));
+            let last = last.min_by_key(|found| (found.cost, found.node))?;
+            found.push(last);
+        }
+        Some(found)
+    }
+
+    /// Nodes worth looking at: where somebody could be stopped, and for a gang also where devices are free.
+    fn nodes(&self, ask: &Ask, spans: bool) -> Vec<&'a Node> {
+        let cluster = self.state.cluster();
+        let able = |node: &&'a Node| {
+            node.takes_tasks() && crate::plan::fit::allows_node(ask, node) && ask.cpu <= node.cpu
+        };
+        if spans {
+            return cluster.nodes().filter(able).take(NODES_MAX).collect();
+        }
+        let busy = self.state.preemptible().keys().filter_map(|&id| cluster.node(id));
+        busy.filter(able).take(NODES_MAX).collect()
+    }
+
+    /// Whom to stop on `node` so that `count` devices of it serve `task`.
+    fn clear(&mut self, node: &Node, count: usize, task: &Task, how: How) -> Option<Clearing> {
+        let mut free = self.view.free(node);
+        if self.view.serves(&task.ask, node, &free, count) {
+            return Some(Clearing { cost: (0, Reverse(0)), node: node.id, victims: Vec::new() });
+        }
+        let mut candidates = self.candidates(node, task, how);
+        match how {
+            How::Move => candidates.sort_by_key(|victim| (victim.milli, victim.id)),
+            How::Preempt => candidates.sort_by_key(|victim| (Reverse(victim.standing), victim.id)),
+        }
+        let mut picked = Vec::new();
+        let mut rest = candidates.into_iter();
+        while !self.view.serves(&task.ask, node, &free, count) {
+            let victim = rest.next()?;
+            free.put_back(node, node.part_of(victim.id)?);
+            picked.push(victim);
+        }
+        // Who was picked early may not be needed after all.
+        for at in (0..picked.len()).rev() {
+            let mut without = free.clone();
+            without.take(node, node.part_of(picked[at].id)?);
+            if self.view.serves(&task.ask, node, &without, count) {
+                free = without;
+                picked.remove(at);
+            }
+        }
+        let milli: u64 = picked.iter().map(|victim| victim.milli).sum();
+        let best_key = picked.iter().map(|victim| victim.standing.2).min().unwrap_or(0);
+        let victims = picked.into_iter().map(|victim| victim.id).collect();
+        Some(Clearing { cost: (milli, Reverse(best_key)), node: node.id, victims })
+    }
+
+    fn candidates(&mut self, node: &Node, task: &Task, how: How) -> Vec<Victim> {
+        let state = self.state;
+        let Some(running) = state.preemptible().get(&node.id) else { return Vec::new() };
+        let mut candidates = Vec::new();
+        for &id in running {
+            let Some(victim) = state.task(id).filter(|_| !self.chosen.contains(&id)) else { continue };
+            match self.may_stop(victim, task, how) {
+                Ok(()) => candidates.push(self.victim(victim)),
+                Err(Some(at)) => self.look_again(at),
+                Err(None) => {}
+            }
+        }
+        candidates
+    }
+
+    fn victim(&self, task: &Task) -> Victim {
+        let key = self.state.order_key(task, self.now);
+        Victim {
+            id: task.id,
+            standing: (Reverse(task.standing.priority), task.ask.class, key),
+            milli: crate::state::held_milli(task),
+        }
+    }
+
+    /// Whether `victim` may be stopped for `task`; if not yet, when that should be looked at again.
+    fn may_stop(&self, victim: &Task, task: &Task, how: How) -> Result<(), Option<Timestamp>> {
+        let TaskState::Running { hold, since } = &victim.state else { return Err(None) };
+        if !matches!(victim.work, Work::Program(_)) || victim.ask.class == Class::Guaranteed {
+            return Err(None);
+        }
+        let cost = restart_cost(victim.ask.devices.max);
+        // Whoever ends before it could be restarted is waited for.
+        if self.state.expected_end(victim.id, self.now) <= self.now.plus(cost) {
+            return Err(None);
+        }
+        let not_before = |at: Timestamp| if at <= self.now { Ok(()) } else { Err(Some(at)) };
+        if how == How::Move {
+            let is_small = hold.grant.parts.len() == 1;
+            let same = victim.queue == task.queue && is_small;
+            return if same { not_before(since.plus(MOVE_SHIELD)) } else { Err(None) };
+        }
+        let shield = SHIELD.max(Millis(SHIELD_COSTS * cost.0));
+        let shield = if victim.standing.ordinary { shield } else { shield.max(SHIELD_OF_PROMOTED) };
+        not_before(since.plus(shield))?;
+        if victim.ask.class == Class::Spot && task.ask.class < Class::Spot {
+            return Ok(());
+        }
+        let policy = self.state.policy_of(task);
+        if policy.preempt != Policy::Any || victim.queue != task.queue {
+            return Err(None);
+        }
+        self.ranks_behind(victim, task, policy.order, cost)
+    }
+
+    /// Whether `victim`, of the same queue, ranks far enough behind `task`.
+    fn ranks_behind(
+        &self,
+        victim: &Task,
+        task: &Task,
+        order: Order,
+        cost: Millis,
+    ) -> Result<(), Option<Timestamp>> {
+        let rank = |standing: Standing, class: Class| (Reverse(standing.priority), class);
+        let (its, ours) = (rank(victim.standing, victim.ask.class), rank(task.standing, task.ask.class));
+        match its.cmp(&ours) {
+            std::cmp::Ordering::Less => return Err(None),
+            std::cmp::Ordering::Greater => return Ok(()),
+            std::cmp::Ordering::Equal if !task.standing.ordinary => return Ok(()),
+            std::cmp::Ordering::Equal => {}
+        }
+        if order == Order::Fifo {
+            return Err(None);
+        }
+        let ran = self.state.ran(victim, self.now);
+        if order == Order::Shortest {
+            let saved = self.state.remaining(victim, self.now).zip(self.state.remaining(task, self.now));
+            if saved.is_none_or(|(its, ours)| its.0 < ours.0.saturating_add(cost.0)) {
+                return Err(None);
+            }
+        }
+        let (its, ours) = (self.state.order_key(victim, self.now), task.standing.key);
+        if its >= ours.saturating_add(gap(order)) {
+            return Ok(());
+        }
+        // Ranks by age fall behind with time alone.
+        let steady = History::steady_for(ran.0 / 1_000);
+        Err((order != Order::Shortest).then(|| self.now.plus(Millis::from_secs(steady))))
+    }
+
+    /// Takes up a way to make room: notes whom to stop, and keeps the place.
+    fn take(&mut self, task: &Task, clearings: &[Clearing], how: How) -> bool {
+        let victims: BTreeSet<TaskId> =
+            clearings.iter().flat_map(|clearing| clearing.victims.iter().copied()).collect();
+        if victims.is_empty() {
+            return false;
+        }
+        let mut after = self.view.clone();
+        for &victim in &victims {
+            self.give_back(&mut after, victim);
+        }
+        let nodes: BTreeSet<NodeId> = clearings.iter().map(|clearing| clearing.node).collect();
+        let Some(parts) = after.place(&task.ask, Some(&nodes)) else { return false };
+        for part in &parts {
+            if let Some(node) = self.state.cluster().node(part.node) {
+                after.edit(node, |free| free.take(node, part));
+            }
+        }
+        if how == How::Move && !self.all_fit_elsewhere(&mut after.clone(), &victims) {
+            return false;
+        }
+        let devices: Vec<(NodeId, DeviceIndex)> =
+            parts.iter().flat_map(|part| part.slices.iter().map(|slice| (part.node, slice.device))).collect();
+        // What is cleared is out of sight of the next task; so is whoever is being stopped.
+        self.view = after;
+        let keep = Keep {
+            task: task.id,
+            devices,
+            nodes: nodes.into_iter().collect(),
+            free_at: self.now.plus(self.longest_grace(&victims)),
+            cause: KeepCause::Preempting,
+        };
+        keep.hide_from_others(&mut self.view);
+        self.rooms.keeps.push(keep);
+        self.rooms.preempts.extend(victims.iter().map(|&victim| Preempt { task: victim, for_task: task.id }));
+        self.chosen.extend(victims);
+        true
+    }
+
+    fn give_back(&self, view: &mut View<'_>, victim: TaskId) {
+        let hold = self.state.task(victim).and_then(|task| task.state.hold());
+        for part in hold.into_iter().flat_map(|hold| &hold.grant.parts) {
+            if let Some(node) = self.state.cluster().node(part.node) {
+                view.edit(node, |free: &mut Free| free.put_back(node, part));
+            }
+        }
+    }
+
+    /// Whether all who are stopped would find another place at once.
+    fn all_fit_elsewhere(&self, view: &mut View<'_>, victims: &BTreeSet<TaskId>) -> bool {
+        let mut moved: Vec<&Task> = victims.iter().filter_map(|&id| self.state.task(id)).collect();
+        moved.sort_by_key(|task| (Reverse(crate::state::held_milli(task)), task.id));
+        moved.into_iter().all(|task| {
+            let Some(parts) = view.place(&task.ask, None) else { return false };
+            for part in &parts {
+                if let Some(node) = self.state.cluster().node(part.node) {
+                    view.edit(node, |free: &mut Free| free.take(node, part));
+                }
+            }
+            true
+        })
+    }
+
+    fn longest_grace(&self, victims: &BTreeSet<TaskId>) -> Millis {
+        let graces = victims.iter().filter_map(|&id| self.state.task(id)).map(|task| task.limits.stop_grace);
+        graces.max().unwrap_or_default()
+    }
+
+    fn look_again(&mut self, at: Timestamp) {
+        self.rooms.wake_at = self.rooms.wake_at.into_iter().chain([at]).min();
+    }
+}
+
+/// Somebody who may be stopped.
+#[derive(Debug, Clone, Copy)]
+struct Victim {
+    id: TaskId,
+    /// Greater goes first: lower priority, worse class, later in the order.
+    standing: (Reverse<i64>, Class, u64),
+    milli: u64,
+}
+
+/// Running tasks that somebody may be allowed to stop, by node.
+pub type Preemptible = BTreeMap<NodeId, BTreeSet<TaskId>>;
