@@ -19,6 +19,7 @@ pub mod synthetic;
 pub mod task;
 pub mod trace;
 pub mod units;
+pub mod whatif;
 
 /// When every simulation begins.
 pub const START: fastgpu_core::units::Timestamp = fastgpu_core::units::Timestamp(1_735_689_600_000);

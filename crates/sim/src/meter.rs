@@ -11,6 +11,8 @@ use crate::series::Series;
 
 /// The numbers that are kept over time.
 pub const SIGNALS: usize = 6;
+/// Steps of a picture over time.
+const STEPS_MAX: u64 = 512;
 /// Thousandths of a device times milliseconds in one device-hour.
 pub const DEVICE_HOUR: i128 = 1_000 * 3_600_000;
 
@@ -26,6 +28,8 @@ pub struct Meter {
     /// Allocated GPUs, GPUs that are there, tasks that wait, GPUs they wait for, free GPUs that the mix cannot use,
     /// watts.
     pub series: Series<SIGNALS>,
+    /// How busy each GPU was over time, or each group of neighbours where there are many.
+    pub rows: Rows,
     now: Timestamp,
     mix: Option<Mix>,
     /// Waste of each machine in millionths of a device.
@@ -50,6 +54,74 @@ pub struct Total {
     pub used_milli_ms: i128,
 }
 
+/// How busy GPUs were over time: a picture with a row per GPU, or per group of neighbours.
+#[derive(Debug)]
+pub struct Rows {
+    /// The place of each machine's first GPU among all.
+    first: Vec<usize>,
+    gpus: usize,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    used_milli: i64,
+    gpus: u32,
+    busy: Series<1>,
+}
+
+impl Rows {
+    /// More rows than this nobody can tell apart in a picture.
+    const ROWS_MAX: usize = 64;
+    /// Steps of such a picture.
+    const STEPS_MAX: u64 = 128;
+
+    fn new(machines: &Machines, start: Timestamp) -> Self {
+        let gpus = machines.gpus();
+        let first = machines.0.iter().scan(0, |next, machine| {
+            let first = *next;
+            *next += machine.gpus.len();
+            Some(first)
+        });
+        let first = first.collect();
+        let count = gpus.min(Self::ROWS_MAX);
+        let row = || Row { used_milli: 0, gpus: 0, busy: Series::from(start, Self::STEPS_MAX) };
+        let mut rows: Vec<Row> = std::iter::repeat_with(row).take(count).collect();
+        for gpu in 0..gpus {
+            rows[gpu * count / gpus].gpus += 1;
+        }
+        Self { first, gpus, rows }
+    }
+
+    fn change(&mut self, machine: usize, gpu: usize, milli: i64, now: Timestamp) {
+        let place = (self.first[machine] + gpu) * self.rows.len() / self.gpus;
+        let row = &mut self.rows[place];
+        row.busy.push(&[row.share()], now);
+        row.used_milli += milli;
+    }
+
+    /// For each row its label and how much of it was held, from 0 to 1, in equal steps until `end`.
+    #[must_use]
+    pub fn finish(&mut self, end: Timestamp) -> Vec<(String, Vec<f64>)> {
+        let mut from = 0;
+        let mut finished = Vec::with_capacity(self.rows.len());
+        for row in &mut self.rows {
+            row.busy.push(&[row.share()], end);
+            let to = from + row.gpus - 1;
+            let label = if row.gpus == 1 { format!("GPU {from}") } else { format!("GPUs {from}-{to}") };
+            from = to + 1;
+            finished.push((label, row.busy.averages().into_iter().map(|(_, [share])| share).collect()));
+        }
+        finished
+    }
+}
+
+impl Row {
+    fn share(&self) -> f64 {
+        devices(self.used_milli) / f64::from(self.gpus)
+    }
+}
+
 impl Meter {
     /// A cluster where nothing runs yet.
     #[must_use]
@@ -64,7 +136,8 @@ impl Meter {
             kinds,
             totals,
             charged_milli_ms: 0,
-            series: Series::from(start),
+            series: Series::from(start, STEPS_MAX),
+            rows: Rows::new(machines, start),
             now: start,
             mix,
             waste,
@@ -170,7 +243,9 @@ impl Meter {
             for slice in &part.slices {
                 let kind = self.kinds.of_machine[part.node.0 as usize][usize::from(slice.device.0)];
                 let milli = i64::from(slice.milli.get());
-                self.totals[kind].used_milli += if takes { milli } else { -milli };
+                let change = if takes { milli } else { -milli };
+                self.totals[kind].used_milli += change;
+                self.rows.change(part.node.0 as usize, usize::from(slice.device.0), change, self.now);
             }
         }
     }

@@ -2,12 +2,11 @@
 
 use fastgpu_core::units::{Millis, Timestamp};
 
-/// Steps are merged in pairs when there are more.
-const STEPS_MAX: usize = 512;
-
 /// Averages of `N` numbers over steps of equal length. The length doubles as time goes on.
 #[derive(Debug, Clone)]
 pub struct Series<const N: usize> {
+    /// Steps are merged in pairs when there are more.
+    steps_max: u64,
     start: Timestamp,
     step: Millis,
     /// Sums of value times milliseconds.
@@ -16,15 +15,15 @@ pub struct Series<const N: usize> {
 }
 
 impl<const N: usize> Series<N> {
-    /// Nothing yet, from `start` on.
+    /// Nothing yet, from `start` on, in at most so many steps.
     #[must_use]
-    pub fn from(start: Timestamp) -> Self {
-        Self { start, step: Millis(1_000), sums: Vec::new(), end: start }
+    pub fn from(start: Timestamp, steps_max: u64) -> Self {
+        Self { steps_max, start, step: Millis(1_000), sums: Vec::new(), end: start }
     }
 
     /// The numbers were `values` from the last call until `until`.
     pub fn push(&mut self, values: &[f64; N], until: Timestamp) {
-        while until.since(self.start).0 > self.step.0 * STEPS_MAX as u64 {
+        while until.since(self.start).0 > self.step.0 * self.steps_max {
             self.merge();
         }
         while self.end < until {
@@ -82,13 +81,13 @@ mod tests {
 
     #[test]
     fn the_average_stays_right_when_steps_are_merged() {
-        let mut series = Series::<1>::from(Timestamp(0));
+        let mut series = Series::<1>::from(Timestamp(0), 512);
         series.push(&[4.0], Timestamp(500));
         series.push(&[2.0], Timestamp(1_000));
         assert_eq!(series.averages(), [(0.5, [3.0])]);
         series.push(&[7.0], Timestamp(5_000_000));
         let averages = series.averages();
-        assert!(averages.len() <= STEPS_MAX);
+        assert!(averages.len() <= 512);
         assert_eq!(averages[1].1, [7.0]);
         let step = series.step.0 as f64;
         let total: f64 = averages.iter().map(|(_, [value])| value * step).sum();
