@@ -2,14 +2,15 @@
 
 use fastgpu_core::units::Millis;
 
-use crate::chance::Chance;
 use crate::input::shown;
 use crate::job::seconds;
 use crate::policy::{PolicyError, span};
+use crate::random::Random;
 
-const NODES: u64 = 1;
-const GPUS: u64 = 2;
-const TASKS: u64 = 3;
+/// Streams of chance: each machine, GPU and attempt has its own, so that every policy meets the same faults.
+const NODES: u64 = 1 << 60;
+const GPUS: u64 = 2 << 60;
+const TASKS: u64 = 3 << 60;
 
 /// How often things go wrong. Nothing does by default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -67,14 +68,14 @@ impl Faults {
 
     /// The luck of a machine.
     #[must_use]
-    pub fn of_node(&self, machine: usize) -> Chance {
-        Chance::of(self.seed, NODES, machine as u64)
+    pub fn of_node(&self, machine: usize) -> Random {
+        Random::stream(self.seed, NODES | machine as u64)
     }
 
     /// The luck of a GPU.
     #[must_use]
-    pub fn of_gpu(&self, machine: usize, gpu: usize) -> Chance {
-        Chance::of(self.seed, GPUS, (machine as u64) << 16 | gpu as u64)
+    pub fn of_gpu(&self, machine: usize, gpu: usize) -> Random {
+        Random::stream(self.seed, GPUS | (machine as u64) << 16 | gpu as u64)
     }
 
     /// When, of the work that is left, an attempt of a task fails, if it does.
@@ -83,8 +84,8 @@ impl Faults {
         if self.task_failure <= 0.0 {
             return None;
         }
-        let mut chance = Chance::of(self.seed, TASKS, (task as u64) << 32 | u64::from(attempt));
-        (chance.unit() < self.task_failure).then(|| part(left, chance.unit()))
+        let mut chance = Random::stream(self.seed, TASKS | (task as u64) << 24 | u64::from(attempt));
+        chance.happens(self.task_failure).then(|| part(left, chance.unit()))
     }
 
     /// What of so much running is saved.
@@ -96,7 +97,7 @@ impl Faults {
 
 /// The time to the next fault of something that fails once in `mtbf` on average.
 #[must_use]
-pub fn next_fault(chance: &mut Chance, mtbf: Millis) -> Millis {
+pub fn next_fault(chance: &mut Random, mtbf: Millis) -> Millis {
     let wait_ms = chance.exponential(seconds(mtbf)) * 1e3;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts of floats saturate")]
     Millis((wait_ms as u64).max(1))

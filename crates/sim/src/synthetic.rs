@@ -14,8 +14,8 @@ use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share};
 use fastgpu_core::ids::Name;
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis};
 
-use crate::chance::Chance;
 use crate::job::seconds;
+use crate::random::Random;
 use crate::task::Task;
 
 /// Half of the tasks run shorter.
@@ -24,6 +24,8 @@ pub const MEDIAN_S: f64 = 900.0;
 pub const SIGMA: f64 = 1.4;
 /// No task runs longer.
 const LONGEST_S: f64 = 7.0 * 86_400.0;
+/// The stream of chance that tasks are made from.
+const STREAM: u64 = 4 << 60;
 const OWNERS: u64 = 64;
 
 /// What is asked for, and of a thousand tasks how many ask for it: GPUs, thousandths of each, cores.
@@ -45,7 +47,7 @@ const SHAPES: [(u64, u16, u32, u32); 12] = [
 /// `count` tasks for a cluster of `gpus`, by time of submission.
 #[must_use]
 pub fn tasks(count: usize, gpus: usize, load: f64, seed: u64) -> Vec<Task> {
-    let mut chance = Chance::of(seed, 10, 0);
+    let mut chance = Random::stream(seed, STREAM);
     let asks: Vec<Arc<Ask>> = SHAPES.iter().map(|&(_, gpus, milli, cores)| ask(gpus, milli, cores)).collect();
     let owners: Vec<Name> = (0..OWNERS).map(|owner| Name::from(format!("owner-{owner}"))).collect();
     let (project, queue): (Name, Name) = ("default".into(), "default".into());
@@ -89,8 +91,8 @@ fn ask(gpus: u16, milli: u32, cores: u32) -> Arc<Ask> {
     })
 }
 
-fn shape(chance: &mut Chance) -> usize {
-    let mut left = chance.next() % 1_000;
+fn shape(chance: &mut Random) -> usize {
+    let mut left = chance.below(1_000);
     SHAPES
         .iter()
         .position(|&(weight, ..)| {
@@ -101,7 +103,7 @@ fn shape(chance: &mut Chance) -> usize {
         .expect("the weights add up to 1000")
 }
 
-fn duration(chance: &mut Chance) -> Millis {
+fn duration(chance: &mut Random) -> Millis {
     span((MEDIAN_S.ln() + SIGMA * chance.normal()).exp().clamp(1.0, LONGEST_S))
 }
 

@@ -9,9 +9,9 @@ use fastgpu_core::state::Changes;
 
 use super::nodes::exit;
 use super::{Engine, Event, What};
-use crate::chance::Chance;
 use crate::cluster::Machines;
 use crate::faults::next_fault;
+use crate::random::Random;
 use crate::task::number_of;
 
 /// What is broken at the moment, and whose luck decides what breaks next.
@@ -20,7 +20,7 @@ pub(super) struct Breakage {
     is_down: Vec<bool>,
     is_sick: Vec<Vec<bool>>,
     /// The luck of each machine, then of each of its GPUs.
-    chances: Vec<(Chance, Vec<Chance>)>,
+    chances: Vec<(Random, Vec<Random>)>,
 }
 
 impl Breakage {
