@@ -19,6 +19,8 @@ pub struct Cluster {
     nodes: BTreeMap<NodeId, Node>,
     /// Nodes on which something became free, or that changed, since the last round.
     changed: BTreeSet<NodeId>,
+    /// Rises when what nodes have in all is another.
+    offers: u64,
     /// Every change of a node, the latest last, for those who keep a copy of what is free.
     journal: VecDeque<NodeId>,
     /// How many changes there ever were.
@@ -114,6 +116,11 @@ impl Cluster {
         self.journal_end += 1;
     }
 
+    /// Rises when what nodes have in all is another.
+    pub(crate) const fn offers(&self) -> u64 {
+        self.offers
+    }
+
     pub(crate) fn clear_changed(&mut self) {
         self.changed.clear();
     }
@@ -156,6 +163,7 @@ impl Cluster {
         // Readings alone (power, temperature) give no task a place.
         if node.offer() != before {
             self.changed.insert(id);
+            self.offers += 1;
         }
         self.note(id);
     }

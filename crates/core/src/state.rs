@@ -55,6 +55,7 @@ pub struct State {
     /// Equal asks and names are kept once.
     asks: BTreeSet<Arc<crate::ask::Ask>>,
     names: BTreeSet<Name>,
+    fitting: submit::Fitting,
 }
 
 /// What a store remembers, to begin with.
@@ -147,6 +148,7 @@ impl State {
             promotions_from: Timestamp::default(),
             asks: BTreeSet::new(),
             names: BTreeSet::new(),
+            fitting: submit::Fitting::default(),
         };
         for node in beginning.nodes {
             state.cluster.remember(node.id, node.hostname, node.drained);

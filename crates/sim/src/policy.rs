@@ -46,6 +46,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("sjf", "the shortest first, devices are kept for it; needs durations"),
     ("sjf-bf", "the shortest first; who fits skips ahead for ever"),
     ("las", "the least attained service first, with preemption; needs no durations"),
+    ("predicted", "who is expected to end soonest by what others like it did first, with preemption"),
     ("srtf", "the shortest remaining first, with preemption; needs durations"),
 ];
 
@@ -90,6 +91,7 @@ impl Policy {
             "fifo-bf" => ordered(Order::Fifo, Preempt::Never, FOREVER),
             "sjf" => ordered(Order::Shortest, Preempt::Never, Millis(0)),
             "sjf-bf" => ordered(Order::Shortest, Preempt::Never, FOREVER),
+            "predicted" => ordered(Order::Predicted, Preempt::Any, usual),
             "las" => ordered(Order::LeastAttained, Preempt::Any, usual),
             "srtf" => ordered(Order::Shortest, Preempt::Any, usual),
             other => match Placement::from_code(&other.replace('-', "_")) {

@@ -1,10 +1,11 @@
 //! Accepting tasks: what can never run is refused at once, with the numbers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::ask::{Ask, Spread};
 use crate::change::{Actor, Change};
-use crate::cluster::{DeviceSlot, Node};
+use crate::cluster::{Cluster, DeviceSlot, Node};
 use crate::command::{Refused, Submit, TooBig};
 use crate::config::SPEC_BYTES_MAX;
 use crate::ids::{Name, TaskId};
@@ -39,12 +40,10 @@ impl State {
             let known = self.config.queue_names().map(Name::from).collect();
             return Err(Refused::NoSuchQueue { asked: unknown.queue.clone(), known });
         }
-        let mut checked: Option<&Ask> = None;
         for task in tasks.iter().filter(|task| !task.wait_for_capacity) {
-            // A batch is mostly one shape.
-            if checked != Some(&task.ask) {
+            if !self.fitting.knows(&task.ask, &self.cluster) {
                 self.could_ever_fit(&task.ask).map_err(Refused::NoSuchCapacity)?;
-                checked = Some(&task.ask);
+                self.fitting.learn(&task.ask);
             }
         }
         Ok(tasks.into_iter().map(|task| self.accept(task, actor, now, out)).collect())
@@ -149,6 +148,34 @@ impl State {
             empty.edit(node, |free| *free = Free::all_of(node));
         }
         if empty.place_ignoring_presence(ask) { Ok(()) } else { Err(too_big(ask, &nodes)) }
+    }
+}
+
+/// Asks that the cluster could hold if it were empty, so that thousands of tasks of one shape are looked at once.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fitting {
+    /// The [`Cluster::offers`] they were looked at with.
+    offers: u64,
+    asks: BTreeSet<Ask>,
+}
+
+impl Fitting {
+    /// More shapes than this are not remembered.
+    const ASKS_MAX: usize = 4_096;
+
+    fn knows(&mut self, ask: &Ask, cluster: &Cluster) -> bool {
+        if self.offers != cluster.offers() {
+            self.offers = cluster.offers();
+            self.asks.clear();
+        }
+        self.asks.contains(ask)
+    }
+
+    fn learn(&mut self, ask: &Ask) {
+        if self.asks.len() >= Self::ASKS_MAX {
+            self.asks.clear();
+        }
+        self.asks.insert(ask.clone());
     }
 }
 

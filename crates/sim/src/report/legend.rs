@@ -1,0 +1,55 @@
+//! Which colour means what, in as many lines as it takes.
+
+use super::SERIES_MAX;
+use super::canvas::{Anchor, Area, Canvas, LINE, MARGIN, WIDTH, fitted, width_of};
+
+/// How a series looks in its chart.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mark {
+    Line,
+    Dot,
+    Box,
+}
+
+/// A name takes at most this much of a line.
+const NAME_MAX: f64 = 260.0;
+/// The mark, and the space around a name.
+const MARK: f64 = 24.0;
+const GAP: f64 = 16.0;
+
+/// Draws the legend from `top` down and returns where it ends. One name alone needs none where it is empty.
+pub(super) fn draw(canvas: &mut Canvas, top: f64, entries: &[(Mark, &str)]) -> f64 {
+    let more = entries.len().saturating_sub(SERIES_MAX);
+    let (mut x, mut y) = (MARGIN, top);
+    if entries.iter().all(|(_, name)| name.is_empty()) {
+        return top;
+    }
+    for (index, (mark, name)) in entries.iter().take(SERIES_MAX).enumerate() {
+        let name = fitted(name, NAME_MAX);
+        let width = MARK + width_of(&name) + GAP;
+        if x + width > WIDTH && x > MARGIN {
+            (x, y) = (MARGIN, y + LINE);
+        }
+        let middle = y + LINE / 2.0;
+        match mark {
+            Mark::Line => {
+                canvas.line(&format!("fg-line fg-l{index}"), [x, middle], [x + MARK - 6.0, middle]);
+            }
+            Mark::Dot => canvas.dot(&format!("fg-f{index}"), [x + 9.0, middle]),
+            Mark::Box => {
+                let area = Area { x: x + 4.0, y: middle - 5.0, width: 11.0, height: 11.0 };
+                canvas.rect(&format!("fg-f{index}"), area, "");
+            }
+        }
+        canvas.text("", Anchor::Start, [x + MARK, middle + 4.0], &name);
+        x += width;
+    }
+    if more > 0 {
+        let words = format!("and {more} more, not drawn");
+        if x + width_of(&words) > WIDTH {
+            (x, y) = (MARGIN, y + LINE);
+        }
+        canvas.text("fg-faint", Anchor::Start, [x, y + LINE / 2.0 + 4.0], &words);
+    }
+    y + LINE
+}
