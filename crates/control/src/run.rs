@@ -101,7 +101,7 @@ impl Control {
         let term = store.begin_term()?;
         // A server that found its disk full may have used the reserve up.
         let full = !store.restore_reserve();
-        let state = load(&mut *store, options.recorder.as_deref_mut())?;
+        let state = load(&mut *store, &mut options.recorder)?;
         let (inbox, messages) = crossbeam_channel::bounded(INBOX_MAX);
         let shared = Arc::new(Shared {
             clock: Clock::starting_at(Timestamp::default()),
@@ -173,7 +173,7 @@ impl Drop for EndsTheProcess {
     }
 }
 
-fn load(store: &mut dyn Store, recorder: Option<&mut dyn Recorder>) -> Result<State, StoreError> {
+fn load(store: &mut dyn Store, recorder: &mut Option<Box<dyn Recorder>>) -> Result<State, StoreError> {
     let saved = store.load()?;
     let beginning = Beginning {
         tasks: saved.tasks,
@@ -422,7 +422,7 @@ impl Loop {
     /// The disk is full and the last batch is nowhere: forget it, and go on from what is durable. The nodes
     /// say again what they hold: what runs must be able to end, and the reserve is for that.
     fn start_over(&mut self) -> Result<(), StoreError> {
-        self.state = load(&mut *self.store, self.options.recorder.as_deref_mut())?;
+        self.state = load(&mut *self.store, &mut self.options.recorder)?;
         self.planner = Planner::default();
         self.wake_at = None;
         // If even the reserve is used up, the nodes are asked when there is room again, not all the time.
