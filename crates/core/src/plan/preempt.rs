@@ -45,7 +45,7 @@ const MOVE_SHIELD: Millis = Millis::from_secs(300);
 /// After it was preempted a task preempts nobody for this long.
 const BAR: Millis = Millis::from_secs(60);
 /// Rounds for the sake of time alone are at least this far apart.
-const TICK: Millis = Millis::from_secs(10);
+const TICK: Millis = Millis::from_secs(30);
 
 /// What stopping and restarting a task costs it, by its devices: 7 s for one, 30 s for up to eight, 60 s beyond
 /// (the model of the Philly replays, after Tiresias, NSDI'19).
@@ -63,7 +63,7 @@ pub fn restart_cost(devices: u16) -> Millis {
 const fn gap(order: Order) -> u64 {
     const OCTAVES: u64 = OCTAVE as u64;
     match order {
-        Order::Shortest => OCTAVES / 4,
+        Order::Shortest => OCTAVES / 2,
         Order::Predicted => 2 * OCTAVES,
         Order::Fifo | Order::LeastAttained => 2 * LEVEL,
     }
