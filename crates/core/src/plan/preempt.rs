@@ -45,7 +45,7 @@ const MOVE_SHIELD: Millis = Millis::from_secs(300);
 /// After it was preempted a task preempts nobody for this long.
 const BAR: Millis = Millis::from_secs(60);
 /// Rounds for the sake of time alone are at least this far apart.
-const TICK: Millis = Millis::from_secs(30);
+const TICK: Millis = Millis::from_secs(10);
 
 /// What stopping and restarting a task costs it, by its devices: 7 s for one, 30 s for up to eight, 60 s beyond
 /// (the model of the Philly replays, after Tiresias, NSDI'19).
