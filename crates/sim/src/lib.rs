@@ -17,6 +17,7 @@ pub mod philly;
 pub mod policy;
 pub mod python_random;
 pub mod random;
+pub mod replay;
 pub mod report;
 pub mod series;
 pub mod server;
