@@ -177,7 +177,7 @@ fn load(store: &mut dyn Store) -> Result<State, StoreError> {
         tokens: saved.tokens,
         config: saved.config,
         last_task: saved.last_task,
-        runs: Vec::new(),
+        runs: saved.runs,
     }))
 }
 
