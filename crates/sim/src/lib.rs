@@ -4,5 +4,6 @@
 //! results become a page; at [`random`] for where chance comes from: a seed, and nothing else.
 #![forbid(unsafe_code)]
 
+pub mod model;
 pub mod random;
 pub mod report;
