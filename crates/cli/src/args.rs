@@ -8,9 +8,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use run::RunArgs;
+pub(crate) use simulate::{
+    Durations, HowArgs, OpenbArgs, PageArgs, PhillyArgs, ReplayArgs, SimulateTraceArgs, SimulateVerb,
+    SyntheticArgs,
+};
 pub(crate) use up::{DemoArgs, DownArgs, UpArgs};
 
 mod run;
+mod simulate;
 mod up;
 
 /// FastGPU turns machines with GPUs into a GPU cloud.
@@ -98,6 +103,9 @@ pub(crate) enum Verb {
     Doctor(DoctorArgs),
     /// Show what FastGPU does, live, in a folder of its own
     Demo(DemoArgs),
+    /// Play traces through the scheduler in virtual time: what would have happened, what if
+    #[command(subcommand)]
+    Simulate(SimulateVerb),
     /// Save the database of the running server to a file
     Backup(BackupArgs),
     /// Start from a saved database; the server must be stopped

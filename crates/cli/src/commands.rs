@@ -19,6 +19,7 @@ mod retry;
 mod run;
 mod set;
 mod show;
+mod simulate;
 mod token;
 mod up;
 mod version;
@@ -44,6 +45,7 @@ pub(crate) fn run(verb: Verb, settings: &Settings, out: &Output) -> Result<u8, F
         Verb::Demo(flags) => demo::run(&flags, settings, out),
         Verb::Doctor(flags) => doctor::run(&flags, settings, out),
         Verb::Restore(flags) => restore::run(&flags, settings, out),
+        Verb::Simulate(verb) => simulate::run(&verb, settings, out),
         Verb::Completion(flags) => completion::run(&flags, out),
         Verb::CliReference => out.data(crate::reference::markdown().trim_end()).map(|()| 0),
         Verb::Backup(flags) => backup::run(&flags, settings, out),

@@ -86,6 +86,21 @@ impl Machines {
         self.0.iter().map(|machine| machine.gpus.len()).max().unwrap_or(0)
     }
 
+    /// Gives GPUs that cost nothing yet a price for an hour.
+    ///
+    /// # Errors
+    /// When it is no price.
+    pub fn price(&mut self, price: f64) -> Result<(), String> {
+        if !(0.0..=1e6).contains(&price) {
+            return Err(format!("{price} is no price; it must be from 0 to 1000000"));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "checked to be at most 1e12")]
+        let price = PriceMicros((price * 1e6).round() as i64);
+        let gpus = self.0.iter_mut().flat_map(|machine| &mut machine.gpus);
+        gpus.filter(|gpu| gpu.price.0 == 0).for_each(|gpu| gpu.price = price);
+        Ok(())
+    }
+
     /// Adds machines under names of their own.
     pub fn add(&mut self, more: Self) {
         for mut machine in more.0 {

@@ -281,6 +281,7 @@ impl<'a> Engine<'a> {
         let job = &mut self.jobs[number];
         if attempt.ended.is_some() {
             self.meter.hold(&attempt.parts, false);
+            self.meter.rows.note(number, &attempt.parts, attempt.placed_at, self.now);
             self.meter.wait(milli);
             job.queued_since = self.now;
         } else if attempt.started_at.is_none() {

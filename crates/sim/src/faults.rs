@@ -78,14 +78,15 @@ impl Faults {
         Random::stream(self.seed, GPUS | (machine as u64) << 16 | gpu as u64)
     }
 
-    /// When, of the work that is left, an attempt of a task fails, if it does.
+    /// How much work is left when a task fails by itself, if it does. A task that is tried again has new luck; one
+    /// that is merely moved has not, so that policies which move tasks meet the same failures.
     #[must_use]
-    pub fn of_attempt(&self, task: usize, attempt: u32, left: Millis) -> Option<Millis> {
+    pub fn fails_with_left(&self, task: usize, failed_before: u32, duration: Millis) -> Option<Millis> {
         if self.task_failure <= 0.0 {
             return None;
         }
-        let mut chance = Random::stream(self.seed, TASKS | (task as u64) << 24 | u64::from(attempt));
-        chance.happens(self.task_failure).then(|| part(left, chance.unit()))
+        let mut chance = Random::stream(self.seed, TASKS | (task as u64) << 24 | u64::from(failed_before));
+        chance.happens(self.task_failure).then(|| part(duration, chance.unit()))
     }
 
     /// What of so much running is saved.
@@ -133,5 +134,8 @@ mod tests {
         let mtbf = faults.node_mtbf.unwrap();
         let days: f64 = (0..20_000).map(|_| seconds(next_fault(&mut chance, mtbf)) / 86_400.0).sum();
         assert!((days / 20_000.0 - 10.0).abs() < 0.3, "{days}");
+        let first = |machine: usize| seconds(next_fault(&mut faults.of_node(machine), mtbf)) / 86_400.0;
+        let days: f64 = (0..20_000).map(first).sum();
+        assert!((days / 20_000.0 - 10.0).abs() < 0.3, "neighbours have nothing in common: {days}");
     }
 }

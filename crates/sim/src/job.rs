@@ -27,6 +27,8 @@ pub struct Job {
     pub preemptions: u32,
     /// How often a machine failed it.
     pub failures: u32,
+    /// How often its program failed.
+    pub own_failures: u32,
     /// Its present attempt.
     pub run: Option<Run>,
     /// How crowded the cluster was up to its submission, see [`crate::meter::Meter::crowding`].
@@ -95,6 +97,7 @@ impl Job {
             lost: Millis(0),
             preemptions: 0,
             failures: 0,
+            own_failures: 0,
             run: None,
             crowding_before: 0.0,
             crowding_after: 0.0,

@@ -61,6 +61,23 @@ pub struct Rows {
     first: Vec<usize>,
     gpus: usize,
     rows: Vec<Row>,
+    /// What tasks held, as long as that is little.
+    held: Option<Vec<Held>>,
+}
+
+/// A slice that a task held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The number of the task.
+    pub task: usize,
+    /// The place of the GPU among all.
+    pub gpu: usize,
+    /// How much of it, in thousandths.
+    pub milli: u32,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub to: Timestamp,
 }
 
 #[derive(Debug)]
@@ -75,6 +92,8 @@ impl Rows {
     const ROWS_MAX: usize = 64;
     /// Steps of such a picture.
     const STEPS_MAX: u64 = 128;
+    /// More slices than this nobody can tell apart either.
+    const HELD_MAX: usize = crate::report::SPANS_MAX;
 
     fn new(machines: &Machines, start: Timestamp) -> Self {
         let gpus = machines.gpus();
@@ -90,7 +109,8 @@ impl Rows {
         for gpu in 0..gpus {
             rows[gpu * count / gpus].gpus += 1;
         }
-        Self { first, gpus, rows }
+        let held = (count == gpus).then(Vec::new);
+        Self { first, gpus, rows, held }
     }
 
     fn change(&mut self, machine: usize, gpu: usize, milli: i64, now: Timestamp) {
@@ -98,6 +118,30 @@ impl Rows {
         let row = &mut self.rows[place];
         row.busy.push(&[row.share()], now);
         row.used_milli += milli;
+    }
+
+    /// Notes what a task held until now.
+    pub fn note(&mut self, task: usize, parts: &[GrantPart], from: Timestamp, to: Timestamp) {
+        let Some(held) = self.held.as_mut().filter(|_| to > from) else { return };
+        for part in parts {
+            let first = self.first[part.node.0 as usize];
+            held.extend(part.slices.iter().map(|slice| Held {
+                task,
+                gpu: first + usize::from(slice.device.0),
+                milli: slice.milli.get(),
+                from,
+                to,
+            }));
+        }
+        if held.len() > Self::HELD_MAX {
+            self.held = None;
+        }
+    }
+
+    /// Everything that tasks held, if it is little enough to be told one by one.
+    #[must_use]
+    pub fn held(&self) -> Option<&[Held]> {
+        self.held.as_deref()
     }
 
     /// For each row its label and how much of it was held, from 0 to 1, in equal steps until `end`.

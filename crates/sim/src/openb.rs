@@ -5,9 +5,11 @@
 //! The order of tasks follows the published rule with Python's random numbers, so that a run here and a run of a
 //! program in Python with the same seed see the same tasks and can be compared pair by pair.
 
+mod page;
 mod read;
 mod run;
 
+pub use page::report;
 pub use read::{Experiment, read_order};
 pub use run::{Answer, DecisionUs, Figures, SeedAnswer, run};
 

@@ -4,6 +4,8 @@
 //! A task of up to eight GPUs needs one machine; a larger one may span machines. A preemption costs the preempted
 //! task 7, 30 or 60 seconds more running, by its size.
 
+mod page;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use fastgpu_core::command::Refused;
 use fastgpu_core::ids::Name;
 use fastgpu_core::policy::DEFAULT_QUEUE;
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, PriceMicros};
+pub use page::report;
 use serde::Serialize;
 
 use crate::cluster::{Gpu, Machines, models};
@@ -82,6 +85,9 @@ pub struct Answer {
     pub all: Figures,
     /// How long decisions took, in microseconds.
     pub decision_us: DecisionUs,
+    /// All waits, by rising length, for a picture.
+    #[serde(skip)]
+    pub waits_s: Vec<f64>,
     /// Each VC for itself.
     pub vcs: BTreeMap<String, VcAnswer>,
 }
@@ -185,6 +191,12 @@ impl Trace {
         Ok(all)
     }
 
+    /// How many tasks these VCs have.
+    #[must_use]
+    pub fn tasks_in(&self, vcs: &[String]) -> usize {
+        vcs.iter().filter_map(|vc| self.by_vc.get(vc)).map(Vec::len).sum()
+    }
+
     /// How many machines a VC gets.
     #[must_use]
     pub fn machines(&self, vc: &str, load: Option<f64>) -> usize {
@@ -247,6 +259,7 @@ impl Trace {
             policy: policy.name.clone(),
             all: Figures::of(&all, makespan),
             decision_us: DecisionUs::of(&decisions),
+            waits_s: sorted_waits(&all),
             vcs: answers,
         })
     }
@@ -294,9 +307,8 @@ impl Figures {
         let over: Vec<&(Job, u16)> = jobs.iter().filter(|(job, _)| job.ended_at().is_some()).collect();
         let mut completions: Vec<f64> =
             over.iter().filter_map(|(job, _)| job.completion()).map(seconds).collect();
-        let mut waits: Vec<f64> = over.iter().map(|(job, _)| seconds(job.waited)).collect();
+        let waits = sorted_waits(jobs);
         completions.sort_by(f64::total_cmp);
-        waits.sort_by(f64::total_cmp);
         let mean =
             |values: &[f64]| rounded(values.iter().sum::<f64>() / float(values.len().max(1) as u64), 1);
         let at = |values: &[f64], per_mille| rounded(percentile(values, per_mille).unwrap_or(0.0), 1);
@@ -318,6 +330,14 @@ impl Figures {
             makespan_s: rounded(makespan_s, 1),
         }
     }
+}
+
+/// Waits of tasks that ended, by rising length, in seconds.
+fn sorted_waits(jobs: &[(Job, u16)]) -> Vec<f64> {
+    let over = jobs.iter().filter(|(job, _)| job.ended_at().is_some());
+    let mut waits: Vec<f64> = over.map(|(job, _)| seconds(job.waited)).collect();
+    waits.sort_by(f64::total_cmp);
+    waits
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds of a trace are far below 2^52")]

@@ -16,7 +16,7 @@ use fastgpu_core::units::Timestamp;
 use crate::cluster::Machines;
 
 /// Rounds that follow each other without anything new; as in the server.
-const ROUNDS_MAX: usize = 16;
+pub(crate) const ROUNDS_MAX: usize = 16;
 
 /// Reads a clock in nanoseconds, to time decisions. The simulation itself never looks at it.
 pub type Stopwatch = fn() -> u64;

@@ -82,6 +82,18 @@ pub fn read(input: &Input, largest_machine: usize) -> Result<Vec<Task>, InputErr
     Ok(tasks)
 }
 
+/// Lets tasks that no machine alone can hold span machines.
+pub fn spread_where_needed(tasks: &mut [Task], largest_machine: usize) {
+    for task in tasks {
+        let is_large = usize::from(task.ask.devices.min) > largest_machine;
+        if is_large && task.ask.constraints.spread == Spread::OneNode {
+            let mut ask = Ask::clone(&task.ask);
+            ask.constraints.spread = Spread::AnyNodes;
+            task.ask = Arc::new(ask);
+        }
+    }
+}
+
 /// Equal asks and names are kept once.
 #[derive(Debug, Default)]
 pub struct Shared {

@@ -2,6 +2,7 @@
 //! draw.
 
 mod answer;
+pub mod page;
 
 use std::collections::BTreeMap;
 
@@ -78,6 +79,27 @@ pub struct Pictures {
     pub gpus: Vec<(String, Vec<f64>)>,
     /// The last moment, in seconds from the start.
     pub end_s: f64,
+    /// Every run on every GPU, where they are few enough to be drawn.
+    pub runs: Option<Vec<RunPicture>>,
+    /// Owners, those with the most tasks first.
+    pub owners: Vec<String>,
+}
+
+/// A task on a GPU.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunPicture {
+    /// The place of the GPU among all.
+    pub gpu: usize,
+    /// Seconds from the start.
+    pub from_s: f64,
+    /// Seconds from the start.
+    pub to_s: f64,
+    /// The part of the GPU.
+    pub share: f64,
+    /// The place of its owner in [`Pictures::owners`].
+    pub owner: usize,
+    /// Its name.
+    pub label: String,
 }
 
 /// Simulates each policy.
@@ -88,6 +110,7 @@ pub fn run(scenario: &Scenario<'_>, mut progress: impl FnMut(&str, usize)) -> Re
     let kinds = Kinds::of(scenario.machines);
     let asks = scenario.tasks.iter().map(|task| &*task.ask);
     let mix = Mix::of(asks, Ask::clone, MIX_PERCENT, MIX_SHAPES_MAX, &kinds);
+    let owners = owners(scenario.tasks);
     let mut answers = Vec::new();
     let mut pictures = Vec::new();
     for policy in scenario.policies {
@@ -109,6 +132,8 @@ pub fn run(scenario: &Scenario<'_>, mut progress: impl FnMut(&str, usize)) -> Re
             waits_s: waits(&story.jobs),
             gpus: story.meter.rows.finish(story.end),
             end_s: seconds(story.end.since(START)),
+            runs: runs(&story, scenario.tasks, &owners),
+            owners: owners.iter().map(ToString::to_string).collect(),
         });
         answers.push(answer);
     }
@@ -165,6 +190,34 @@ fn idle_energy_uj(story: &Story) -> i128 {
         (total.up_milli_ms - total.used_milli_ms) * i128::from(kind.power.idle_mw) / 1_000
     });
     each.sum()
+}
+
+/// All owners, those with the most tasks first.
+fn owners(tasks: &[Task]) -> Vec<Name> {
+    let mut counts: BTreeMap<&Name, usize> = BTreeMap::new();
+    for task in tasks {
+        *counts.entry(&task.owner).or_default() += 1;
+    }
+    let mut owners: Vec<(&Name, usize)> = counts.into_iter().collect();
+    owners.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    owners.into_iter().map(|(owner, _)| owner.clone()).collect()
+}
+
+fn runs(story: &Story, tasks: &[Task], owners: &[Name]) -> Option<Vec<RunPicture>> {
+    let places: BTreeMap<&Name, usize> =
+        owners.iter().enumerate().map(|(place, owner)| (owner, place)).collect();
+    let run = |held: &crate::meter::Held| {
+        let task = &tasks[held.task];
+        RunPicture {
+            gpu: held.gpu,
+            from_s: seconds(held.from.since(START)),
+            to_s: seconds(held.to.since(START)),
+            share: f64::from(held.milli) / 1e3,
+            owner: places[&task.owner],
+            label: task.name.as_ref().map_or_else(|| format!("task {}", held.task + 1), ToString::to_string),
+        }
+    };
+    Some(story.meter.rows.held()?.iter().map(run).collect())
 }
 
 /// All waits of tasks that were accepted, by rising length, in seconds.

@@ -55,7 +55,7 @@ async fn pages(client: &Client, mut which: TaskQuery, limit: u32) -> Result<List
 }
 
 /// A span back from now, or a moment; the wire knows moments only.
-fn since(text: &str) -> Result<String, Failure> {
+pub(super) fn since(text: &str) -> Result<String, Failure> {
     if text.parse::<fastgpu_api::time::Time>().is_ok() {
         return Ok(text.to_owned());
     }

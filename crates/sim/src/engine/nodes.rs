@@ -33,7 +33,12 @@ impl Engine<'_> {
         if job.run.is_some_and(|run| run.fence.attempt >= attempt) {
             return;
         }
-        let breaks = self.world.faults.and_then(|faults| faults.of_attempt(number, attempt, job.left));
+        let duration = self.world.tasks[number].duration;
+        let breaks = self
+            .world
+            .faults
+            .and_then(|faults| faults.fails_with_left(number, job.own_failures, duration))
+            .map(|left| Millis(job.left.0.saturating_sub(left.0)));
         let (task, fence) = (launch.task, launch.fence);
         job.start(Run { task, fence, node: node.0, since: now, fails: breaks.is_some() });
         let ends = Event {
@@ -73,7 +78,8 @@ impl Engine<'_> {
         // A program that failed begins anew, if it is tried again.
         job.stop(self.now, |ran| if code == 0 { ran } else { Millis(0) }, Millis(0));
         if code != 0 {
-            job.left = task.duration;
+            (job.left, job.lost) = (task.duration, job.ran);
+            job.own_failures += 1;
         }
         let exit = exit(self.now, ExitKind::Code(code));
         self.say(NodeId(run.node), Report::Exited { task: run.task, fence: run.fence, exit }, changes);
