@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use queue::{QueueArgs, QueueSetArgs, QueueVerb};
 pub(crate) use run::RunArgs;
 pub(crate) use simulate::{
     Durations, HowArgs, OpenbArgs, PageArgs, PhillyArgs, ReplayArgs, SimulateTraceArgs, SimulateVerb,
@@ -14,6 +15,7 @@ pub(crate) use simulate::{
 };
 pub(crate) use up::{DemoArgs, DownArgs, UpArgs};
 
+mod queue;
 mod run;
 mod simulate;
 mod up;
@@ -92,6 +94,8 @@ pub(crate) enum Verb {
     Set(SetArgs),
     /// List GPUs, what is free on them, and who holds the rest
     Gpus(WatchArgs),
+    /// List queues, show one, change their rules
+    Queue(QueueArgs),
     /// List machines; take them out of service and back
     Nodes(NodesArgs),
     /// Show what happened to a task, step by step
@@ -135,6 +139,9 @@ pub(crate) struct PsArgs {
     /// Only tasks with this name
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Only tasks of this queue
+    #[arg(long, value_name = "NAME")]
+    pub(crate) queue: Option<String>,
     /// Only tasks submitted at most this long ago (`2h`), or since a moment (RFC 3339)
     #[arg(long, value_name = "WHEN")]
     pub(crate) since: Option<String>,

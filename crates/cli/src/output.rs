@@ -139,6 +139,11 @@ impl Output {
         self.lines(&lines)
     }
 
+    /// A table within what is printed for a person.
+    pub(crate) fn table(&self, table: &Table) -> Result<(), Failure> {
+        self.lines(&table.lines(self.width))
+    }
+
     /// One result in the asked format.
     pub(crate) fn one<T: Serialize>(
         &self,
