@@ -25,8 +25,23 @@ fn policies_stand_side_by_side_and_the_answer_repeats_itself() {
     let tasks = file(&world, "tasks.csv", TASKS);
     let page = world.path().join("page.html").display().to_string();
     let words = [
-        "simulate", "trace", &tasks, "--cluster", "2x 8xH100-80GB price=2", "--add", "4xA100-40GB", "--policy",
-        "default", "--policy", "fifo,placement=packing", "--electricity", "0.3", "-o", "json", "--html", &page,
+        "simulate",
+        "trace",
+        &tasks,
+        "--cluster",
+        "2x 8xH100-80GB price=2",
+        "--add",
+        "4xA100-40GB",
+        "--policy",
+        "default",
+        "--policy",
+        "fifo,placement=packing",
+        "--electricity",
+        "0.3",
+        "-o",
+        "json",
+        "--html",
+        &page,
     ];
     let first = world.ok(&words);
     assert_eq!(first, world.ok(&words));
@@ -43,11 +58,18 @@ fn policies_stand_side_by_side_and_the_answer_repeats_itself() {
         for number in ["p50", "p90", "p99", "p999", "mean", "max"] {
             assert!(policy["wait_s"][number].is_number(), "wait_s.{number}");
         }
-        assert!(policy["energy"]["kwh"].as_f64().unwrap() > 0.0 && policy["cost"]["gpus"].as_f64().unwrap() > 0.0);
+        assert!(
+            policy["energy"]["kwh"].as_f64().unwrap() > 0.0 && policy["cost"]["gpus"].as_f64().unwrap() > 0.0
+        );
     }
     let page = fs::read_to_string(page).unwrap();
-    assert!(page.contains("<svg") && page.contains("Waiting times") && page.contains("fifo,placement=packing"));
-    assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("@import"), "it needs nothing else");
+    assert!(
+        page.contains("<svg") && page.contains("Waiting times") && page.contains("fifo,placement=packing")
+    );
+    assert!(
+        !page.contains("<script") && !page.contains("src=") && !page.contains("@import"),
+        "it needs nothing else"
+    );
 }
 
 #[test]
@@ -75,8 +97,8 @@ fn the_experiment_on_openb_has_its_shape() {
     let nodes = traces("openb/openb_node_list_gpu_node.csv.gz");
     let tasks = traces("openb/openb_pod_list_default.csv.gz");
     let answer = world.json(&[
-        "simulate", "openb", "--nodes", &nodes, "--tasks", &tasks, "--policy", "best_fit", "--seeds", "42..43", "-o",
-        "json",
+        "simulate", "openb", "--nodes", &nodes, "--tasks", &tasks, "--policy", "best_fit", "--seeds",
+        "42..43", "-o", "json",
     ]);
     assert_eq!(answer["policy"], "best_fit");
     assert_eq!(answer["seeds"].as_array().unwrap().len(), 2);
@@ -94,8 +116,22 @@ fn the_experiment_on_philly_has_its_shape_and_several_policies_are_a_list() {
     let world = World::empty();
     let tasks = traces("philly/philly_oct_nov_2017.csv.gz");
     let answer = world.json(&[
-        "simulate", "philly", "--tasks", &tasks, "--load", "0.6", "--vc", "e13805", "--durations", "known",
-        "--policy", "srtf", "--policy", "fifo-bf,placement=best_fit", "-o", "json",
+        "simulate",
+        "philly",
+        "--tasks",
+        &tasks,
+        "--load",
+        "0.6",
+        "--vc",
+        "e13805",
+        "--durations",
+        "known",
+        "--policy",
+        "srtf",
+        "--policy",
+        "fifo-bf,placement=best_fit",
+        "-o",
+        "json",
     ]);
     assert_eq!(answer.as_array().unwrap().len(), 2);
     let fifo = &answer[1];
@@ -114,7 +150,16 @@ fn the_history_of_a_server_is_played_on_more_machines() {
         world.run(&["run", "--gpu", "1", "--name", "short", "--", "true"]);
     }
     let answer = world.json(&[
-        "simulate", "trace", "--from-server", "--add", "4xA100-80GB", "--policy", "default", "--price", "1.5", "-o",
+        "simulate",
+        "trace",
+        "--from-server",
+        "--add",
+        "4xA100-80GB",
+        "--policy",
+        "default",
+        "--price",
+        "1.5",
+        "-o",
         "json",
     ]);
     assert_eq!((&answer["tasks"], &answer["cluster"]["gpus"]), (&3.into(), &6.into()));

@@ -97,7 +97,12 @@ impl Replay {
         }
     }
 
-    fn compare(&mut self, now: Timestamp, server: Option<Plan>, replay: Option<&Plan>) -> Result<(), Difference> {
+    fn compare(
+        &mut self,
+        now: Timestamp,
+        server: Option<Plan>,
+        replay: Option<&Plan>,
+    ) -> Result<(), Difference> {
         self.rounds += 1;
         if server.as_ref() == replay {
             let plan = replay.map_or(0, |plan| plan.starts.len() + plan.preempts.len() + plan.keeps.len());
@@ -105,7 +110,12 @@ impl Replay {
             return Ok(());
         }
         let boxed = |plan: Plan| Box::new(plan);
-        Err(Difference { round: self.rounds, now, server: server.map(boxed), replay: replay.cloned().map(boxed) })
+        Err(Difference {
+            round: self.rounds,
+            now,
+            server: server.map(boxed),
+            replay: replay.cloned().map(boxed),
+        })
     }
 }
 
@@ -206,7 +216,10 @@ mod tests {
         let plan = batches.iter_mut().flat_map(|batch| &mut batch.plans).find(|plan| !plan.starts.is_empty());
         plan.unwrap().starts[0].parts[0].node = NodeId(7);
         let difference = replay(batches).unwrap_err().to_string();
-        assert!(difference.contains("the server starts t-") && difference.contains("on node-7"), "{difference}");
+        assert!(
+            difference.contains("the server starts t-") && difference.contains("on node-7"),
+            "{difference}"
+        );
 
         let mut batches = recording();
         batches.iter_mut().find(|batch| !batch.plans.is_empty()).unwrap().plans.clear();
