@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use fastgpu_core::command::Command;
 use fastgpu_core::ids::{NodeId, Term};
 use fastgpu_core::node::Report;
-use fastgpu_core::plan::plan;
+use fastgpu_core::plan::Planner;
 use fastgpu_core::state::{Beginning, Changes, Outcome, State};
 use fastgpu_core::units::{Millis, Timestamp};
 use fastgpu_failpoints::hit;
@@ -110,6 +110,7 @@ impl Control {
             store,
             term,
             state,
+            planner: Planner::default(),
             port,
             options,
             shared: shared.clone(),
@@ -176,7 +177,7 @@ fn load(store: &mut dyn Store) -> Result<State, StoreError> {
         tokens: saved.tokens,
         config: saved.config,
         last_task: saved.last_task,
-        runs: Vec::new(),
+        runs: saved.runs,
     }))
 }
 
@@ -184,6 +185,7 @@ struct Loop {
     store: Box<dyn Store>,
     term: Term,
     state: State,
+    planner: Planner,
     port: Arc<dyn NodePort>,
     options: Options,
     shared: Arc<Shared>,
@@ -317,7 +319,7 @@ impl Loop {
         }
         let began = Instant::now();
         for _ in 0..ROUNDS_MAX {
-            let plan = plan(&self.state, now);
+            let plan = self.planner.plan(&self.state, now);
             self.state.adopt(&plan, now, changes);
             self.wake_at = if plan.more { Some(now) } else { plan.wake_at };
             add(&self.shared.counters.rounds, 1);
@@ -395,6 +397,7 @@ impl Loop {
     /// say again what they hold: what runs must be able to end, and the reserve is for that.
     fn start_over(&mut self) -> Result<(), StoreError> {
         self.state = load(&mut *self.store)?;
+        self.planner = Planner::default();
         // If even the reserve is used up, the nodes are asked when there is room again, not all the time.
         if !self.full {
             tracing::warn!("the disk is full: new tasks are refused until there is room again");

@@ -1,8 +1,8 @@
 //! What would happen: computed, simulated, and told in pictures. No clock, no I/O, no threads.
 //!
 //! Start at [`engine`] for traces that run through the very core of the server in virtual time, and at [`whatif`] for
-//! policies side by side; at [`openb`] and [`philly`] for published experiments; at [`report`] for how results become a
-//! page; at [`random`] for where chance comes from: a seed, and nothing else.
+//! policies side by side; at [`openb`] and [`philly`] for published experiments; at [`model`] for queueing theory; at [`report`]
+//! for how results become a page; at [`random`] for where chance comes from: a seed, and nothing else.
 #![forbid(unsafe_code)]
 
 pub mod cluster;
@@ -12,6 +12,7 @@ pub mod fragmentation;
 pub mod input;
 pub mod job;
 pub mod meter;
+pub mod model;
 pub mod openb;
 pub mod philly;
 pub mod policy;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use fastgpu_core::change::{Attempt, Change, Event, IdempotencyKey, NodeRow, Segment};
 use fastgpu_core::config::Config;
 use fastgpu_core::ids::{Name, SpecHash, TaskId, Term};
+use fastgpu_core::predict::Run;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::task::Task;
 use fastgpu_core::token::Token;
@@ -60,7 +61,14 @@ pub struct Saved {
     pub config: Option<Config>,
     /// The largest id ever handed out.
     pub last_task: Option<TaskId>,
+    /// The latest runs that ended well, oldest first; at most [`RUNS_MAX`].
+    pub runs: Vec<Run>,
 }
+
+/// Runs loaded to learn from: a few hundred kinds of tasks with as many samples as the core keeps of each.
+pub const RUNS_MAX: usize = 5_000;
+/// Ended tasks looked at for them: where most tasks fail, a start takes no longer for it.
+pub(crate) const RUNS_LOOKED_AT_MAX: usize = 20_000;
 
 /// What history to keep.
 #[derive(Debug, Clone, Copy)]

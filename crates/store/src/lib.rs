@@ -9,10 +9,11 @@ pub mod fault;
 mod listing;
 pub mod memory;
 mod rows;
+mod runs;
 pub mod sqlite;
 mod words;
 
-pub use contract::{Filter, History, Page, Retention, Saved, Scope, Store, StoreError};
+pub use contract::{Filter, History, Page, RUNS_MAX, Retention, Saved, Scope, Store, StoreError};
 pub use fault::{Fault, FaultScript, FaultStore};
 pub use memory::{MemoryHistory, MemoryStore};
 pub use sqlite::{Check, OpenError, OpenOptions, SqliteHistory, SqliteStore};

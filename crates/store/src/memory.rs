@@ -6,13 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use fastgpu_core::change::{Attempt, Audit, Change, Event, IdempotencyKey, NodeRow, Segment};
 use fastgpu_core::config::Config;
 use fastgpu_core::ids::{Name, NodeId, SpecHash, TaskId, Term};
+use fastgpu_core::predict::Run;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::task::{Task, TaskState};
 use fastgpu_core::token::Token;
-use fastgpu_core::units::Timestamp;
+use fastgpu_core::units::{Millis, Timestamp};
 
-use crate::contract::{Filter, History, Page, Retention, Saved, Scope, Store, StoreError};
+use crate::contract::{
+    Filter, History, Page, RUNS_LOOKED_AT_MAX, RUNS_MAX, Retention, Saved, Scope, Store, StoreError,
+};
 use crate::listing::{Listing, in_order_of_life};
+use crate::runs::run_of;
 
 /// The writer's side. Clones share one memory, as two control planes share one database.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +80,7 @@ impl Store for MemoryStore {
             tokens: rows.tokens.values().cloned().collect(),
             config: rows.config.clone(),
             last_task: rows.last_task,
+            runs: rows.runs(),
         })
     }
 
@@ -211,6 +216,25 @@ impl Rows {
             end.is_none_or(|end| end >= keep.ended_before)
         });
         gone.len()
+    }
+
+    /// The latest runs that ended well, oldest first.
+    fn runs(&self) -> Vec<Run> {
+        let mut ended: Vec<(Timestamp, &Task)> =
+            self.tasks.values().filter_map(|task| Some((ended_at(task)?, task))).collect();
+        ended.sort_unstable_by_key(|&(at, task)| std::cmp::Reverse((at, task.id)));
+        let looked_at = ended.into_iter().take(RUNS_LOOKED_AT_MAX);
+        let newest = looked_at.filter_map(|(_, task)| run_of(task, self.ran(task.id)?));
+        let mut runs: Vec<Run> = newest.take(RUNS_MAX).collect();
+        runs.reverse();
+        runs
+    }
+
+    /// How long the attempts of a task ran in all; `None` if none did.
+    fn ran(&self, id: TaskId) -> Option<Millis> {
+        let attempts = self.attempts.range((id, 0)..=(id, u32::MAX));
+        let ran = attempts.filter_map(|(_, row)| Some(row.ended.as_ref()?.at.since(row.started_at?)));
+        ran.reduce(|sum, ran| Millis(sum.0.saturating_add(ran.0)))
     }
 
     fn visible(&self, scope: &Scope, id: TaskId) -> bool {

@@ -6,15 +6,19 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fastgpu_core::change::{Actor, Audit, Change, NodeRow};
+use fastgpu_core::change::{Actor, Attempt, Audit, Change, NodeRow};
 use fastgpu_core::config::Config;
 use fastgpu_core::ids::{Name, NodeId, TaskId, Term};
 use fastgpu_core::policy::{Order, Placement, Preempt, QueuePolicy};
+use fastgpu_core::retry::FailureClass;
 use fastgpu_core::spec::Spec;
-use fastgpu_core::task::{Task, Work};
+use fastgpu_core::task::{End, Outcome, Task, TaskState, Work};
 use fastgpu_core::token::{Role, Token};
 use fastgpu_core::units::{Millis, PriceMicros, Timestamp};
-use fastgpu_store::{Filter, History, MemoryStore, Page, Retention, Scope, SqliteStore, Store, StoreError};
+use fastgpu_store::{
+    Filter, History, MemoryStore, OpenOptions, Page, RUNS_MAX, Retention, Scope, SqliteStore, Store,
+    StoreError,
+};
 use support::{
     Dice, NOW, Subject, attempt, ended, event, everywhere, hash, ids, key, new, segment, spec, task,
     tasks_in_every_shape, update,
@@ -107,6 +111,85 @@ fn every_other_row_comes_back_as_it_was() {
         assert_eq!(events.iter().map(|event| event.number).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(events[1].actor, actors[2]);
     });
+}
+
+#[test]
+fn runs_that_ended_well_are_there_to_learn_from_oldest_first() {
+    everywhere(|subject| {
+        let ids = ids(7);
+        let named = |at: usize, name: &str| Task { name: Some(name.into()), ..ended(ids[at], at as i64) };
+        let ran = |at: usize, number: u32, from: i64, to: i64| {
+            let mut row = attempt(ids[at], number);
+            row.started_at = Some(Timestamp(NOW.0 + from));
+            row.ended.as_mut().unwrap().at = Timestamp(NOW.0 + to);
+            Change::Attempt(row)
+        };
+        let failed = |task: Task| {
+            let outcome = Outcome::Failed(FailureClass::UserError);
+            Task { state: TaskState::Ended(End { outcome, at: NOW, exit: None }), ..task }
+        };
+        let never_ran = Change::Attempt(Attempt { started_at: None, ..attempt(ids[5], 1) });
+        subject.commit(&[
+            spec(1),
+            // Ended last, although it was submitted first.
+            new(Task { name: Some("last".into()), ..ended(ids[0], 100) }),
+            ran(0, 1, 0, 5),
+            new(named(1, "twice")),
+            ran(1, 1, 0, 10),
+            ran(1, 2, 50, 70),
+            new(failed(named(2, "failed"))),
+            ran(2, 1, 0, 10),
+            new(Task { work: Work::Reservation(hash(1)), ..named(3, "reserved") }),
+            ran(3, 1, 0, 10),
+            new(task(ids[4])),
+            ran(4, 1, 0, 10),
+            new(named(5, "never ran")),
+            never_ran,
+            new(named(6, "no attempts")),
+        ]);
+        let runs = subject.store.load().unwrap().runs;
+        let names: Vec<_> = runs.iter().map(|run| (run.name.as_deref().unwrap(), run.ran.0)).collect();
+        assert_eq!(names, [("twice", 30), ("last", 5)]);
+        assert_eq!((&*runs[0].project, &*runs[0].owner, runs[0].milli), ("default", "ada", 500));
+    });
+}
+
+#[test]
+fn of_many_runs_the_latest_are_loaded() {
+    everywhere(|subject| {
+        let ids = ids(RUNS_MAX + 3);
+        let mut changes = vec![spec(1)];
+        for (at, &id) in ids.iter().enumerate() {
+            changes.push(new(ended(id, at as i64)));
+            let mut row = attempt(id, 1);
+            row.ended.as_mut().unwrap().at = Timestamp(NOW.0 + at as i64);
+            changes.push(Change::Attempt(row));
+        }
+        subject.commit(&changes);
+        let runs = subject.store.load().unwrap().runs;
+        assert_eq!(runs.len(), RUNS_MAX);
+        assert_eq!((runs[0].ran.0, runs[RUNS_MAX - 1].ran.0), (3, RUNS_MAX as u64 + 2));
+    });
+}
+
+#[test]
+fn rows_from_before_there_were_queues_are_read_as_of_the_default_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(folder.path(), OpenOptions::default()).unwrap();
+    let term = store.begin_term().unwrap();
+    let old = task(ids(1)[0]);
+    store.commit(term, &[spec(1), new(old.clone())]).unwrap();
+    let read = store.history().task(&Scope::All, old.id).unwrap().unwrap();
+    assert_eq!((&*read.queue, read.expected, read.attained), ("default", None, 0));
+    // What such a task says in its row is what it said before: nothing of queues.
+    let file = rusqlite::Connection::open(folder.path().join("fastgpu.db")).unwrap();
+    let body: String = file.query_row("SELECT body FROM tasks", [], |row| row.get(0)).unwrap();
+    for key in ["queue\"", "expected", "attained", "labels"] {
+        assert!(!body.contains(key), "{key} is in {body}");
+    }
+    store.commit(term, &[Change::Config(Config::default())]).unwrap();
+    let config: String = file.query_row("SELECT body FROM config", [], |row| row.get(0)).unwrap();
+    assert!(!config.contains("queues"), "{config}");
 }
 
 /// A queue for each word a policy can say.

@@ -63,7 +63,7 @@ pub fn restart_cost(devices: u16) -> Millis {
 const fn gap(order: Order) -> u64 {
     const OCTAVES: u64 = OCTAVE as u64;
     match order {
-        Order::Shortest => OCTAVES / 4,
+        Order::Shortest => OCTAVES / 2,
         Order::Predicted => 2 * OCTAVES,
         Order::Fifo | Order::LeastAttained => 2 * LEVEL,
     }

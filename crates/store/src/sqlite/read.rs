@@ -6,21 +6,23 @@ use std::sync::Arc;
 use fastgpu_core::change::{Attempt, Event, IdempotencyKey, NodeRow, Segment};
 use fastgpu_core::config::Config;
 use fastgpu_core::ids::{NodeId, SpecHash, TaskId};
+use fastgpu_core::predict::Run;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::task::Task;
 use fastgpu_core::token::Token;
-use fastgpu_core::units::{PriceMicros, Timestamp};
+use fastgpu_core::units::{Millis, PriceMicros, Timestamp};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::engine;
-use crate::contract::{Saved, StoreError};
+use crate::contract::{RUNS_LOOKED_AT_MAX, RUNS_MAX, Saved, StoreError};
 use crate::rows::config::config_from_json;
 use crate::rows::exit::attempt_from_json;
 use crate::rows::task::TaskColumns;
 use crate::rows::{
     Shared, actor_from_json, id_from_column, role_from_word, spec_from_json, task_ids_from_json,
 };
+use crate::runs::run_of;
 use crate::words::word;
 
 /// What [`task`] expects, in this order.
@@ -47,7 +49,29 @@ pub(super) fn load(connection: &Connection) -> Result<Saved, StoreError> {
     let last_task = one(connection, "SELECT last_task FROM meta WHERE last_task >= 0", [], |row| {
         id_from_column(column(row, 0, &"meta")?).map_err(|wrong| corrupt(&"meta", &wrong))
     })?;
-    Ok(Saved { tasks, nodes, tokens, config, last_task })
+    let runs = runs(connection)?;
+    Ok(Saved { tasks, nodes, tokens, config, last_task, runs })
+}
+
+/// The latest runs that ended well, oldest first: through the index of ends, and never far back in it.
+fn runs(connection: &Connection) -> Result<Vec<Run>, StoreError> {
+    let newest = format!(
+        "SELECT {TASK_COLUMNS}, (SELECT sum(attempts.ended_at - attempts.started_at) FROM attempts \
+         WHERE attempts.task = newest.id) FROM (SELECT {TASK_COLUMNS} FROM tasks INDEXED BY tasks_ended \
+         WHERE ended_at IS NOT NULL ORDER BY ended_at DESC, id DESC LIMIT {RUNS_LOOKED_AT_MAX}) AS newest \
+         WHERE state = 'succeeded' LIMIT {RUNS_MAX}"
+    );
+    let mut shared = Shared::default();
+    let found = all(connection, &newest, [], |row| {
+        let ran = column::<Option<i64>>(row, 11, &"a task")?.and_then(|ran| u64::try_from(ran).ok());
+        match (task(row, &mut shared), ran) {
+            (Ok(task), Some(ran)) => Ok(run_of(&task, Millis(ran))),
+            // A damaged row of what is over keeps nobody from starting.
+            (Ok(_) | Err(StoreError::Corrupt { .. }), _) => Ok(None),
+            (Err(other), _) => Err(other),
+        }
+    })?;
+    Ok(found.into_iter().flatten().rev().collect())
 }
 
 pub(super) fn spec(connection: &Connection, hash: SpecHash) -> Result<Option<Arc<Spec>>, StoreError> {
