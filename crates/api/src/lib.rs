@@ -11,6 +11,7 @@ pub mod article;
 pub mod base64;
 pub mod convert;
 pub mod hint;
+pub mod label;
 pub mod parse;
 pub mod problem;
 pub mod spec;

@@ -96,6 +96,12 @@ pub(crate) fn start(settings: &UpSettings, extra: &[&str]) -> Result<Background,
     if let Some(devices) = &settings.simulate {
         command.arg("--simulate").arg(devices);
     }
+    for label in &settings.labels {
+        command.arg("--label").arg(label);
+    }
+    if let Some(record) = &settings.record {
+        command.arg("--record").arg(record);
+    }
     if let Some(library) = &settings.nvml_path {
         command.arg("--nvml-path").arg(library);
     }

@@ -5,6 +5,7 @@
 //! any decision; this file only joins the parts.
 
 mod ports;
+mod record;
 mod refusals;
 mod token;
 
@@ -86,11 +87,14 @@ impl Instance {
         let node_dir = data_dir.join("node");
 
         let port = Arc::new(LocalNode::default());
-        let (control, handle) = Control::start(Box::new(store), port.clone(), Options::default())
-            .map_err(|error| failure_of(&error))?;
+        let options = Options { recorder: record::open(settings.record.as_deref()), ..Options::default() };
+        let (control, handle) =
+            Control::start(Box::new(store), port.clone(), options).map_err(|error| failure_of(&error))?;
         let probe = probe_command(settings.nvml_path.clone(), environment)?;
         let late = Arc::new(OnceLock::<AgentHandle>::new());
-        let devices = DeviceSource::start(DeviceConfig::new(probe, simulate), {
+        let labels = settings.labels.iter().map(|label| label.as_str().into()).collect();
+        let found = DeviceConfig { labels, ..DeviceConfig::new(probe, simulate) };
+        let devices = DeviceSource::start(found, {
             let late = late.clone();
             move |inventory| {
                 if let Some(agent) = late.get() {

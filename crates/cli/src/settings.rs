@@ -40,8 +40,18 @@ impl Environment {
 }
 
 /// The keys of the settings file.
-const KEYS: [&str; 8] =
-    ["url", "token", "output", "data_dir", "listen", "insecure_http", "simulate", "nvml_path"];
+const KEYS: [&str; 10] = [
+    "url",
+    "token",
+    "output",
+    "data_dir",
+    "listen",
+    "insecure_http",
+    "simulate",
+    "nvml_path",
+    "labels",
+    "record",
+];
 
 /// What the file says; everything is optional.
 #[derive(Debug, Default, serde::Deserialize)]
@@ -54,6 +64,8 @@ struct File {
     insecure_http: Option<bool>,
     simulate: Option<String>,
     nvml_path: Option<PathBuf>,
+    labels: Option<Vec<String>>,
+    record: Option<PathBuf>,
 }
 
 /// What holds for this call of any verb.
@@ -79,6 +91,10 @@ pub(crate) struct UpSettings {
     pub(crate) data_dir: PathBuf,
     pub(crate) simulate: Option<String>,
     pub(crate) nvml_path: Option<PathBuf>,
+    /// What the operator says of this machine, as `key=value`, sorted.
+    pub(crate) labels: Vec<String>,
+    /// Where every command and decision is written down, if anywhere.
+    pub(crate) record: Option<PathBuf>,
     pub(crate) log_filter: Option<String>,
     /// What no task may see: our data, and our settings with their token.
     pub(crate) hidden_dirs: Vec<PathBuf>,
@@ -151,13 +167,36 @@ impl Settings {
             .clone()
             .or_else(|| environment.get("FASTGPU_NVML_PATH").map(PathBuf::from))
             .or_else(|| self.file.nvml_path.clone());
+        let record = flags
+            .record
+            .clone()
+            .or_else(|| environment.get("FASTGPU_RECORD").map(PathBuf::from))
+            .or_else(|| self.file.record.clone());
+        let record = record.map(std::path::absolute).transpose();
+        let record = record.map_err(|error| Failure::usage(format!("`--record` names no file: {error}")))?;
         Ok(UpSettings {
+            labels: self.labels(flags)?,
+            record,
             listen,
             data_dir: self.data_dir.clone(),
             simulate: text(&flags.simulate, "FASTGPU_SIMULATE", &self.file.simulate),
             nvml_path,
             log_filter: environment.get("FASTGPU_LOG").map(str::to_owned),
             hidden_dirs: config_dir(environment).into_iter().chain([self.data_dir.clone()]).collect(),
+        })
+    }
+
+    /// What the operator says of this machine: flags, else the environment, else the file.
+    fn labels(&self, flags: &UpArgs) -> Result<Vec<String>, Failure> {
+        let listed = |text: &str| text.split(',').map(|label| label.trim().to_owned()).collect();
+        let given = match self.environment.get("FASTGPU_LABELS") {
+            _ if !flags.label.is_empty() => flags.label.clone(),
+            Some(text) => listed(text),
+            None => self.file.labels.clone().unwrap_or_default(),
+        };
+        fastgpu_api::label::sorted(&given).map_err(|(label, why)| {
+            Failure::usage(format!("`{}` is no label of a machine: {why}", fastgpu_api::units::shown(label)))
+                .help("write for example `--label rack=7`")
         })
     }
 
@@ -261,6 +300,21 @@ mod tests {
         assert_eq!(failure.message, "`listne` is not a setting");
         assert_eq!(failure.help.as_deref(), Some("did you mean `listen`?"));
         assert!(parse_file("url = \"http://127.0.0.1:1\"\ninsecure_http = true").is_ok());
+    }
+
+    #[test]
+    fn labels_come_sorted_from_flags_or_the_environment() {
+        let vars = environment(&[("HOME", "/h"), ("FASTGPU_LABELS", "zone=north, rack=7")]);
+        let settings = Settings::gather(&CommonArgs::default(), vars).unwrap();
+        let up = |label: &[&str]| {
+            let label = label.iter().map(|&text| text.to_owned()).collect();
+            settings.up(&UpArgs { label, ..UpArgs::default() }).map(|up| up.labels)
+        };
+        assert_eq!(up(&[]).unwrap(), ["rack=7", "zone=north"]);
+        assert_eq!(up(&["disk=ssd"]).unwrap(), ["disk=ssd"]);
+        for wrong in [&["rack"][..], &["=7"], &["rack=7", "rack=8"], &["ra ck=7"]] {
+            assert!(up(wrong).unwrap_err().message.contains(wrong[wrong.len() - 1]), "{wrong:?}");
+        }
     }
 
     #[test]

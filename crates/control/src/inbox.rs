@@ -35,6 +35,13 @@ pub(crate) struct Submission {
     pub(crate) reply: oneshot::Sender<Result<Submitted, CommandError>>,
 }
 
+impl Submission {
+    /// The command it is.
+    pub(crate) fn command(&self) -> Command {
+        Command::Submit { tasks: self.tasks.clone(), actor: self.actor.clone() }
+    }
+}
+
 /// An answer that waits for the commit.
 pub(crate) enum Answer {
     Command(oneshot::Sender<Result<Reply, CommandError>>, Result<Reply, CommandError>),

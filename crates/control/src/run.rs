@@ -21,6 +21,7 @@ use crate::deliver::{NodePort, SpecCache};
 use crate::faults;
 use crate::handle::{CommandError, Handle, Shared};
 use crate::inbox::{Answer, BATCH_MAX, INBOX_MAX, Message, Question};
+use crate::record::{Recorder, Story};
 use crate::stats::{Counters, add};
 use crate::watch::Watchers;
 
@@ -39,7 +40,7 @@ const ROOM_ASKED_EVERY: Duration = Duration::from_millis(500);
 const ROUNDS_MAX: usize = 8;
 
 /// Settings of the loop that do not change while it runs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Options {
     /// How long ended tasks are kept.
     pub history: Millis,
@@ -47,6 +48,8 @@ pub struct Options {
     pub history_tasks_max: u64,
     /// How long answers are remembered under their keys.
     pub keys: Millis,
+    /// Who writes down what the loop does, if anybody.
+    pub recorder: Option<Box<dyn Recorder>>,
 }
 
 impl Default for Options {
@@ -56,6 +59,7 @@ impl Default for Options {
             history: Millis::from_secs(90 * DAY),
             history_tasks_max: 5_000_000,
             keys: Millis::from_secs(7 * DAY),
+            recorder: None,
         }
     }
 }
@@ -92,12 +96,12 @@ impl Control {
     pub fn start(
         mut store: Box<dyn Store>,
         port: Arc<dyn NodePort>,
-        options: Options,
+        mut options: Options,
     ) -> Result<(Self, Handle), StartError> {
         let term = store.begin_term()?;
         // A server that found its disk full may have used the reserve up.
         let full = !store.restore_reserve();
-        let state = load(&mut *store)?;
+        let state = load(&mut *store, &mut options.recorder)?;
         let (inbox, messages) = crossbeam_channel::bounded(INBOX_MAX);
         let shared = Arc::new(Shared {
             clock: Clock::starting_at(Timestamp::default()),
@@ -169,16 +173,20 @@ impl Drop for EndsTheProcess {
     }
 }
 
-fn load(store: &mut dyn Store) -> Result<State, StoreError> {
+fn load(store: &mut dyn Store, recorder: &mut Option<Box<dyn Recorder>>) -> Result<State, StoreError> {
     let saved = store.load()?;
-    Ok(State::new(Beginning {
+    let beginning = Beginning {
         tasks: saved.tasks,
         nodes: saved.nodes,
         tokens: saved.tokens,
         config: saved.config,
         last_task: saved.last_task,
         runs: saved.runs,
-    }))
+    };
+    if let Some(recorder) = recorder {
+        recorder.begin(&beginning);
+    }
+    Ok(State::new(beginning))
 }
 
 struct Loop {
@@ -211,6 +219,8 @@ struct Batch {
     keys: NewKeys,
     answers: Vec<Answer>,
     queries: Vec<Question>,
+    /// For the recorder.
+    story: Story,
     stop: bool,
 }
 
@@ -227,7 +237,10 @@ impl Loop {
             hit("control.batch.taken");
             let company = self.company(first.as_ref(), messages);
             let now = self.shared.clock.now();
-            let mut batch = Batch::default();
+            let mut batch = Batch { story: Story::of(self.options.recorder.is_some()), ..Batch::default() };
+            if self.state.next_timer().is_some_and(|at| at <= now) {
+                batch.story.done(Some(Command::Tick));
+            }
             let _ = self.state.apply(Command::Tick, now, &mut batch.changes);
             let rest = std::iter::from_fn(|| messages.try_recv().ok());
             let mut taken = 0;
@@ -239,7 +252,7 @@ impl Loop {
                 }
             }
             hit("control.applied");
-            self.plan_rounds(now, &mut batch.changes);
+            self.plan_rounds(now, &mut batch);
             hit("control.planned");
             add(&self.shared.counters.batches, 1);
             add(&self.shared.counters.commands, taken);
@@ -295,24 +308,33 @@ impl Loop {
                 batch.answers.push(Answer::Submit(submission.reply, Err(CommandError::StorageFull)));
             }
             Message::Submit(submission) => {
+                let asked = batch.story.copy_of(|| submission.command());
                 let (store, state) = (&mut *self.store, &mut self.state);
                 let (changes, keys) = (&mut batch.changes, &mut batch.keys);
                 let mut admission = Admission { store, state, changes, keys, now };
-                batch.answers.push(admission.admit(submission));
+                let answer = admission.admit(submission);
+                batch.story.answered(asked, &answer);
+                batch.answers.push(answer);
             }
             Message::Command { command, reply } => {
+                let asked = batch.story.copy_of(|| command.clone());
                 let answer = self.state.apply(command, now, &mut batch.changes).map_err(CommandError::from);
-                batch.answers.push(Answer::Command(reply, answer));
+                let answer = Answer::Command(reply, answer);
+                batch.story.answered(asked, &answer);
+                batch.answers.push(answer);
             }
             Message::Report(node, report) => {
-                let _ = self.state.apply(Command::Report { node, report }, now, &mut batch.changes);
+                let command = Command::Report { node, report };
+                let said = batch.story.copy_of(|| command.clone());
+                batch.story.done(said);
+                let _ = self.state.apply(command, now, &mut batch.changes);
             }
             Message::Query(question) => batch.queries.push(question),
             Message::Stop => batch.stop = true,
         }
     }
 
-    fn plan_rounds(&mut self, now: Timestamp, changes: &mut Changes) {
+    fn plan_rounds(&mut self, now: Timestamp, batch: &mut Batch) {
         let is_due = self.wake_at.is_some_and(|at| at <= now);
         if !self.state.needs_round() && !is_due {
             return;
@@ -320,7 +342,8 @@ impl Loop {
         let began = Instant::now();
         for _ in 0..ROUNDS_MAX {
             let plan = self.planner.plan(&self.state, now);
-            self.state.adopt(&plan, now, changes);
+            self.state.adopt(&plan, now, &mut batch.changes);
+            batch.story.round(&plan);
             self.wake_at = if plan.more { Some(now) } else { plan.wake_at };
             add(&self.shared.counters.rounds, 1);
             add(&self.shared.counters.placed, plan.starts.len() as u64);
@@ -334,7 +357,7 @@ impl Loop {
 
     /// Makes a batch durable and tells everybody, or tells nobody anything but that it failed.
     fn settle(&mut self, batch: Batch, now: Timestamp) -> Result<(), StoreError> {
-        let Batch { changes, keys, mut answers, queries, .. } = batch;
+        let Batch { changes, keys, mut answers, queries, story, .. } = batch;
         let mut outcome = changes.finish(&self.state);
         outcome.rows.extend(admit::rows(keys));
         faults::answer_early(&mut answers);
@@ -354,6 +377,9 @@ impl Loop {
             }
         }
         hit("control.after_commit");
+        if let Some(recorder) = &mut self.options.recorder {
+            recorder.batch(&story.told(now));
+        }
         self.specs.remember(&outcome.rows);
         if outcome.tokens_changed {
             let mut tokens = self.shared.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -396,8 +422,9 @@ impl Loop {
     /// The disk is full and the last batch is nowhere: forget it, and go on from what is durable. The nodes
     /// say again what they hold: what runs must be able to end, and the reserve is for that.
     fn start_over(&mut self) -> Result<(), StoreError> {
-        self.state = load(&mut *self.store)?;
+        self.state = load(&mut *self.store, &mut self.options.recorder)?;
         self.planner = Planner::default();
+        self.wake_at = None;
         // If even the reserve is used up, the nodes are asked when there is room again, not all the time.
         if !self.full {
             tracing::warn!("the disk is full: new tasks are refused until there is room again");

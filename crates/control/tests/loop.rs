@@ -9,18 +9,21 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fastgpu_control::{CommandError, Control, Handle, KeyUse, NodePort, Options, Submitted};
+use fastgpu_control::{CommandError, Control, Handle, KeyUse, NodePort, Options, Recorder, Submitted};
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share};
 use fastgpu_core::change::Actor;
-use fastgpu_core::command::{Command, Refused, Submit};
+use fastgpu_core::command::{Command, Refused, Reply, Submit};
 use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{
     Closeness, Delivery, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry,
 };
+use fastgpu_core::plan::Planner;
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
+use fastgpu_core::state::{Beginning, Changes, State};
 use fastgpu_core::task::{Limits, Task};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis};
+use fastgpu_store::journal::{self, Batch, Entry, Round, Writer};
 use fastgpu_store::{
     Fault, FaultScript, FaultStore, History, OpenOptions, Scope, SqliteHistory, SqliteStore, Store,
 };
@@ -150,12 +153,23 @@ struct World {
 
 impl World {
     async fn start(folder: &Path, node: Arc<Node>) -> Self {
+        Self::start_with(folder, node, Options::default()).await
+    }
+
+    /// Whose every decision is written to a journal in the folder.
+    async fn start_recorded(folder: &Path, node: Arc<Node>) -> Self {
+        let journal = Journal(Writer::open(&folder.join("journal")).unwrap());
+        Self::start_with(folder, node, Options { recorder: Some(Box::new(journal)), ..Options::default() })
+            .await
+    }
+
+    async fn start_with(folder: &Path, node: Arc<Node>, options: Options) -> Self {
         let store = SqliteStore::open(folder, OpenOptions::default()).unwrap();
         let history = store.history();
         let script = FaultScript::default();
         let store: Box<dyn Store> = Box::new(FaultStore::new(store, script.clone()));
         let port = Arc::new(Port(node.clone()));
-        let (control, handle) = Control::start(store, port.clone(), Options::default()).unwrap();
+        let (control, handle) = Control::start(store, port.clone(), options).unwrap();
         node.connect(handle.clone());
         port.greet();
         while !handle.query(|state, _| state.cluster().nodes().any(|node| node.present)).await.unwrap() {
@@ -188,6 +202,86 @@ impl World {
         let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
         waited.unwrap_or_else(|_| panic!("{id} is {} and not {state}", self.task(id).state.code()))
     }
+}
+
+#[derive(Debug)]
+struct Journal(Writer);
+
+impl Recorder for Journal {
+    fn begin(&mut self, beginning: &Beginning) {
+        self.0.begin(beginning).unwrap();
+    }
+
+    fn batch(&mut self, batch: &Batch) {
+        self.0.batch(batch).unwrap();
+    }
+}
+
+/// Does again what a journal tells, and compares every decision; returns how many tasks were started and how
+/// often it all began anew.
+fn replay(folder: &Path) -> (usize, usize) {
+    let file = std::fs::File::open(folder.join("journal")).unwrap();
+    let (mut starts, mut beginnings) = (0, 0);
+    let mut world: Option<(State, Planner)> = None;
+    for entry in journal::read(std::io::BufReader::new(file)) {
+        let batch = match entry.unwrap() {
+            Entry::Begin(beginning) => {
+                beginnings += 1;
+                world = Some((State::new(*beginning), Planner::default()));
+                continue;
+            }
+            Entry::Batch(batch) => batch,
+        };
+        let (state, planner) = world.as_mut().expect("a journal begins with a beginning");
+        let (now, mut accepted, changes) = (batch.now, Vec::new(), &mut Changes::default());
+        for command in batch.commands {
+            if let Reply::Submitted(ids) = state.apply(command, now, changes).unwrap() {
+                accepted.extend(ids);
+            }
+        }
+        assert_eq!(accepted, batch.accepted);
+        for round in batch.rounds {
+            let plan = planner.plan(state, now);
+            assert_eq!(Round::from(&plan), round);
+            state.adopt(&plan, now, changes);
+            starts += plan.starts.len();
+        }
+        state.assert_sound();
+    }
+    (starts, beginnings)
+}
+
+#[tokio::test]
+async fn what_was_written_down_decides_the_same_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Arc::new(Node::default());
+    let world = World::start_recorded(folder.path(), node.clone()).await;
+    let first = world.submit(2).await.unwrap();
+    world.reaches(first, "running").await;
+    let cancelled = world.submit(1).await.unwrap();
+    let (second, third) = (world.submit(1).await.unwrap(), world.submit(1).await.unwrap());
+    world.submit(10_001).await.unwrap();
+    let cancel = Command::Cancel { task: cancelled, grace: None, actor: Actor::Local };
+    world.handle.command(cancel).await.unwrap();
+    let nobody = Command::Release { task: TaskId::MAX, actor: Actor::Local };
+    world.handle.command(nobody).await.unwrap_err();
+    node.end(first, 1, ExitKind::Code(0));
+    world.reaches(second, "running").await;
+    world.reaches(third, "running").await;
+    // What a full disk undoes was never done.
+    let retried = world.submit(1).await.unwrap();
+    world.script.next(Fault::Full);
+    world.submit(1).await.unwrap_err();
+    node.end(second, 1, ExitKind::Code(0));
+    world.reaches(retried, "running").await;
+    world.control.stop();
+    drop(world);
+    let world = World::start_recorded(folder.path(), node.clone()).await;
+    node.end(third, 1, ExitKind::Code(0));
+    let last = world.submit(1).await.unwrap();
+    world.reaches(last, "running").await;
+    world.control.stop();
+    assert_eq!(replay(folder.path()), (5, 3));
 }
 
 fn quick_node() -> Arc<Node> {

@@ -9,6 +9,7 @@ mod known;
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const FIRST_DEADLINE: Duration = Duration::from_secs(60);
 /// How often everything is read again, and how often a driver that is not there is looked for.
 const SEARCH_PERIOD: Duration = Duration::from_secs(60);
+/// What the kernel knows of devices by their PCI addresses.
+const PCI_DEVICES: &str = "/sys/bus/pci/devices";
 /// The name of what this module knows among a node's abilities.
 const ABILITY: &str = "nvml";
 
@@ -41,6 +44,8 @@ pub struct DeviceConfig {
     pub probe: ProbeCommand,
     /// The machine's name; `None` means its own.
     pub hostname: Option<Name>,
+    /// What the operator says of the machine, as `key=value`, sorted.
+    pub labels: Vec<Name>,
     /// How often moving readings are taken.
     pub period: Duration,
     /// How long a call may take.
@@ -59,6 +64,7 @@ impl DeviceConfig {
             simulate,
             probe,
             hostname: None,
+            labels: Vec::new(),
             period: PERIOD,
             deadline: DEADLINE,
             first_deadline: FIRST_DEADLINE,
@@ -155,7 +161,7 @@ fn at_once(config: &DeviceConfig) -> Inventory {
         cpu: host::cpu(),
         host_memory: host::memory(),
         devices,
-        labels: Vec::new(),
+        labels: config.labels.clone(),
         abilities: vec![Ability { name: ABILITY, works: false, detail }],
         probed: config.simulate.is_some(),
     }
@@ -216,6 +222,11 @@ impl<F: Fn(Inventory)> Search<F> {
 
     fn found(&mut self, readings: &Readings) {
         self.known = known::merge(std::mem::take(&mut self.known), readings);
+        for device in self.known.iter_mut().map(|one| &mut one.device) {
+            // Which devices share an NVLink is not asked of the driver yet.
+            let read = || host::numa_node(Path::new(PCI_DEVICES), device.pci.as_deref()?);
+            device.closeness.numa = device.closeness.numa.or_else(read);
+        }
         let version = readings.driver.as_deref().unwrap_or("of unknown version");
         let detail = match readings.devices.len() {
             0 => format!("driver {version} works and reports no devices"),

@@ -10,6 +10,10 @@ use fastgpu_core::ids::DeviceIndex;
 use fastgpu_core::node::{Closeness, Device, Telemetry};
 use fastgpu_core::units::MemoryMib;
 
+/// Machines with eight devices have four at each of two processors.
+const DEVICES_PER_NUMA_NODE: u16 = 4;
+/// Models whose machines have all of their devices on one NVLink switch.
+const SWITCHED: [&str; 4] = ["A100", "H100", "H200", "B200"];
 /// Most devices one node can pretend to have: the largest real machines have 16, and a specification is
 /// typed by hand, so this is far beyond any honest use and small enough to list.
 pub const SIMULATED_DEVICES_MAX: u32 = 1_024;
@@ -183,12 +187,25 @@ impl SimulateSpec {
     /// grants survive a restart.
     #[must_use]
     pub fn devices(&self, seed: u64) -> Vec<Device> {
-        let kinds = self.groups.iter().flat_map(|group| (0..group.count).map(move |_| group));
-        (0u16..).zip(kinds).map(|(index, group)| simulated(index, group, seed)).collect()
+        let kinds = (0u16..).zip(&self.groups).flat_map(|kind| (0..kind.1.count).map(move |_| kind));
+        let device = |(index, (number, group)): (u16, (u16, &Group))| {
+            let nvlink = group.is_switched().then_some(number);
+            let closeness = Closeness { nvlink, numa: Some(index / DEVICES_PER_NUMA_NODE) };
+            simulated(index, group, seed, closeness)
+        };
+        (0u16..).zip(kinds).map(device).collect()
     }
 }
 
-fn simulated(index: u16, group: &Group, seed: u64) -> Device {
+impl Group {
+    /// Whether machines of this kind have all of their devices on one NVLink switch.
+    fn is_switched(&self) -> bool {
+        let key = self.label.split('-').next().unwrap_or_default();
+        SWITCHED.contains(&key)
+    }
+}
+
+fn simulated(index: u16, group: &Group, seed: u64, closeness: Closeness) -> Device {
     Device {
         index: DeviceIndex(index),
         uuid: format!("SIM-GPU-{seed:016x}-{index:04x}").into(),
@@ -198,7 +215,7 @@ fn simulated(index: u16, group: &Group, seed: u64) -> Device {
         pci: None,
         driver: None,
         mig: None,
-        closeness: Closeness::default(),
+        closeness,
         unusable: None,
         // No readings: a device that is not there draws no power, and a zero would look measured.
         telemetry: Telemetry::default(),
@@ -438,5 +455,14 @@ mod tests {
             let parsed: SimulateSpec = spec.parse().unwrap();
             assert_eq!(parsed.to_string(), spec);
         }
+    }
+
+    #[test]
+    fn devices_are_close_to_each_other_as_in_machines_one_can_buy() {
+        let spec: SimulateSpec = "4xH100,2xL40S".parse().unwrap();
+        let close: Vec<_> =
+            spec.devices(1).iter().map(|one| (one.closeness.nvlink, one.closeness.numa)).collect();
+        let (switched, alone) = ((Some(0), Some(0)), (None, Some(1)));
+        assert_eq!(close, [switched, switched, switched, switched, alone, alone]);
     }
 }

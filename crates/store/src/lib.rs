@@ -6,6 +6,7 @@
 
 pub mod contract;
 pub mod fault;
+pub mod journal;
 mod listing;
 pub mod memory;
 mod rows;

@@ -11,11 +11,12 @@ pub(crate) mod exit;
 pub(crate) mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use fastgpu_core::ask::Ask;
 use fastgpu_core::change::Actor;
-use fastgpu_core::ids::{Name, NodeId, TaskId};
+use fastgpu_core::ids::{Name, NodeId, SpecHash, TaskId};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::token::Role;
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,7 @@ impl Shared {
         name
     }
 
-    fn ask(&mut self, ask: Ask) -> Arc<Ask> {
+    pub(crate) fn ask(&mut self, ask: Ask) -> Arc<Ask> {
         if let Some(known) = self.asks.get(&ask) {
             return known.clone();
         }
@@ -51,7 +52,7 @@ impl Shared {
 }
 
 /// For `skip_serializing_if`: what is usual is not written.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
@@ -72,6 +73,26 @@ pub(crate) fn id_column(id: TaskId) -> i64 {
 
 pub(crate) fn id_from_column(raw: i64) -> Result<TaskId, Wrong> {
     u64::try_from(raw).ok().and_then(TaskId::new).ok_or_else(|| format!("{raw} is no task id"))
+}
+
+/// A hash in a text, as people compare them.
+pub(crate) fn hash_to_hex(hash: SpecHash) -> String {
+    hash.0.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+pub(crate) fn hash_from_hex(text: &str) -> Result<SpecHash, Wrong> {
+    let wrong = || format!("`{text}` is no hash of 64 hexadecimal digits");
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return Err(wrong());
+    }
+    for (at, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| wrong())?;
+    }
+    Ok(SpecHash(hash))
 }
 
 #[derive(Serialize, Deserialize)]

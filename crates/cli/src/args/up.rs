@@ -18,6 +18,12 @@ pub(crate) struct UpArgs {
     /// Where the driver's NVML library is [env: FASTGPU_NVML_PATH] [default: the system's]
     #[arg(long, value_name = "FILE")]
     pub(crate) nvml_path: Option<PathBuf>,
+    /// What this machine is like (`rack=7`); may be given several times [env: FASTGPU_LABELS]
+    #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',')]
+    pub(crate) label: Vec<String>,
+    /// Write down all that is decided, for `fastgpu simulate replay` [env: FASTGPU_RECORD]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
     /// Go on in the background; returns when the server is ready
     #[arg(long, short = 'd')]
     pub(crate) detach: bool,

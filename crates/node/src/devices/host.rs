@@ -37,6 +37,22 @@ pub(super) fn memory() -> MemoryMib {
     usable.checked_sub(reserve).unwrap_or_default()
 }
 
+/// The NUMA node a device is attached to, by its PCI address as the driver writes it (`00000000:3B:00.0`);
+/// `None` where the machine does not say, as most with one node do.
+pub(super) fn numa_node(pci_devices: &Path, address: &str) -> Option<u16> {
+    let address = address.to_ascii_lowercase();
+    let (domain, rest) = address.split_once(':')?;
+    // The driver writes eight digits of the domain, the kernel four, and more only if they are needed.
+    let domain = u32::from_str_radix(domain, 16).ok()?;
+    let is_address = |byte: u8| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.';
+    if !rest.bytes().all(is_address) {
+        return None;
+    }
+    let file = pci_devices.join(format!("{domain:04x}:{rest}")).join("numa_node");
+    // -1 means that the machine does not say.
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
 fn total_bytes(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1_024)
@@ -70,6 +86,25 @@ mod tests {
         let path = root.join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn a_device_is_on_the_numa_node_that_the_kernel_names() {
+        let devices = tempfile::tempdir().unwrap();
+        let say = |address: &str, node: &str| {
+            let folder = devices.path().join(address);
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("numa_node"), node).unwrap();
+        };
+        say("0000:3b:00.0", "1\n");
+        say("10000:3b:00.0", "2\n");
+        say("0000:86:00.0", "-1\n");
+        let node = |address| numa_node(devices.path(), address);
+        assert_eq!(node("00000000:3B:00.0"), Some(1));
+        assert_eq!(node("00010000:3B:00.0"), Some(2));
+        for unknown in ["00000000:86:00.0", "00000000:AF:00.0", "", "0:../../x", "zz:3b:00.0"] {
+            assert_eq!(node(unknown), None, "{unknown}");
+        }
     }
 
     #[test]

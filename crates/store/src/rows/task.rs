@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ask::{AskRow, PartRow};
 use super::exit::{ExitRow, class_from_word};
-use super::{Shared, Wrong, from_json, id_column, id_from_column, is_default, to_json};
+use super::{
+    Shared, Wrong, from_json, hash_from_hex, hash_to_hex, id_column, id_from_column, is_default, to_json,
+};
 
 /// The columns of one task, borrowed from the task or from the database.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +71,10 @@ impl<'a> TaskColumns<'a> {
         if self.checksum() != checksum {
             return Err("the checksum does not match".to_owned());
         }
-        let body: Body = from_json(self.body)?;
+        self.with_body(from_json(self.body)?, shared)
+    }
+
+    fn with_body(self, body: Body, shared: &mut Shared) -> Result<Task, Wrong> {
         let hash = SpecHash(self.spec.try_into().map_err(|_| "a spec hash of the wrong length".to_owned())?);
         let ask = body.ask.into_core(shared)?;
         Ok(Task {
@@ -191,31 +196,84 @@ enum WorkRow {
 
 /// The JSON of what is not in a column.
 pub(crate) fn body_of(task: &Task) -> String {
-    to_json(&Body {
-        ask: AskRow::of(&task.ask),
-        queue: (&*task.queue != DEFAULT_QUEUE).then(|| task.queue.to_string()),
-        work: match task.work {
-            Work::Program(_) => WorkRow::Program,
-            Work::Reservation(_) => WorkRow::Reservation,
-        },
-        run_max_ms: task.limits.run.map(|limit| limit.0),
-        queue_max_ms: task.limits.queue.map(|limit| limit.0),
-        stop_grace_ms: task.limits.stop_grace.0,
-        expected_ms: task.expected.map(|expected| expected.0),
-        attained: task.attained,
-        retries: task.retry.max,
-        backoff_ms: task.retry.backoff.map(|wait| wait.0),
-        strikes_user: task.strikes.user,
-        strikes_infrastructure: task.strikes.infrastructure,
-        broken_nodes: task.broken_nodes.iter().map(|node| node.0).collect(),
-        first_started_at: task.first_started_at.map(|at| at.0),
-        attempt: task.attempt,
-        revision: task.revision,
-        next_event: task.next_event,
-        cost_carry: task.cost_carry,
-        spec_bytes: task.spec_bytes,
-        state: StateRow::of(&task.state),
-    })
+    to_json(&Body::of(task))
+}
+
+/// A whole live task as JSON: for a journal, which has no columns.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TaskRow {
+    id: u64,
+    project: String,
+    owner: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    priority: i32,
+    submitted_at: i64,
+    spec: String,
+    body: Body,
+}
+
+impl TaskRow {
+    pub(crate) fn of(task: &Task) -> Self {
+        Self {
+            id: task.id.get(),
+            project: task.project.to_string(),
+            owner: task.owner.to_string(),
+            name: task.name.as_deref().map(str::to_owned),
+            priority: task.priority,
+            submitted_at: task.submitted_at.0,
+            spec: hash_to_hex(task.work.spec()),
+            body: Body::of(task),
+        }
+    }
+
+    pub(crate) fn into_core(self, shared: &mut Shared) -> Result<Task, Wrong> {
+        let id = TaskId::new(self.id).ok_or_else(|| format!("{} is no task id", self.id))?;
+        let columns = TaskColumns {
+            id: id_column(id),
+            project: &self.project,
+            owner: &self.owner,
+            name: self.name.as_deref(),
+            priority: self.priority,
+            state: "",
+            submitted_at: self.submitted_at,
+            ended_at: None,
+            spec: &hash_from_hex(&self.spec)?.0,
+            body: "",
+        };
+        columns.with_body(self.body, shared)
+    }
+}
+
+impl Body {
+    fn of(task: &Task) -> Self {
+        Self {
+            ask: AskRow::of(&task.ask),
+            queue: (&*task.queue != DEFAULT_QUEUE).then(|| task.queue.to_string()),
+            work: match task.work {
+                Work::Program(_) => WorkRow::Program,
+                Work::Reservation(_) => WorkRow::Reservation,
+            },
+            run_max_ms: task.limits.run.map(|limit| limit.0),
+            queue_max_ms: task.limits.queue.map(|limit| limit.0),
+            stop_grace_ms: task.limits.stop_grace.0,
+            expected_ms: task.expected.map(|expected| expected.0),
+            attained: task.attained,
+            retries: task.retry.max,
+            backoff_ms: task.retry.backoff.map(|wait| wait.0),
+            strikes_user: task.strikes.user,
+            strikes_infrastructure: task.strikes.infrastructure,
+            broken_nodes: task.broken_nodes.iter().map(|node| node.0).collect(),
+            first_started_at: task.first_started_at.map(|at| at.0),
+            attempt: task.attempt,
+            revision: task.revision,
+            next_event: task.next_event,
+            cost_carry: task.cost_carry,
+            spec_bytes: task.spec_bytes,
+            state: StateRow::of(&task.state),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
