@@ -239,7 +239,10 @@ impl World {
         let view = fastgpu_core::plan::fit::View::new(self.state.cluster());
         for (_, lane) in self.state.queue().lanes() {
             assert!(view.place(&lane.ask, None).is_none(), "{:?} fits and waits", lane.ask);
-            // What is said of the first of them names no place that is not there.
+            // What is said of the first of them names no place that is not there; sometimes is often enough.
+            if self.commands % 32 != 0 {
+                continue;
+            }
             let first = lane.ranks().next().unwrap().task();
             let why = explain(&self.state, first, self.now, &|_| true).unwrap();
             assert_ne!(why.earliest_at, Some(self.now), "{}: {:?}", why.headline, why.lines);
