@@ -7,9 +7,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use model::ModelArgs;
 pub(crate) use run::RunArgs;
 pub(crate) use up::{DemoArgs, DownArgs, UpArgs};
 
+mod model;
 mod run;
 mod up;
 
@@ -98,6 +100,8 @@ pub(crate) enum Verb {
     Doctor(DoctorArgs),
     /// Show what FastGPU does, live, in a folder of its own
     Demo(DemoArgs),
+    /// Reckon before anything runs: waits, utilization, GPUs needed, cost
+    Model(Box<ModelArgs>),
     /// Save the database of the running server to a file
     Backup(BackupArgs),
     /// Start from a saved database; the server must be stopped
