@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use model::ModelArgs;
 pub(crate) use run::RunArgs;
 pub(crate) use simulate::{
     Durations, HowArgs, OpenbArgs, PageArgs, PhillyArgs, ReplayArgs, SimulateTraceArgs, SimulateVerb,
@@ -14,6 +15,7 @@ pub(crate) use simulate::{
 };
 pub(crate) use up::{DemoArgs, DownArgs, UpArgs};
 
+mod model;
 mod run;
 mod simulate;
 mod up;
@@ -106,6 +108,8 @@ pub(crate) enum Verb {
     /// Play traces through the scheduler in virtual time: what would have happened, what if
     #[command(subcommand)]
     Simulate(SimulateVerb),
+    /// Reckon before anything runs: waits, utilization, GPUs needed, cost
+    Model(Box<ModelArgs>),
     /// Save the database of the running server to a file
     Backup(BackupArgs),
     /// Start from a saved database; the server must be stopped

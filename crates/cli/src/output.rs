@@ -139,6 +139,11 @@ impl Output {
         self.lines(&lines)
     }
 
+    /// A table for a person, as a part of a result.
+    pub(crate) fn table(&self, table: &Table) -> Result<(), Failure> {
+        self.lines(&table.lines(self.width))
+    }
+
     /// One result in the asked format.
     pub(crate) fn one<T: Serialize>(
         &self,
