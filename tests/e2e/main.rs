@@ -12,6 +12,7 @@ mod demo;
 mod down;
 mod exit_codes;
 mod logs;
+mod model;
 mod quick_start;
 mod reference;
 mod restarts;

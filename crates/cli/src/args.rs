@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use model::ModelArgs;
 pub(crate) use queue::{QueueArgs, QueueSetArgs, QueueVerb};
 pub(crate) use run::RunArgs;
 pub(crate) use simulate::{
@@ -15,6 +16,7 @@ pub(crate) use simulate::{
 };
 pub(crate) use up::{DemoArgs, DownArgs, UpArgs};
 
+mod model;
 mod queue;
 mod run;
 mod simulate;
@@ -110,6 +112,8 @@ pub(crate) enum Verb {
     /// Play traces through the scheduler in virtual time: what would have happened, what if
     #[command(subcommand)]
     Simulate(SimulateVerb),
+    /// Reckon before anything runs: waits, utilization, GPUs needed, cost
+    Model(Box<ModelArgs>),
     /// Save the database of the running server to a file
     Backup(BackupArgs),
     /// Start from a saved database; the server must be stopped

@@ -12,6 +12,7 @@ mod down;
 mod events;
 mod gpus;
 mod logs;
+mod model;
 mod nodes;
 mod ps;
 mod queue;
@@ -45,6 +46,7 @@ pub(crate) fn run(verb: Verb, settings: &Settings, out: &Output) -> Result<u8, F
         Verb::Down(flags) => down::run(&flags, settings, out),
         Verb::Demo(flags) => demo::run(&flags, settings, out),
         Verb::Doctor(flags) => doctor::run(&flags, settings, out),
+        Verb::Model(flags) => model::run(&flags, out),
         Verb::Restore(flags) => restore::run(&flags, settings, out),
         Verb::Simulate(verb) => simulate::run(&verb, settings, out),
         Verb::Completion(flags) => completion::run(&flags, out),

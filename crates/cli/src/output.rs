@@ -139,7 +139,7 @@ impl Output {
         self.lines(&lines)
     }
 
-    /// A table within what is printed for a person.
+    /// A table for a person, as a part of a result.
     pub(crate) fn table(&self, table: &Table) -> Result<(), Failure> {
         self.lines(&table.lines(self.width))
     }

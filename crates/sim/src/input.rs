@@ -66,6 +66,32 @@ impl fmt::Display for InputError {
     }
 }
 
+/// What is in a file, whether it is gzip or not.
+///
+/// # Errors
+/// What the system says.
+pub fn unpacked(mut raw: impl Read) -> std::io::Result<impl Read> {
+    let mut start = Vec::with_capacity(GZIP_MAGIC.len());
+    raw.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut start)?;
+    let is_packed = start == GZIP_MAGIC;
+    let whole = std::io::Cursor::new(start).chain(raw);
+    Ok(if is_packed { Unpacked::Gzip(Box::new(MultiGzDecoder::new(whole))) } else { Unpacked::Plain(whole) })
+}
+
+enum Unpacked<R: Read> {
+    Plain(R),
+    Gzip(Box<MultiGzDecoder<R>>),
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(plain) => plain.read(into),
+            Self::Gzip(packed) => packed.read(into),
+        }
+    }
+}
+
 /// The text of one file.
 #[derive(Debug, Clone)]
 pub struct Input {
@@ -79,19 +105,12 @@ impl Input {
     ///
     /// # Errors
     /// When it cannot be read or unpacked, or is too large.
-    pub fn read(name: &str, mut raw: impl Read) -> Result<Self, InputError> {
+    pub fn read(name: &str, raw: impl Read) -> Result<Self, InputError> {
         let failed = |error: std::io::Error| InputError::of_file(name, format!("it cannot be read: {error}"));
-        let mut start = Vec::with_capacity(GZIP_MAGIC.len());
-        raw.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut start).map_err(failed)?;
-        let is_packed = start == GZIP_MAGIC;
-        let whole = start.as_slice().chain(raw);
         let mut bytes = Vec::new();
-        let limit = INPUT_BYTES_MAX + 1;
-        if is_packed {
-            MultiGzDecoder::new(whole).take(limit).read_to_end(&mut bytes).map_err(failed)?;
-        } else {
-            whole.take(limit).read_to_end(&mut bytes).map_err(failed)?;
-        }
+        unpacked(raw)
+            .and_then(|whole| whole.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes))
+            .map_err(failed)?;
         if bytes.len() as u64 > INPUT_BYTES_MAX {
             return Err(InputError::of_file(name, format!("it has more than {} GiB", INPUT_BYTES_MAX >> 30))
                 .help("cut it into several files"));

@@ -1,12 +1,13 @@
 //! Decides again what a server has decided, and compares, round by round.
 //!
-//! A recording has for each batch of the server's loop the moment, the commands and the plans it made. The same commands
-//! at the same moments must lead to the same plans: that is what makes a simulation a statement about the server.
+//! A recording has for each batch of the server's loop the moment, the commands and what each round decided. The same commands
+//! at the same moments must lead to the same decisions: that is what makes a simulation a statement about the server.
 
 use std::fmt;
 
-use fastgpu_core::command::Command;
-use fastgpu_core::plan::{Plan, Planner, Start};
+use fastgpu_core::command::{Command, Reply};
+use fastgpu_core::ids::TaskId;
+use fastgpu_core::plan::{Keep, Plan, Planner, Preempt, Start};
 use fastgpu_core::state::{Beginning, Changes, State};
 use fastgpu_core::units::Timestamp;
 
@@ -15,10 +16,29 @@ use fastgpu_core::units::Timestamp;
 pub struct Batch {
     /// When.
     pub now: Timestamp,
-    /// What it was told, in order, without the tick that begins every batch.
+    /// What it was told, in order.
     pub commands: Vec<Command>,
-    /// What it decided; nothing if there was nothing to decide.
-    pub plans: Vec<Plan>,
+    /// The ids it gave to new tasks, in order.
+    pub accepted: Vec<TaskId>,
+    /// What it decided in each round; nothing if there was nothing to decide.
+    pub rounds: Vec<Decided>,
+}
+
+/// What a round decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// Tasks that start.
+    pub starts: Vec<Start>,
+    /// Tasks that are stopped for others.
+    pub preempts: Vec<Preempt>,
+    /// Devices that are kept from then on.
+    pub keeps: Vec<Keep>,
+}
+
+impl From<&Plan> for Decided {
+    fn from(plan: &Plan) -> Self {
+        Self { starts: plan.starts.clone(), preempts: plan.preempts.clone(), keeps: plan.keeps.clone() }
+    }
 }
 
 /// A server's life, lived again.
@@ -26,15 +46,13 @@ pub struct Batch {
 pub struct Replay {
     state: State,
     planner: Planner,
-    wake_at: Option<Timestamp>,
-    rounds: u64,
-    decisions: u64,
+    compared: Compared,
 }
 
 /// How much was compared and found equal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Compared {
-    /// Plans.
+    /// Rounds.
     pub rounds: u64,
     /// Starts, stops and kept devices in them.
     pub decisions: u64,
@@ -43,97 +61,99 @@ pub struct Compared {
 /// The first decision that was another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Which round, counted from 1.
+    /// Which round, counted from 1 over the whole recording.
     pub round: u64,
     /// When.
     pub now: Timestamp,
-    /// What the server decided there; `None` if it decided nothing more.
-    pub server: Option<Box<Plan>>,
-    /// What is decided now.
-    pub replay: Option<Box<Plan>>,
+    /// In what.
+    pub what: Differs,
+}
+
+/// In what two decisions differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Differs {
+    /// New tasks got other ids.
+    Ids,
+    /// The server decided nothing where there is something to decide.
+    Silence,
+    /// The server decided the first, the replay the second.
+    Decision(Box<Decided>, Box<Decided>),
 }
 
 impl Replay {
     /// From what the server began with.
     #[must_use]
     pub fn new(beginning: Beginning) -> Self {
-        let state = State::new(beginning);
-        Self { state, planner: Planner::default(), wake_at: None, rounds: 0, decisions: 0 }
+        Self { state: State::new(beginning), planner: Planner::default(), compared: Compared::default() }
+    }
+
+    /// The server began anew, with this.
+    pub fn begin_anew(&mut self, beginning: Beginning) {
+        *self = Self { compared: self.compared, ..Self::new(beginning) };
     }
 
     /// What was compared so far.
     #[must_use]
     pub const fn compared(&self) -> Compared {
-        Compared { rounds: self.rounds, decisions: self.decisions }
+        self.compared
     }
 
     /// One turn of the loop.
     ///
     /// # Errors
-    /// The first plan that is another than the server's.
+    /// The first decision that is another than the server's.
     pub fn batch(&mut self, batch: Batch) -> Result<(), Difference> {
         let now = batch.now;
         let changes = &mut Changes::default();
-        let _ = self.state.apply(Command::Tick, now, changes);
+        let mut accepted = Vec::new();
         for command in batch.commands {
-            // What the server refused is refused again, and changes nothing.
-            let _ = self.state.apply(command, now, changes);
+            // What was refused is refused again, and changes nothing.
+            if let Ok(Reply::Submitted(ids)) = self.state.apply(command, now, changes) {
+                accepted.extend(ids);
+            }
         }
-        let mut recorded = batch.plans.into_iter();
-        let is_due = self.wake_at.is_some_and(|at| at <= now);
-        let mut goes_on = self.state.needs_round() || is_due;
-        let mut round = 0;
-        while goes_on && round < crate::server::ROUNDS_MAX {
-            round += 1;
-            let decided = self.planner.plan(&self.state, now);
-            self.compare(now, recorded.next(), Some(&decided))?;
-            self.state.adopt(&decided, now, changes);
-            self.wake_at = if decided.more { Some(now) } else { decided.wake_at };
-            goes_on = decided.more;
+        let round = self.compared.rounds + 1;
+        if accepted != batch.accepted {
+            return Err(Difference { round, now, what: Differs::Ids });
         }
-        match recorded.next() {
-            Some(more) => self.compare(now, Some(more), None),
-            None => Ok(()),
+        if batch.rounds.is_empty() && self.state.needs_round() {
+            return Err(Difference { round, now, what: Differs::Silence });
         }
+        for server in batch.rounds {
+            let plan = self.planner.plan(&self.state, now);
+            self.compare(now, server, Decided::from(&plan))?;
+            self.state.adopt(&plan, now, changes);
+        }
+        Ok(())
     }
 
-    fn compare(
-        &mut self,
-        now: Timestamp,
-        server: Option<Plan>,
-        replay: Option<&Plan>,
-    ) -> Result<(), Difference> {
-        self.rounds += 1;
-        if server.as_ref() == replay {
-            let plan = replay.map_or(0, |plan| plan.starts.len() + plan.preempts.len() + plan.keeps.len());
-            self.decisions += plan as u64;
+    fn compare(&mut self, now: Timestamp, server: Decided, replay: Decided) -> Result<(), Difference> {
+        self.compared.rounds += 1;
+        if server == replay {
+            let decisions = replay.starts.len() + replay.preempts.len() + replay.keeps.len();
+            self.compared.decisions += decisions as u64;
             return Ok(());
         }
-        let boxed = |plan: Plan| Box::new(plan);
-        Err(Difference {
-            round: self.rounds,
-            now,
-            server: server.map(boxed),
-            replay: replay.cloned().map(boxed),
-        })
+        let what = Differs::Decision(Box::new(server), Box::new(replay));
+        Err(Difference { round: self.compared.rounds, now, what })
     }
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "round {}, {} ms after 1970: ", self.round, self.now.0)?;
-        match (&self.server, &self.replay) {
-            (Some(_), None) => f.write_str("the server decided something where there is nothing to decide"),
-            (None, _) => f.write_str("the server decided nothing where there is something to decide"),
-            (Some(server), Some(replay)) => {
-                let differs =
-                    server.starts.iter().zip(&replay.starts).position(|(server, replay)| server != replay);
-                let place = differs.unwrap_or(server.starts.len().min(replay.starts.len()));
+        match &self.what {
+            Differs::Ids => f.write_str("new tasks have other ids"),
+            Differs::Silence => f.write_str("the server decided nothing where there is something to decide"),
+            Differs::Decision(server, replay) => {
+                let pairs = server.starts.iter().zip(&replay.starts);
+                let place = pairs.take_while(|(server, replay)| server == replay).count();
                 match (server.starts.get(place), replay.starts.get(place)) {
-                    (None, None) => f.write_str("what is stopped, kept or looked at again is another"),
-                    (server, replay) => {
-                        write!(f, "the server {}, the replay {}", told(server), told(replay))
+                    (None, None) if server.preempts == replay.preempts => {
+                        f.write_str("other devices are kept")
                     }
+                    (None, None) => f.write_str("other tasks are stopped"),
+                    (server, replay) => write!(f, "the server {}, the replay {}", told(server), told(replay)),
                 }
             }
         }
@@ -174,25 +194,27 @@ mod tests {
             let report = Report::Hello { inventory: machine.inventory(), attempts: Vec::new() };
             Command::Report { node: NodeId(node), report }
         }));
-        let mut batches = vec![Batch { now: crate::START, commands, plans: Vec::new() }];
+        let mut batches =
+            vec![Batch { now: crate::START, commands, accepted: Vec::new(), rounds: Vec::new() }];
         for (number, task) in (0..).zip(&tasks) {
             let tasks = vec![Form::default().submit(number, task, false)];
             let command = Command::Submit { tasks, actor: Actor::Local };
             let now = crate::START.plus(Millis(1_000 * (u64::from(number) + 1)));
-            batches.push(Batch { now, commands: vec![command], plans: Vec::new() });
+            batches.push(Batch { now, commands: vec![command], accepted: Vec::new(), rounds: Vec::new() });
         }
         let mut state = State::new(Beginning::default());
         let mut planner = Planner::default();
         for batch in &mut batches {
             let changes = &mut Changes::default();
-            let _ = state.apply(Command::Tick, batch.now, changes);
             for command in batch.commands.clone() {
-                state.apply(command, batch.now, changes).unwrap_or(fastgpu_core::command::Reply::Done);
+                if let Reply::Submitted(ids) = state.apply(command, batch.now, changes).unwrap() {
+                    batch.accepted.extend(ids);
+                }
             }
             if state.needs_round() {
                 let plan = planner.plan(&state, batch.now);
                 state.adopt(&plan, batch.now, changes);
-                batch.plans.push(plan);
+                batch.rounds.push(Decided::from(&plan));
             }
         }
         batches
@@ -213,8 +235,9 @@ mod tests {
     #[test]
     fn a_decision_that_was_another_is_found() {
         let mut batches = recording();
-        let plan = batches.iter_mut().flat_map(|batch| &mut batch.plans).find(|plan| !plan.starts.is_empty());
-        plan.unwrap().starts[0].parts[0].node = NodeId(7);
+        let round =
+            batches.iter_mut().flat_map(|batch| &mut batch.rounds).find(|round| !round.starts.is_empty());
+        round.unwrap().starts[0].parts[0].node = NodeId(7);
         let difference = replay(batches).unwrap_err().to_string();
         assert!(
             difference.contains("the server starts t-") && difference.contains("on node-7"),
@@ -222,7 +245,7 @@ mod tests {
         );
 
         let mut batches = recording();
-        batches.iter_mut().find(|batch| !batch.plans.is_empty()).unwrap().plans.clear();
+        batches.iter_mut().find(|batch| !batch.rounds.is_empty()).unwrap().rounds.clear();
         assert!(replay(batches).unwrap_err().to_string().contains("the server decided nothing"));
     }
 }

@@ -1,4 +1,5 @@
 //! Published experiments through the server's own core, against numbers of an independent program.
+#![expect(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::fs::File;
 use std::path::Path;

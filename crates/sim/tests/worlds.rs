@@ -1,5 +1,6 @@
 //! What must hold in every simulated world: it repeats itself to the last bit, nothing is oversold, no task is lost, and
 //! every second of GPU time is accounted for.
+#![expect(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use fastgpu_core::task::Outcome;
 use fastgpu_sim::cluster::{Machines, models};

@@ -6,6 +6,7 @@ use fastgpu_core::units::CpuMilli;
 use fastgpu_sim::cluster::{Machines, models};
 use fastgpu_sim::faults::Faults;
 use fastgpu_sim::input::Input;
+use fastgpu_sim::policy::Policy;
 use fastgpu_sim::task::Task;
 use fastgpu_sim::whatif::page::{self, Asked};
 use fastgpu_sim::whatif::{self, Scenario};
@@ -21,7 +22,25 @@ use crate::settings::Settings;
 /// GPUs of a made-up machine.
 const PER_MACHINE: usize = 8;
 
+/// What is to be compared, read before any file: a slip in the words is answered at once.
+struct Rules {
+    policies: Vec<Policy>,
+    faults: Option<Faults>,
+}
+
+impl Rules {
+    fn read(how: &HowArgs) -> Result<Self, Failure> {
+        if !(0.0..=1e6).contains(&how.electricity) {
+            return Err(Failure::usage(format!("`--electricity {}` is no price", how.electricity))
+                .help("write the price of a kilowatt-hour, as 0.25"));
+        }
+        let faults = how.faults.as_deref().map(|text| Faults::parse(text, how.seed)).transpose()?;
+        Ok(Self { policies: policies(&how.policy)?, faults })
+    }
+}
+
 pub(super) fn run(flags: &SimulateTraceArgs, settings: &Settings, out: &Output) -> Result<u8, Failure> {
+    let rules = Rules::read(&flags.how)?;
     let history = match flags.from_server {
         true => Some(super::super::block_on(from_server::history(flags.since.as_deref(), settings))?),
         false => None,
@@ -57,10 +76,11 @@ pub(super) fn run(flags: &SimulateTraceArgs, settings: &Settings, out: &Output) 
         ("tasks".to_owned(), format!("{} of {source}", tasks.len())),
         ("machines".to_owned(), describe(&machines)),
     ];
-    play("What if?", &machines, &tasks, about, &flags.how, out)
+    play("What if?", &machines, &tasks, about, &rules, &flags.how, out)
 }
 
 pub(super) fn synthetic(flags: &SyntheticArgs, out: &Output) -> Result<u8, Failure> {
+    let rules = Rules::read(&flags.how)?;
     if !(0.001..=10.0).contains(&flags.load) {
         return Err(Failure::usage(format!("`--load {}` is not from 0.001 to 10", flags.load))
             .help("0.9 asks for nine tenths of all GPUs on average"));
@@ -76,7 +96,7 @@ pub(super) fn synthetic(flags: &SyntheticArgs, out: &Output) -> Result<u8, Failu
         ("load".to_owned(), flags.load.to_string()),
         ("machines".to_owned(), describe(&machines)),
     ];
-    play("A synthetic load", &machines, &tasks, about, &flags.how, out)
+    play("A synthetic load", &machines, &tasks, about, &rules, &flags.how, out)
 }
 
 fn play(
@@ -84,15 +104,10 @@ fn play(
     machines: &Machines,
     tasks: &[Task],
     mut about: Vec<(String, String)>,
+    rules: &Rules,
     how: &HowArgs,
     out: &Output,
 ) -> Result<u8, Failure> {
-    let policies = policies(&how.policy)?;
-    let faults = how.faults.as_deref().map(|text| Faults::parse(text, how.seed)).transpose()?;
-    if !(0.0..=1e6).contains(&how.electricity) {
-        return Err(Failure::usage(format!("`--electricity {}` is no price", how.electricity))
-            .help("write the price of a kilowatt-hour, as 0.25"));
-    }
     about.extend([
         ("faults".to_owned(), how.faults.clone().unwrap_or_else(|| "none".to_owned())),
         ("seed".to_owned(), how.seed.to_string()),
@@ -102,8 +117,8 @@ fn play(
     let scenario = Scenario {
         machines,
         tasks,
-        policies: &policies,
-        faults: faults.as_ref(),
+        policies: &rules.policies,
+        faults: rules.faults.as_ref(),
         electricity: how.electricity,
         stopwatch: how.timing.then_some(stopwatch),
         with_series: how.series,
