@@ -159,8 +159,8 @@ impl Spec {
     }
 
     /// Each device, in the order typed.
-    pub fn devices(&self) -> impl Iterator<Item = &Wanted> {
-        self.groups.iter().flat_map(|group| (0..group.count).map(move |_| &group.wanted))
+    pub fn devices(&self) -> impl Iterator<Item = Wanted> {
+        self.groups.iter().flat_map(|group| (0..group.count).map(|_| group.wanted.clone()))
     }
 }
 
