@@ -205,6 +205,32 @@ pub struct DeviceState {
     pub schedule: Schedule,
     /// What is wrong with it.
     pub faults: DeviceFaults,
+    /// What is measured of it and set on it; the management library keeps these.
+    pub gauges: Gauges,
+}
+
+/// What the management library remembers of a device.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Gauges {
+    /// Temperature in thousandths of a degree when it was last read; 0: never.
+    pub temperature_mc: u64,
+    /// When it was last read.
+    pub temperature_at_ns: u64,
+    /// How long the device had been busy then.
+    pub temperature_busy_ns: u64,
+    /// Power limit in milliwatts; 0: the model's own.
+    pub power_limit_mw: u32,
+    /// Persistence mode.
+    pub persistence: u32,
+    /// Who may use it: 0 all, 2 nobody, 3 one process.
+    pub compute_mode: u32,
+    /// Whether ECC is to change with the next reset.
+    pub ecc_pending: u32,
+    /// Accounting mode.
+    pub accounting: u32,
+    /// Spare.
+    pub spare: [u32; 3],
 }
 
 /// What one process holds of one device's memory, in bytes.
