@@ -2,7 +2,9 @@
 #include "probe.h"
 #include "nvml.h"
 
-typedef struct { volatile int step, answer, value; } Shared;
+typedef struct { volatile int step, answer, value; CUipcHandle handle; } Shared;
+
+enum { PLAIN, MANAGED, IPC, BY_HAND, POOL, SHOWN, SEEN, BUSY, STRANGER };
 
 /* The process that is suspended: holds 256 MiB of `kind` and says whether its content survived. */
 static void tenant(Shared *shared, int kind) {
@@ -11,15 +13,16 @@ static void tenant(Shared *shared, int kind) {
     CUallocProp props = {.type = 1, .location = {1, 0}};
     CUaccessDesc access = {.location = {1, 0}, .flags = 3};
     start();
-    if (kind == 1) must(cuMemAllocManaged(&at, 256 * MIB, 1));
-    else if (kind == 3) {
+    if (kind == MANAGED) must(cuMemAllocManaged(&at, 256 * MIB, 1));
+    else if (kind == BY_HAND) {
         must(cuMemAddressReserve(&at, 256 * MIB, 0, 0, 0));
         must(cuMemCreate(&handle, 256 * MIB, &props, 0));
         must(cuMemMap(at, 256 * MIB, 0, handle, 0));
         must(cuMemSetAccess(at, 256 * MIB, &access, 1));
-    } else if (kind == 4) must(cuMemAllocAsync(&at, 256 * MIB, NULL));
+    } else if (kind == POOL) must(cuMemAllocAsync(&at, 256 * MIB, NULL));
     else must(cuMemAlloc_v2(&at, 256 * MIB));
-    if (kind == 2) must(cuIpcGetMemHandle(&(CUipcHandle){0}, at));
+    if (kind == IPC || kind == SHOWN) must(cuIpcGetMemHandle(&shared->handle, at));
+    if (kind == SEEN) must(cuIpcOpenMemHandle_v2(&(CUdeviceptr){0}, shared->handle, 1));
     must(cuMemsetD32_v2(at, 4711, 1024));
     must(cuCtxSynchronize());
     shared->step = 1;
@@ -131,11 +134,25 @@ static void strangers(pid_t idle) {
     say("checkpoint.own_state", "%d", state(getpid()));
 }
 
-enum { MANAGED = 1, IPC = 2, BY_HAND = 3, POOL = 4, BUSY = 5, STRANGER = 6 };
+/* Holds memory that the tenant shows (or shows memory that the tenant holds) for as long as it lives. */
+static void peer(Shared *shared, int kind) {
+    CUdeviceptr at = 0;
+    start();
+    if (kind == SHOWN) must(cuIpcOpenMemHandle_v2(&at, shared->handle, 1));
+    else {
+        must(cuMemAlloc_v2(&at, 64 * MIB));
+        must(cuIpcGetMemHandle(&shared->handle, at));
+    }
+    shared->answer = 1;
+    for (;;) pause();
+}
 
 /* Tenant and operator are both children: a process forked from one that uses the driver could not use it. */
 static void one(const char *word, int kind) {
     Shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t other = 0;
+    if (kind == SEEN && (other = fork()) == 0) peer(shared, kind);
+    while (kind == SEEN && !shared->answer) usleep(1000);
     pid_t pid = fork();
     if (pid == 0) {
         if (kind == STRANGER) for (;;) pause();
@@ -143,6 +160,8 @@ static void one(const char *word, int kind) {
         tenant(shared, kind);
     }
     while (kind != STRANGER && shared->step != 1 && waitpid(pid, NULL, WNOHANG) == 0) usleep(1000);
+    if (kind == SHOWN && (other = fork()) == 0) peer(shared, kind);
+    while (kind == SHOWN && !shared->answer) usleep(1000);
     pid_t operator= fork();
     if (operator== 0) {
         NvmlDevice device = nvml_start();
@@ -156,11 +175,13 @@ static void one(const char *word, int kind) {
     waitpid(operator, NULL, 0);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
+    if (other) kill(other, SIGKILL), waitpid(other, NULL, 0);
 }
 
 int main(int argc, char **argv) {
-    static const struct { const char *word; int kind; } CASES[] = {{"stranger", STRANGER}, {"plain", 0}, {"by_hand", BY_HAND},
-        {"pool", POOL}, {"managed", MANAGED}, {"ipc", IPC}, {"busy", BUSY}};
+    static const struct { const char *word; int kind; } CASES[] = {{"stranger", STRANGER}, {"plain", PLAIN}, {"by_hand", BY_HAND},
+        {"pool", POOL}, {"managed", MANAGED}, {"ipc", IPC},
+        {"shown", SHOWN}, {"seen", SEEN}, {"busy", BUSY}};
     for (size_t index = 0; index < sizeof CASES / sizeof *CASES; index++)
         if (argc < 2 || !strcmp(argv[1], CASES[index].word)) one(CASES[index].word, CASES[index].kind);
     return 0;

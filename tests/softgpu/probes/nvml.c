@@ -50,50 +50,63 @@ static void words(void) {
 static void tables(void) {
     char name[64];
     unsigned word = 0, more = 0;
-    int one = 0, two = 0;
+    int one = 0, two = 0, result = 0;
     NvmlLong huge = 0;
     for (int id = 0; id < 9; id++) {
-        int result = nvmlDeviceGetTemperatureThreshold(device, id, &word);
+        result = nvmlDeviceGetTemperatureThreshold(device, id, &word);
         snprintf(name, sizeof name, "threshold.%d", id), say(name, "%d %u", result, result ? 0 : word);
     }
     for (int id = 0; id < 5; id++) {
-        int result = nvmlDeviceGetMaxClockInfo(device, id, &word);
+        result = nvmlDeviceGetMaxClockInfo(device, id, &word);
         snprintf(name, sizeof name, "clock.max.%d", id), say(name, "%d %u", result, result ? 0 : word);
         result = nvmlDeviceGetClockInfo(device, id, &word);
         snprintf(name, sizeof name, "time.clock.%d", id), say(name, "%d %u", result, result ? 0 : word);
     }
-    say("ecc", "%d %d %d", nvmlDeviceGetEccMode(device, &one, &two), one, two);
-    say("mig", "%d %u %u", nvmlDeviceGetMigMode(device, &word, &more), word, more);
+    result = nvmlDeviceGetEccMode(device, &one, &two);
+    say("ecc", "%d %d %d", result, one, two);
+    result = nvmlDeviceGetMigMode(device, &word, &more);
+    say("mig", "%d %u %u", result, result ? 0 : word, result ? 0 : more);
     for (int id = 0; id < 4; id++) {
-        int result = nvmlDeviceGetTotalEccErrors(device, id & 1, id >> 1, &huge);
+        result = nvmlDeviceGetTotalEccErrors(device, id & 1, id >> 1, &huge);
         snprintf(name, sizeof name, "ecc.total.%d", id), say(name, "%d %llu", result, result ? 0 : huge);
         unsigned count = 0;
         result = nvmlDeviceGetRetiredPages(device, id & 1, &count, NULL);
         snprintf(name, sizeof name, "retired.%d", id & 1), say(name, "%d %u", result, count);
     }
     unsigned rows[4] = {0};
-    say("remapped", "%d %u %u %u %u", nvmlDeviceGetRemappedRows(device, &rows[0], &rows[1], &rows[2], &rows[3]), rows[0], rows[1], rows[2], rows[3]);
-    say("power.limits", "%d %u %u", nvmlDeviceGetPowerManagementLimitConstraints(device, &word, &more), word, more);
-    say("capability", "%d %d %d", nvmlDeviceGetCudaComputeCapability(device, &one, &two), one, two);
-    say("topology.with_itself", "%d %d", nvmlDeviceGetTopologyCommonAncestor(device, device, &one), one);
-    say("peer.with_itself", "%d %d", nvmlDeviceGetP2PStatus(device, device, 0, &one), one);
+    result = nvmlDeviceGetRemappedRows(device, &rows[0], &rows[1], &rows[2], &rows[3]);
+    say("remapped", "%d %u %u %u %u", result, rows[0], rows[1], rows[2], rows[3]);
+    result = nvmlDeviceGetPowerManagementLimitConstraints(device, &word, &more);
+    say("power.limits", "%d %u %u", result, word, more);
+    result = nvmlDeviceGetCudaComputeCapability(device, &one, &two);
+    say("capability", "%d %d %d", result, one, two);
+    result = nvmlDeviceGetTopologyCommonAncestor(device, device, &one);
+    say("topology.with_itself", "%d %d", result, one);
+    result = nvmlDeviceGetP2PStatus(device, device, 0, &one);
+    say("peer.with_itself", "%d %d", result, one);
     for (unsigned link = 0; link < 19; link++) {
-        int result = nvmlDeviceGetNvLinkState(device, link, &one);
+        result = nvmlDeviceGetNvLinkState(device, link, &one);
         snprintf(name, sizeof name, "nvlink.%u", link), say(name, "%d %d", result, result ? 0 : one);
     }
-    say("nvlink.version", "%d %u", nvmlDeviceGetNvLinkVersion(device, 0, &word), word);
-    say("reasons.supported", "%d %llx", nvmlDeviceGetSupportedClocksEventReasons(device, &huge), huge);
-    say("reasons.now", "%d %llx", nvmlDeviceGetCurrentClocksEventReasons(device, &huge), huge);
-    say("events.supported", "%d %llx", nvmlDeviceGetSupportedEventTypes(device, &huge), huge);
+    result = nvmlDeviceGetNvLinkVersion(device, 0, &word);
+    say("nvlink.version", "%d %u", result, result ? 0 : word);
+    result = nvmlDeviceGetSupportedClocksEventReasons(device, &huge);
+    say("reasons.supported", "%d %llx", result, huge);
+    result = nvmlDeviceGetCurrentClocksEventReasons(device, &huge);
+    say("reasons.now", "%d %llx", result, huge);
+    result = nvmlDeviceGetSupportedEventTypes(device, &huge);
+    say("events.supported", "%d %llx", result, huge);
     NvmlPci pci;
     memset(&pci, 0, sizeof pci);
-    say("pci", "%d %s %s %x %x", nvmlDeviceGetPciInfo_v3(device, &pci), pci.legacy, pci.bus_id, pci.pci_id, pci.subsystem_id);
+    result = nvmlDeviceGetPciInfo_v3(device, &pci);
+    say("pci.id", "%d %x %x", result, pci.pci_id, pci.subsystem_id);
+    say("pci.bus", "%s %s", pci.legacy, pci.bus_id);
     for (unsigned id = 1; id < 320; id++) {
         NvmlField field = {.field = id, .result = -1};
-        int result = nvmlDeviceGetFieldValues(device, 1, &field);
+        result = nvmlDeviceGetFieldValues(device, 1, &field);
         snprintf(name, sizeof name, "field.%u", id);
         if (result || field.result) say(name, "%d answers %d", result, field.result);
-        else say(name, "type %u value %llu latency %lld", field.type, field.value.huge, field.latency_us);
+        else say(name, "type %u value %llu", field.type, field.value.huge);
     }
 }
 

@@ -128,6 +128,23 @@ __attribute__((unused)) static CUresult launch1(CUfunction function, uint64_t ar
     return cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, arguments, NULL);
 }
 
+/* The code of a call that may take the process down: made in a child, so that only the child is lost. */
+#define risky(name, call)                                                                                              \
+    do {                                                                                                               \
+        int *risky_code = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);           \
+        fflush(stdout);                                                                                                \
+        pid_t risky_child = fork();                                                                                    \
+        if (risky_child == 0) {                                                                                        \
+            *risky_code = (int)(call);                                                                                 \
+            _exit(0);                                                                                                  \
+        }                                                                                                              \
+        int risky_status = 0;                                                                                          \
+        waitpid(risky_child, &risky_status, 0);                                                                        \
+        if (WIFSIGNALED(risky_status)) say(name, "dies of signal %d", WTERMSIG(risky_status));                         \
+        else say(name, "%d", *risky_code);                                                                             \
+        munmap(risky_code, sizeof(int));                                                                               \
+    } while (0)
+
 /* Device 0 with its primary context current. */
 __attribute__((unused)) static CUdevice start(void) {
     CUdevice device = 0;

@@ -42,6 +42,7 @@ static void sizes(void) {
     code("create.release_imported", cuMemRelease(imported));
     code("create.release_once_more", cuMemRelease(imported));
     close(file);
+    risky("release.wild", cuMemRelease(0x1234));
     code("release.zero", cuMemRelease(0));
 }
 
@@ -108,6 +109,7 @@ static void life(void) {
     code("release.3", cuMemRelease(handle));
     code("use.after_release", cuMemcpyDtoH_v2(&word, at, 4));
     code("map.released_handle", cuMemMap(at + 8 * step, 4 * step, 0, handle, 0));
+    code("unmap.released_handle", cuMemUnmap(at + 8 * step, 4 * step));
     code("free.mapped_by_hand", cuMemFree_v2(at));
     code("address_free.while_mapped", cuMemAddressFree(at, 16 * step));
     code("unmap.part", cuMemUnmap(at, step));
