@@ -48,7 +48,6 @@ static void misuse(void) {
     code("misuse.count_null", cuDeviceGetCount(NULL));
     code("misuse.name_null", cuDeviceGetName(NULL, 10, 0));
     code("misuse.name_short", cuDeviceGetName((char[4]){0}, 3, 0));
-    risky("misuse.name_zero", cuDeviceGetName((char[4]){0}, 0, 0));
     code("misuse.attribute_null", cuDeviceGetAttribute(NULL, 1, 0));
     code("misuse.attribute_bad_device", cuDeviceGetAttribute(&value, 1, 99));
     code("misuse.total_bad_device", cuDeviceTotalMem_v2(&bytes, 99));
