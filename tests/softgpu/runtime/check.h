@@ -31,6 +31,21 @@ __attribute__((unused)) static int expectations, failures;
 
 #define works(call) answers(call, cudaSuccess)
 
+/* With the word `refused`: the driver hands out no private tables, and the runtime must say so and go on living. */
+__attribute__((unused)) static int refused(int count, char **words) {
+    int devices = -1, version = 0;
+    void *device = NULL;
+    if (count < 2 || strcmp(words[1], "refused") != 0) return 0;
+    works(cudaRuntimeGetVersion(&version));
+    works(cudaDriverGetVersion(&version));
+    expect(version == 13000);
+    answers(cudaGetDeviceCount(&devices), cudaErrorInvalidValue);
+    answers(cudaMalloc(&device, 4096), cudaErrorInvalidValue);
+    answers(cudaDeviceSynchronize(), cudaErrorInvalidValue);
+    if (!failures) puts("refused in order");
+    return 1;
+}
+
 __attribute__((unused)) static int verdict(void) {
     printf("%d expectations, %d failures\n", expectations, failures);
     return failures != 0;

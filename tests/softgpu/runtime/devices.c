@@ -1,7 +1,8 @@
 /* The CUDA runtime's questions about devices. */
 #include "check.h"
 
-int main(void) {
+int main(int count_of_words, char **words) {
+    if (refused(count_of_words, words)) return failures != 0;
     int count = 0, version = 0, value = 0, device = -1;
     struct cudaDeviceProp properties;
     char bus[32] = "";

@@ -124,7 +124,8 @@ static void pools(void) {
     expect(before - free_bytes() <= 2 * MIB);
 }
 
-int main(void) {
+int main(int count_of_words, char **words) {
+    if (refused(count_of_words, words)) return failures != 0;
     plain();
     pitched();
     arrays();

@@ -113,7 +113,8 @@ static void *in_a_thread(void *number) {
     return NULL;
 }
 
-int main(void) {
+int main(int count_of_words, char **words) {
+    if (refused(count_of_words, words)) return failures != 0;
     pthread_t threads[4];
     streams();
     captured();
