@@ -139,6 +139,15 @@ def document(real_folder, found, equal, measured):
             yield f"### {probe}"
             yield ""
             yield from table(["what", "real", "software GPU"], [(n.removeprefix("time."), a, b) for n, a, b in rows])
+    yield "## What does not run on it"
+    yield ""
+    yield "NVIDIA's CUDA runtime (`libcudart`, and with it CuPy, PyTorch and `cuda.bindings.runtime`) asks the driver for"
+    yield "private tables when it starts, and by one of them has the driver vouch that it is NVIDIA's own and untouched; without"
+    yield "that it answers `cudaErrorSoftwareValidityNotEstablished`. The software GPU vouches for nothing and refuses such"
+    yield "tables like any unknown one, so the runtime answers `cudaErrorInvalidValue` and goes no further. Programs that"
+    yield "talk to the driver itself run: C, `cuda.bindings.driver`, numba's arrays and streams. Machine code and PTX are not"
+    yield "executed; kernels are the built-in ones, by name."
+    yield ""
     yield "## Only on real hardware"
     yield ""
     for probe, why in REAL_ONLY.items():

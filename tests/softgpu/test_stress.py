@@ -11,6 +11,7 @@ import machine
 
 PROCESSES = 10
 OPERATIONS = 10_000
+ATTACH = 200
 # The same race again: FASTGPU_SEED=<the printed seed>.
 SEED = int(os.environ.get("FASTGPU_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
 GONE_S_MAX = 10.0
@@ -110,6 +111,18 @@ class StressTest(unittest.TestCase):
             race.held(race.racers[0])
             self.assertEqual((0, "ended 1\n"), race.end(race.racers.pop(), "done"))
             self.all_given_back(race)
+
+    def test_two_hundred_processes_attach_at_once(self):
+        with machine.SoftGpu("2xH200-141GB") as gpu:
+            program = gpu.compile(machine.HERE / "probes" / "attach.c", "attach", "-ldl")
+            code, said = gpu.run([program, ATTACH])
+            print(said)
+            self.assertEqual(0, code, said)
+            values = dict(line.split() for line in said.splitlines())
+            self.assertEqual("0", values["attach.refused"])
+            # The aim is a second on an idle machine; a crowded one gets more.
+            self.assertLess(float(values["time.attach_ms"]), 10_000)
+            self.assertEqual([], gpu.wrong())
 
     def test_racers_for_more_than_there_is_are_refused_and_never_get_too_much(self):
         with machine.SoftGpu("1xL4-24GB") as gpu:
