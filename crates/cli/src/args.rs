@@ -7,9 +7,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use fault::{FaultVerb, SimulateFaultArgs};
 pub(crate) use run::RunArgs;
 pub(crate) use up::{DemoArgs, DownArgs, UpArgs};
 
+mod fault;
 mod run;
 mod up;
 
@@ -98,6 +100,8 @@ pub(crate) enum Verb {
     Doctor(DoctorArgs),
     /// Show what FastGPU does, live, in a folder of its own
     Demo(DemoArgs),
+    /// Break a software GPU of this machine, or mend it, to see what becomes of tasks
+    SimulateFault(SimulateFaultArgs),
     /// Save the database of the running server to a file
     Backup(BackupArgs),
     /// Start from a saved database; the server must be stopped

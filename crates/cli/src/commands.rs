@@ -19,6 +19,7 @@ mod retry;
 mod run;
 mod set;
 mod show;
+mod simulate_fault;
 mod token;
 mod up;
 mod version;
@@ -43,6 +44,7 @@ pub(crate) fn run(verb: Verb, settings: &Settings, out: &Output) -> Result<u8, F
         Verb::Down(flags) => down::run(&flags, settings, out),
         Verb::Demo(flags) => demo::run(&flags, settings, out),
         Verb::Doctor(flags) => doctor::run(&flags, settings, out),
+        Verb::SimulateFault(flags) => simulate_fault::run(&flags, settings, out),
         Verb::Restore(flags) => restore::run(&flags, settings, out),
         Verb::Completion(flags) => completion::run(&flags, out),
         Verb::CliReference => out.data(crate::reference::markdown().trim_end()).map(|()| 0),

@@ -10,7 +10,7 @@ mod token;
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use fastgpu_node::devices::{DeviceConfig, DeviceSource};
 use fastgpu_node::probe::ProbeCommand;
 use fastgpu_node::retention::{Pace, Retention, Sweeper};
 use fastgpu_node::simulate::SimulateSpec;
+use fastgpu_node::software::Software;
 use fastgpu_node::{AgentConfig, AgentHandle, LogReader, StopKeeper};
 use fastgpu_store::{OpenOptions, SqliteHistory, SqliteStore};
 
@@ -68,6 +69,7 @@ pub(crate) struct Instance {
     listener: Option<TcpListener>,
     address: SocketAddr,
     data_dir: PathBuf,
+    software: Option<Software>,
     began: Instant,
 }
 
@@ -90,7 +92,8 @@ impl Instance {
             .map_err(|error| failure_of(&error))?;
         let probe = probe_command(settings.nvml_path.clone(), environment)?;
         let late = Arc::new(OnceLock::<AgentHandle>::new());
-        let devices = DeviceSource::start(DeviceConfig::new(probe, simulate), {
+        let software = simulate.map(|spec| software(&node_dir, &spec)).transpose()?;
+        let devices = DeviceSource::start(DeviceConfig::new(probe, software.clone()), {
             let late = late.clone();
             move |inventory| {
                 if let Some(agent) = late.get() {
@@ -108,6 +111,7 @@ impl Instance {
             use_cgroups: true,
             log_bytes_max: LOG_BYTES_MAX_DEFAULT,
             inventory: devices.current(),
+            software: software.clone(),
         };
         let reports = handle.clone();
         let agent = AgentHandle::start(config, move |node, report| {
@@ -134,6 +138,7 @@ impl Instance {
             listener: Some(listener),
             address,
             data_dir,
+            software,
             began,
         })
     }
@@ -197,6 +202,9 @@ impl Instance {
         }
         self.devices.stop();
         self.agent.shutdown();
+        if let (Ending::EndEverything, Some(software)) = (ending, &self.software) {
+            software.remove();
+        }
         // Readers first: the writer, closed last, leaves a database without a log.
         drop(self.history);
         self.control.stop();
@@ -341,7 +349,7 @@ fn describe(found: &Inventory) -> Vec<String> {
     for device in &found.devices {
         let driver =
             device.driver.as_deref().map(|version| format!(" (driver {version})")).unwrap_or_default();
-        let simulated = if device.simulated { ", simulated" } else { "" };
+        let simulated = if device.simulated { ", software GPU" } else { "" };
         let kind = format!("{}, {}{driver}{simulated}", device.model, device.memory);
         match kinds.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, count)) => *count += 1,
@@ -371,6 +379,14 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
     Ok((listener, bound))
 }
 
+/// Makes the software GPUs ready, or says why that cannot be.
+fn software(node_dir: &Path, spec: &SimulateSpec) -> Result<Software, Failure> {
+    Software::prepare(node_dir, spec, &fastgpu_node::devices::hostname()).map_err(|error| {
+        Failure::new(format!("the software GPUs cannot be made: {error}"))
+            .help("they need some room in the data folder and in /dev/shm")
+    })
+}
+
 fn parse_simulate(text: &str) -> Result<SimulateSpec, Failure> {
     text.parse().map_err(|error: fastgpu_node::simulate::SimulateError| {
         Failure::usage(format!("`--simulate`: {error}")).help(error.help())
@@ -397,5 +413,6 @@ pub(crate) fn probe_command(
         args: vec![OsString::from(crate::PROBE)],
         nvml_path,
         library_path: environment.get("LD_LIBRARY_PATH").map(OsString::from),
+        env: Vec::new(),
     })
 }

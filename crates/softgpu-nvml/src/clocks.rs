@@ -4,6 +4,7 @@ use crate::abi::{Answer, Code, Handle, Out, Room, call, refuse, tell};
 use crate::gauge;
 use crate::layout::Violation;
 use crate::session::Gpu;
+use fastgpu_softgpu::models::Architecture;
 
 /// Nothing runs.
 const REASON_IDLE: u64 = 0x1;
@@ -183,9 +184,15 @@ impl Gpu<'_> {
         match kind {
             0 | 1 => Ok(sm),
             2 => Ok(memory),
-            3 => Ok(sm.min(self.model.clocks.max * 4 / 5) / STEP_MHZ * STEP_MHZ),
+            3 => Ok(sm.min(self.video_max_mhz()) / STEP_MHZ * STEP_MHZ),
             _ => Err(Code::InvalidArgument),
         }
+    }
+
+    /// As measured on an H100, and about so elsewhere.
+    fn video_max_mhz(&self) -> u32 {
+        let thousandths = if self.model.architecture == Architecture::Hopper { 781 } else { 900 };
+        self.model.clocks.max * thousandths / 1_000
     }
 
     /// A device runs at its highest rate as long as any program has a context on it.
@@ -215,7 +222,8 @@ impl Gpu<'_> {
         let busy = gauge::percent(&self.state.schedule.busy, at_ns, gauge::period_ns(self.model));
         let capped = gauge::power_limit_mw(&self.state, self.model) < self.model.power.limit;
         match busy {
-            0 => REASON_IDLE,
+            // A context that rests keeps the clocks up, so the device does not count as idle.
+            0 if !self.has_contexts() => REASON_IDLE,
             90.. if capped => REASON_POWER_CAP,
             _ => 0,
         }

@@ -6,7 +6,8 @@ use crate::power::only_root;
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetPersistenceMode(device: Handle, mode: Out<u32>) -> u32 {
-    tell(device, mode, |gpu| Ok(gpu.state.gauges.persistence))
+    // Kept one higher, so that a new ledger's zero means "never set", which is on.
+    tell(device, mode, |gpu| Ok(gpu.state.gauges.persistence.checked_sub(1).unwrap_or(1)))
 }
 
 #[unsafe(no_mangle)]
@@ -16,7 +17,7 @@ extern "C" fn nvmlDeviceSetPersistenceMode(device: Handle, mode: u32) -> u32 {
         if mode > 1 {
             return Err(Code::InvalidArgument);
         }
-        gpu.state.gauges.persistence = mode;
+        gpu.state.gauges.persistence = mode + 1;
         Ok(())
     })
 }

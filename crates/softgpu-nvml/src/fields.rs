@@ -4,7 +4,7 @@ use crate::abi::{Answer, Code, Handle, Room, call};
 use crate::gauge;
 use crate::layout::FieldValue;
 use crate::links::peers_of;
-use crate::power::{MEMORY_MAX_C, OPERATING_MAX_C, SHUTDOWN_C, SLOWDOWN_C};
+use crate::power::{OPERATING_MAX_C, SHUTDOWN_C, SLOWDOWN_C};
 use crate::session::{Gpu, Session};
 
 /// A value with NVML's number of its type.
@@ -74,6 +74,9 @@ impl Gpu<'_> {
             // Whether a reset, or draining first, is wanted.
             226 | 227 => Ok(Typed::Word(0)),
             230 => Ok(Typed::Word(self.state.faults.recovery_action)),
+            228 | 229 | 301 | 302 => Ok(Typed::Word(0)),
+            // Numbers that the driver has never given.
+            274 | 289..=293 | 296..=300 | 303.. => Err(Code::InvalidArgument),
             _ => Err(Code::NotSupported),
         }
     }
@@ -81,18 +84,14 @@ impl Gpu<'_> {
     fn ecc_field(&self, field: u32) -> Answer<Typed> {
         let errors = |kind, counter| self.ecc_errors(kind, counter).map(Typed::Long);
         match field {
-            1 | 2 => self.with_ecc().map(|()| Typed::Word(1)),
+            1 | 2 => self.with_ecc().map(|()| Typed::Long(1)),
             3 => errors(0, 0),
             4 => errors(1, 0),
             5 => errors(0, 1),
             6 => errors(1, 1),
-            11 => errors(0, 0),
-            12 => errors(1, 0),
-            22 => errors(0, 1),
-            23 => errors(1, 1),
             142..=145 => {
                 let rows = self.remapped_rows()?;
-                Ok(Typed::Word(rows[field as usize - 142]))
+                Ok(Typed::Long(rows[field as usize - 142].into()))
             }
             _ => Err(Code::NotSupported),
         }
@@ -101,8 +100,8 @@ impl Gpu<'_> {
     fn link_field(&self, field: u32, scope: u32, peers: &[usize]) -> Answer<Typed> {
         let up = !peers.is_empty();
         match field {
-            91 => Ok(Typed::Word(if up { self.model.nvlinks } else { 0 })),
             _ if self.model.nvlinks == 0 || !up => Err(Code::NotSupported),
+            91 => Ok(Typed::Word(self.model.nvlinks)),
             90 => Ok(Typed::Word(self.link_megabytes())),
             84..=89 => self.link_speed(field - 84, peers),
             132..=137 => self.link_speed(field - 132 + 6, peers),
@@ -141,7 +140,7 @@ impl Gpu<'_> {
             190 | 192 => Ok(Typed::Word(gauge::power_limit_mw(&self.state, self.model))),
             193 => below(SHUTDOWN_C),
             194 => below(SLOWDOWN_C),
-            195 => below(MEMORY_MAX_C),
+            195 => Ok(Typed::Signed(0)),
             196 => below(OPERATING_MAX_C),
             _ => Err(Code::NotSupported),
         }

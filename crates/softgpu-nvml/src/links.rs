@@ -161,15 +161,18 @@ extern "C" fn nvmlDeviceGetP2PStatus(first: Handle, second: Handle, index: u32, 
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetTopologyCommonAncestor(first: Handle, second: Handle, level: Out<u32>) -> u32 {
-    call(|session| level.put(common_level(session.place(first)?, session.place(second)?)))
+    call(|session| {
+        level.check()?;
+        let (first, second) = (session.place(first)?, session.place(second)?);
+        if first == second {
+            return Err(Code::NotSupported);
+        }
+        level.put(common_level(first, second))
+    })
 }
 
 fn common_level(first: usize, second: usize) -> u32 {
-    match first / PER_PROCESSOR == second / PER_PROCESSOR {
-        _ if first == second => 0,
-        true => LEVEL_NODE,
-        false => LEVEL_SYSTEM,
-    }
+    if first / PER_PROCESSOR == second / PER_PROCESSOR { LEVEL_NODE } else { LEVEL_SYSTEM }
 }
 
 #[unsafe(no_mangle)]

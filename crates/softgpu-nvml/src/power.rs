@@ -12,7 +12,7 @@ pub(crate) const SHUTDOWN_C: u32 = 95;
 /// The warmest it should be used at.
 pub(crate) const OPERATING_MAX_C: u32 = 87;
 /// The same for its memory.
-pub(crate) const MEMORY_MAX_C: u32 = 95;
+const MEMORY_MAX_C: u32 = 95;
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetPowerUsage(device: Handle, milliwatts: Out<u32>) -> u32 {
