@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use fault::{FaultVerb, SimulateFaultArgs};
+pub(crate) use kernel::{DemoKernelArgs, KernelVerb};
 pub(crate) use run::RunArgs;
 pub(crate) use up::{DemoArgs, DownArgs, UpArgs};
 
 mod fault;
+mod kernel;
 mod run;
 mod up;
 
@@ -100,6 +102,8 @@ pub(crate) enum Verb {
     Doctor(DoctorArgs),
     /// Show what FastGPU does, live, in a folder of its own
     Demo(DemoArgs),
+    /// Run a small program on the GPU that this process may use
+    DemoKernel(DemoKernelArgs),
     /// Break a software GPU of this machine, or mend it, to see what becomes of tasks
     SimulateFault(SimulateFaultArgs),
     /// Save the database of the running server to a file

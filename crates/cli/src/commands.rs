@@ -7,6 +7,7 @@ mod backup;
 mod cancel;
 mod completion;
 mod demo;
+mod demo_kernel;
 mod doctor;
 mod down;
 mod events;
@@ -44,6 +45,7 @@ pub(crate) fn run(verb: Verb, settings: &Settings, out: &Output) -> Result<u8, F
         Verb::Down(flags) => down::run(&flags, settings, out),
         Verb::Demo(flags) => demo::run(&flags, settings, out),
         Verb::Doctor(flags) => doctor::run(&flags, settings, out),
+        Verb::DemoKernel(flags) => demo_kernel::run(&flags, out),
         Verb::SimulateFault(flags) => simulate_fault::run(&flags, settings, out),
         Verb::Restore(flags) => restore::run(&flags, settings, out),
         Verb::Completion(flags) => completion::run(&flags, out),

@@ -5,11 +5,12 @@ use toml::{Table, Value};
 use super::{Breach, Tree};
 
 /// A crate and what it may use directly; what those may use, it may use too.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("core", &[]),
     ("failpoints", &[]),
     ("vgpu-page", &[]),
     ("softgpu", &[]),
+    ("kernels", &[]),
     ("softgpu-cuda", &["softgpu"]),
     ("softgpu-nvml", &["softgpu"]),
     ("vgpu", &["vgpu-page"]),
@@ -23,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("node", &["core", "vgpu-page", "softgpu", "failpoints"]),
     // `vgpu`, `softgpu-cuda` and `softgpu-nvml` are embedded as files and never linked: their exports would take
     // over those of the driver.
-    ("cli", &["server", "client", "node", "control", "sim", "pool"]),
+    ("cli", &["server", "client", "node", "control", "sim", "pool", "kernels"]),
 ];
 
 const DEPENDENCY_TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use fastgpu_softgpu::ledger::{ClockMode, Creation, Ledger, processes::text};
 
-const USAGE: &str = "usage: softgpu-ledger FOLDER show | check | create SPEC [test|manual] | clock NANOSECONDS";
+const USAGE: &str = "usage: softgpu-ledger FOLDER show | check | create SPEC [test|manual] | clock NANOSECONDS \
+                     | xid DEVICE NUMBER";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +42,13 @@ fn run(words: &[&str]) -> Result<bool, Box<dyn std::error::Error>> {
         }
         [folder, "clock", to] => {
             Ledger::open(Path::new(folder))?.move_clock(to.parse()?);
+            Ok(true)
+        }
+        [folder, "xid", device, number] => {
+            let ledger = Ledger::open(Path::new(folder))?;
+            let index = device.parse().ok().filter(|index| *index < ledger.device_count());
+            ledger.device(index.ok_or("there is no such device")?).report_xid(number.parse()?, 0);
+            ledger.ring_fault();
             Ok(true)
         }
         _ => Err(USAGE.into()),
