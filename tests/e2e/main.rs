@@ -16,3 +16,4 @@ mod quick_start;
 mod reference;
 mod restarts;
 mod shapes;
+mod software;

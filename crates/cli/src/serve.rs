@@ -368,7 +368,7 @@ pub(crate) fn device_lines(ready: &Ready) -> Vec<String> {
         return ready.devices.iter().map(|line| format!("GPUs     {line}")).collect();
     }
     let mut lines: Vec<_> = ready.devices.iter().map(|line| format!("GPUs     none: {line}")).collect();
-    lines.push("         pretend to have some with `--simulate 8xA100-80GB`".to_owned());
+    lines.push("         have software GPUs with `--simulate 8xA100-80GB`".to_owned());
     lines
 }
 

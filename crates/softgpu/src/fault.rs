@@ -71,12 +71,17 @@ pub fn code_of_xid(xid: u64) -> Option<u32> {
 }
 
 impl DeviceState {
-    /// Notes an XID at the device's present time and fails every context that is there, if the XID does that.
-    pub fn report_xid(&mut self, xid: u64, pid: u32) {
+    /// Notes an XID at the device's present time. Nobody but the process is hit.
+    pub fn note_xid(&mut self, xid: u64, pid: u32) {
         let at_ns = self.schedule.now_ns;
         let place = usize::try_from(self.faults.xid_count % XIDS_MAX as u64).unwrap_or(0);
         self.faults.xids[place] = XidEvent { xid, at_ns, pid, flags: 0 };
         self.faults.xid_count += 1;
+    }
+
+    /// Notes an XID and fails every context that is there, if the XID does that.
+    pub fn report_xid(&mut self, xid: u64, pid: u32) {
+        self.note_xid(xid, pid);
         if let Some(code) = code_of_xid(xid) {
             self.faults.broken_code = code;
             self.faults.broken_through = self.schedule.context_serial;

@@ -48,7 +48,8 @@ pub(crate) enum FaultVerb {
     /// Claim another driver version, as after an update without a restart; on `all` GPUs
     DriverVersion {
         /// Such as 590.48.01
-        version: String,
+        #[arg(value_name = "VERSION")]
+        claimed: String,
     },
     /// Mend everything, as a reset would
     Clear,

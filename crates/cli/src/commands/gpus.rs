@@ -25,7 +25,7 @@ pub(super) async fn run(flags: &WatchArgs, settings: &Settings, out: &Output) ->
 
 fn table(gpus: &[GpuView], out: &Output) -> Table {
     let mut table = Table::new(&["GPU", "MODEL", "MEMORY", "USED", "FREE", "FREE MEM", "NOW", "TASKS"])
-        .or_say("no GPU was found; `fastgpu doctor` says why, `fastgpu up --simulate 8xA100-80GB` pretends");
+        .or_say("no GPU was found; `fastgpu doctor` says why, `fastgpu up --simulate 8xA100-80GB` has software ones");
     let several = gpus.iter().any(|gpu| gpu.node != gpus[0].node);
     for gpu in gpus {
         let place = if several { format!("{}:{}", gpu.node, gpu.index) } else { gpu.index.to_string() };

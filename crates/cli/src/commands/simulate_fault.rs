@@ -113,7 +113,7 @@ fn fault_of(verb: &FaultVerb) -> Result<Fault, Failure> {
         FaultVerb::AllocFail { after } => Fault::Device(DeviceFault::AllocFail { after: *after }),
         FaultVerb::NvmlSlow { time } => Fault::Driver(DriverFault::NvmlSlow(delay_of(time)?)),
         FaultVerb::NvmlHang => Fault::Driver(DriverFault::NvmlHang),
-        FaultVerb::DriverVersion { version } => {
+        FaultVerb::DriverVersion { claimed: version } => {
             let sound = version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
             if !sound || version.is_empty() || version.len() > VERSION_CHARS_MAX {
                 return Err(Failure::usage(format!("`{version}` is no driver version"))
@@ -148,7 +148,7 @@ fn word_of(verb: &FaultVerb) -> String {
         FaultVerb::AllocFail { after } => format!("allocations fail after {after} more"),
         FaultVerb::NvmlSlow { time } => format!("each call of the management library takes {time} longer"),
         FaultVerb::NvmlHang => "calls of the management library do not come back".to_owned(),
-        FaultVerb::DriverVersion { version } => format!("the driver says it is {version}"),
+        FaultVerb::DriverVersion { claimed } => format!("the driver says it is {claimed}"),
         FaultVerb::Clear => "nothing is wrong any more".to_owned(),
     }
 }
@@ -169,6 +169,6 @@ mod tests {
     fn a_delay_has_a_limit_and_a_version_is_one() {
         assert_eq!(delay_of("500ms").unwrap(), Duration::from_millis(500));
         assert!(delay_of("61s").is_err() && delay_of("soon").is_err());
-        assert!(fault_of(&FaultVerb::DriverVersion { version: "590;rm".into() }).is_err());
+        assert!(fault_of(&FaultVerb::DriverVersion { claimed: "590;rm".into() }).is_err());
     }
 }

@@ -57,7 +57,7 @@ impl Creation {
     /// The devices of a specification, with everything else as usual.
     #[must_use]
     pub fn of(spec: &Spec) -> Self {
-        let devices = spec.devices().cloned().collect();
+        let devices = spec.devices().collect();
         Self { devices, seed: 0, clock: ClockMode::Machine, slice_ns: SLICE_NS, switch_ns: SWITCH_NS }
     }
 }

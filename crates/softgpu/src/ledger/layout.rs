@@ -278,6 +278,8 @@ pub struct SharedObject {
     pub charged: u32,
     /// Spare.
     pub flags: u32,
+    /// The file it is in, if it is found by that; 0: by its name.
+    pub inode: u64,
     /// One bit for each process slot that holds it.
     pub holders: [u64; PROCESSES_MAX / 64],
 }

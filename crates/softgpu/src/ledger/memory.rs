@@ -79,6 +79,7 @@ impl DeviceState {
         let object = &mut self.objects[place];
         object.bytes = bytes;
         object.charged = slot + 1;
+        object.inode = 0;
         object.holders = [0; _];
         object.set_holder(slot, true);
         object.id = id;
@@ -86,6 +87,20 @@ impl DeviceState {
         account[class as usize] -= bytes;
         account[Class::Shared as usize] += bytes;
         Some(id)
+    }
+
+    /// Says in which file a shared allocation is.
+    pub fn name_object(&mut self, id: u64, inode: u64) {
+        if let Some(object) = self.objects.iter_mut().find(|object| object.id == id) {
+            object.inode = inode;
+        }
+    }
+
+    /// The shared allocation that is in a file.
+    #[must_use]
+    pub fn object_named(&self, inode: u64) -> Option<u64> {
+        let found = self.objects.iter().find(|object| object.id != 0 && object.inode == inode);
+        found.map(|object| object.id)
     }
 
     /// Lets `slot` hold a shared allocation too; says how large it is, or `None` if it is gone.
