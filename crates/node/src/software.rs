@@ -21,6 +21,7 @@ use fastgpu_core::ids::{DeviceIndex, Name};
 use fastgpu_core::node::{Device, Telemetry};
 use fastgpu_core::units::MemoryMib;
 use fastgpu_softgpu::ledger::{FOLDER_VARIABLE, Ledger};
+use fastgpu_softgpu::models::DRIVER_VERSION;
 
 use crate::folder::make_private_folder;
 use crate::probe::ProbeCommand;
@@ -128,7 +129,7 @@ fn listed(index: u16, ledger: &Ledger, place: usize) -> Device {
         memory: MemoryMib(device.capacity_bytes() / (1 << 20)),
         simulated: true,
         pci: Some(format!("{domain:08X}:{bus:02X}:{slot:02X}.0").into()),
-        driver: None,
+        driver: Some(DRIVER_VERSION.into()),
         mig: None,
         unusable: None,
         telemetry: Telemetry::default(),

@@ -152,7 +152,8 @@ fn software_gpus_are_there_at_once_and_their_use_is_followed() {
 
     let ledger = world.software.open().unwrap();
     let own = ledger.attach().unwrap();
-    ledger.device(0).charge(own.slot, own.pid, Class::Memory, 3 << 30).ok().expect("there is room");
+    let charged = ledger.device(0).charge(own.slot, own.pid, Class::Memory, 3 << 30);
+    assert!(charged.is_ok(), "there is room");
     let used = |inventory: &Inventory| inventory.devices[0].telemetry.memory_used;
     wait_for(&said, |inventory| used(inventory) == Some(MemoryMib(3 << 10)));
     ledger.device(0).release(own.slot, Class::Memory, 3 << 30);

@@ -1,12 +1,11 @@
 //! What a device is: names, numbers, versions, generation.
 
-use fastgpu_softgpu::models::{Architecture, Brand};
+use fastgpu_softgpu::models::{Architecture, Brand, DRIVER_VERSION};
 
 use crate::abi::{Code, Handle, Out, Text, refuse, tell, tell_text, tell_two, versioned};
 use crate::find::dashed;
 use crate::layout::Pdi;
 use crate::session::Gpu;
-use crate::system::DRIVER_VERSION;
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetName(device: Handle, name: Text, bytes: u32) -> u32 {

@@ -4,13 +4,12 @@ use std::ffi::{CStr, c_char};
 use std::fs;
 
 use fastgpu_softgpu::ledger::processes::text;
+use fastgpu_softgpu::models::DRIVER_VERSION;
 
 use crate::abi::{Code, Out, Text, call, number, versioned};
 use crate::layout::DriverBranch;
 use crate::session;
 
-/// The driver whose library this is like, unless the ledger says otherwise.
-pub(crate) const DRIVER_VERSION: &str = "580.159.04";
 /// CUDA of that driver: `1000 * major + 10 * minor`.
 const CUDA_VERSION: u32 = 13_000;
 /// A process's name is not longer than this, however much there would be to say.

@@ -8,6 +8,9 @@ mod table;
 
 pub use table::MODELS;
 
+/// The driver whose libraries these are like, unless a ledger says otherwise.
+pub const DRIVER_VERSION: &str = "580.159.04";
+
 /// Bytes in a MiB.
 const MIB: u64 = 1 << 20;
 
