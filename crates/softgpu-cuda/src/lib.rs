@@ -13,8 +13,8 @@
 compile_error!("the software GPU needs 64-bit Linux");
 
 mod abi;
-mod codes;
 mod call;
+mod codes;
 mod handle;
 mod process;
 mod visible;

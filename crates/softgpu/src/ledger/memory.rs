@@ -183,7 +183,8 @@ impl DeviceState {
     /// Whether the sums agree, for tests and the ledger tool.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        let shared: u64 = self.objects.iter().filter(|object| object.id != 0).map(|object| object.bytes).sum();
+        let shared: u64 =
+            self.objects.iter().filter(|object| object.id != 0).map(|object| object.bytes).sum();
         let class = Class::Shared as usize;
         let charged: u64 = self.accounts.iter().map(|account| account.bytes[class]).sum();
         let sum: u64 = self.accounts.iter().map(Account::total).sum();

@@ -55,7 +55,9 @@ fn the_answer_does_not_depend_on_how_often_one_looks() {
         for now in (0..60 * MS).step_by(usize::try_from(step).unwrap()) {
             schedule.advance(now);
             if now == 0 {
-                ends = (0..3).map(|slot| schedule.submit(ContextSlot(slot), (7 + 2 * u64::from(slot)) * MS)).collect();
+                ends = (0..3)
+                    .map(|slot| schedule.submit(ContextSlot(slot), (7 + 2 * u64::from(slot)) * MS))
+                    .collect();
             }
         }
         schedule.advance(60 * MS);
@@ -72,9 +74,11 @@ fn a_prediction_comes_true_if_nobody_submits_anything_more() {
         let mut schedule = device(3);
         let ends: Vec<_> = work.iter().map(|(slot, ns)| schedule.submit(ContextSlot(*slot), *ns)).collect();
         schedule.advance(looked_at);
-        let said: Vec<_> = (0..3).map(|slot| schedule.predict(ContextSlot(slot), ends[slot as usize])).collect();
+        let said: Vec<_> =
+            (0..3).map(|slot| schedule.predict(ContextSlot(slot), ends[slot as usize])).collect();
         schedule.advance(100 * MS);
-        let came: Vec<_> = (0..3).map(|slot| schedule.reached(ContextSlot(slot), ends[slot as usize])).collect();
+        let came: Vec<_> =
+            (0..3).map(|slot| schedule.reached(ContextSlot(slot), ends[slot as usize])).collect();
         assert_eq!(said, came, "looked at {looked_at}");
     }
 }
