@@ -41,7 +41,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut hash = FNV_BASIS;
     for (_, built, name) in LIBRARIES {
-        let bytes = fs::read(built_folder.join(built))?;
+        let path = built_folder.join(built);
+        if env::var_os(BUILT_ELSEWHERE).is_some() {
+            println!("cargo::rerun-if-changed={}", path.display());
+        }
+        let bytes = fs::read(path)?;
         hash = bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME));
         fs::write(out.join(name), bytes)?;
     }

@@ -138,10 +138,17 @@ impl Gpu {
         &self.name
     }
 
-    /// The file of the driver's library: tells a software GPU from a real one.
+    /// The file of the driver's library.
     #[must_use]
     pub fn library(&self) -> &str {
         &self.library
+    }
+
+    /// Whether this is a software GPU: such a driver has its ledger in this process's memory.
+    #[must_use]
+    pub fn is_software(&self) -> bool {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        maps.lines().any(|line| line.ends_with("/ledger"))
     }
 
     fn check(&self, doing: &'static str, code: Code) -> Result<(), GpuError> {

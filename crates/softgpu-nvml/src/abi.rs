@@ -20,6 +20,7 @@ pub(crate) enum Code {
     InsufficientSize = 7,
     DriverNotLoaded = 9,
     Timeout = 10,
+    FunctionNotFound = 13,
     GpuIsLost = 15,
     VersionMismatch = 18,
     ArgumentVersionMismatch = 25,

@@ -79,13 +79,13 @@ extern "C" fn nvmlDeviceGetDeviceHandleFromMigDeviceHandle(slice: Handle, _devic
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetGpuInstanceId(device: Handle, _id: Out<u32>) -> u32 {
-    refuse(device, Code::InvalidArgument)
+extern "C" fn nvmlDeviceGetGpuInstanceId(device: Handle, id: Out<u32>) -> u32 {
+    of_device(device, |_| id.check().and(Err(Code::InvalidArgument)))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetComputeInstanceId(device: Handle, _id: Out<u32>) -> u32 {
-    refuse(device, Code::InvalidArgument)
+extern "C" fn nvmlDeviceGetComputeInstanceId(device: Handle, id: Out<u32>) -> u32 {
+    of_device(device, |_| id.check().and(Err(Code::InvalidArgument)))
 }
 
 #[unsafe(no_mangle)]
@@ -104,23 +104,23 @@ extern "C" fn nvmlDeviceGetVirtualizationMode(device: Handle, mode: Out<u32>) ->
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetHostVgpuMode(device: Handle, _mode: Out<u32>) -> u32 {
-    refuse(device, Code::NotSupported)
+extern "C" fn nvmlDeviceGetHostVgpuMode(device: Handle, mode: Out<u32>) -> u32 {
+    of_device(device, |_| mode.check().and(Err(Code::NotSupported)))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetDriverModel(device: Handle, _current: Out<u32>, _pending: Out<u32>) -> u32 {
-    refuse(device, Code::NotSupported)
+extern "C" fn nvmlDeviceGetDriverModel(device: Handle, current: Out<u32>, _pending: Out<u32>) -> u32 {
+    of_device(device, |_| current.check().and(Err(Code::NotSupported)))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetDriverModel_v2(device: Handle, _current: Out<u32>, _pending: Out<u32>) -> u32 {
-    refuse(device, Code::NotSupported)
+extern "C" fn nvmlDeviceGetDriverModel_v2(device: Handle, current: Out<u32>, _pending: Out<u32>) -> u32 {
+    of_device(device, |_| current.check().and(Err(Code::NotSupported)))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetGpuOperationMode(device: Handle, _current: Out<u32>, _pending: Out<u32>) -> u32 {
-    refuse(device, Code::NotSupported)
+extern "C" fn nvmlDeviceGetGpuOperationMode(device: Handle, current: Out<u32>, _pending: Out<u32>) -> u32 {
+    of_device(device, |_| current.check().and(Err(Code::NotSupported)))
 }
 
 #[unsafe(no_mangle)]
@@ -133,8 +133,8 @@ extern "C" fn nvmlDeviceGetAPIRestriction(device: Handle, api: u32, restricted: 
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetNumaNodeId(device: Handle, _node: Out<u32>) -> u32 {
-    refuse(device, Code::NotSupported)
+extern "C" fn nvmlDeviceGetNumaNodeId(device: Handle, node: Out<u32>) -> u32 {
+    of_device(device, |_| node.check().and(Err(Code::NotSupported)))
 }
 
 #[unsafe(no_mangle)]

@@ -18,6 +18,8 @@ enum Typed {
     Signed(i32),
 }
 
+/// Links to switches: a driver takes the question and leaves the answer as it was.
+const SWITCH_LINKS: u32 = 147;
 /// Highest number of values in one call; more than there are fields.
 const VALUES_MAX: i32 = 4_096;
 
@@ -48,6 +50,9 @@ extern "C" fn nvmlDeviceClearFieldValues(device: Handle, count: i32, values: Roo
 }
 
 fn answered(session: &Session, device: Handle, peers: &[usize], asked: FieldValue) -> Answer<FieldValue> {
+    if asked.field == SWITCH_LINKS {
+        return session.with_gpu(device, |_| Ok(asked));
+    }
     session.with_gpu(device, |gpu| {
         let at_us = i64::try_from(session.ledger.wall_us(gpu.now_ns())).unwrap_or(i64::MAX);
         let mut answer = FieldValue { at_us, latency_us: 0, value_type: 0, code: 0, value: 0, ..asked };
@@ -74,7 +79,8 @@ impl Gpu<'_> {
             // Whether a reset, or draining first, is wanted.
             226 | 227 => Ok(Typed::Word(0)),
             230 => Ok(Typed::Word(self.state.faults.recovery_action)),
-            228 | 229 | 301 | 302 => Ok(Typed::Word(0)),
+            228 | 229 => Ok(Typed::Word(0)),
+            301 | 302 => Ok(Typed::Long(0)),
             // Numbers that the driver has never given.
             274 | 289..=293 | 296..=300 | 303.. => Err(Code::InvalidArgument),
             _ => Err(Code::NotSupported),
@@ -108,7 +114,6 @@ impl Gpu<'_> {
             164 => self.link_speed(scope, peers),
             165 => self.check_link(scope, peers).map(|()| Typed::Word(1)),
             166 => self.check_link(scope, peers).map(|()| Typed::Word(self.link_version())),
-            147 => Ok(Typed::Word(self.model.nvlinks)),
             38 | 45 | 52 | 59 | 160 => Ok(Typed::Long(0)),
             161..=163 => self.check_link(scope, peers).map(|()| Typed::Long(0)),
             138..=141 => Ok(Typed::Long(0)),

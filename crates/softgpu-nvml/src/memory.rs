@@ -22,7 +22,8 @@ extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: Handle, memory: Out<MemoryV2>) 
     call(|session| {
         let asked = memory.get()?;
         if asked.version != versioned::<MemoryV2>(2) {
-            return Err(Code::ArgumentVersionMismatch);
+            // Other structures answer "version mismatch"; for this one a driver looks for another function.
+            return Err(Code::FunctionNotFound);
         }
         session.ledger.reap();
         memory.put(session.with_gpu(device, |gpu| {

@@ -59,7 +59,7 @@ pub(super) fn run(flags: &DemoKernelArgs, out: &Output) -> Result<u8, Failure> {
 }
 
 fn say(kernel: &str, gpu: &Gpu, done: Done, out: &Output) -> Result<(), Failure> {
-    let software = gpu.library().contains("/softgpu/");
+    let software = gpu.is_software();
     let said = Said {
         kernel,
         gpu: gpu.name(),
