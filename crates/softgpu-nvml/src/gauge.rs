@@ -42,6 +42,12 @@ pub(crate) fn percent(history: &BusyHistory, at_ns: u64, window_ns: u64) -> u32 
     u32::try_from((busy_ns * 100 + window_ns / 2) / window_ns).unwrap_or(100).min(100)
 }
 
+/// When something ran last, to within a bucket, in nanoseconds; `None` if it never did.
+pub(crate) fn last_busy(history: &BusyHistory) -> Option<u64> {
+    let busy = history.buckets.iter().filter(|bucket| bucket.busy_ns > 0);
+    busy.map(|bucket| bucket.number * BUCKET_NS).max()
+}
+
 /// The power limit in force, in milliwatts.
 pub(crate) fn power_limit_mw(state: &DeviceState, model: &Model) -> u32 {
     match state.gauges.power_limit_mw {

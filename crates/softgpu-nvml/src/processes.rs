@@ -158,25 +158,23 @@ extern "C" fn nvmlDeviceGetRunningProcessDetailList(device: Handle, question: Ou
     })
 }
 
-/// How busy each process kept the device in the last whole second, as of when. Those that did nothing are
-/// left out, and everything if the figures are not newer than `last_seen_us`.
+/// How long a driver remembers how busy a process was, in nanoseconds.
+const REMEMBERED_NS: u64 = 14_000_000_000;
+
+/// How busy each process kept the device in the newest second in which it did anything, as of when. Those that
+/// did nothing for long are left out, and what is not newer than `last_seen_us`.
 fn uses(session: &Session, device: Handle, last_seen_us: u64) -> Answer<Vec<ProcessUse>> {
     let found = present(session, device)?;
     session.with_gpu(device, |gpu| {
-        let at_ns = gauge::taken_at(gpu.model, gpu.now_ns());
-        let at_us = session.ledger.wall_us(at_ns);
-        if at_us <= last_seen_us {
-            return Ok(Vec::new());
-        }
-        let busy = found.iter().map(|one| ProcessUse {
-            pid: one.process.pid,
-            at_us,
-            sm: gpu.percent_of(one.slot, at_ns),
-            memory: 0,
-            encoder: 0,
-            decoder: 0,
+        let newest_ns = gauge::taken_at(gpu.model, gpu.now_ns());
+        let busy = found.iter().filter_map(|one| {
+            let at_ns = gpu.last_busy_period_end(one.slot)?.min(newest_ns);
+            let at_us = session.ledger.wall_us(at_ns);
+            let sm = gpu.percent_of(one.slot, at_ns);
+            let told = sm > 0 && at_us > last_seen_us && newest_ns - at_ns <= REMEMBERED_NS;
+            told.then_some(ProcessUse { pid: one.process.pid, at_us, sm, memory: 0, encoder: 0, decoder: 0 })
         });
-        Ok(busy.filter(|one| one.sm > 0).collect())
+        Ok(busy.collect())
     })
 }
 
@@ -239,6 +237,15 @@ impl Gpu<'_> {
     fn has_context_of(&self, slot: u32) -> bool {
         let schedule = &self.state.schedule;
         schedule.contexts[..schedule.contexts_high as usize].iter().any(|context| context.owner == slot + 1)
+    }
+
+    /// The end of the last period in which a process ran anything, in nanoseconds.
+    fn last_busy_period_end(&self, slot: u32) -> Option<u64> {
+        let schedule = &self.state.schedule;
+        let used = &schedule.contexts[..schedule.contexts_high as usize];
+        let own = used.iter().filter(|context| context.owner == slot + 1);
+        let last = own.filter_map(|context| gauge::last_busy(&context.busy)).max()?;
+        Some(gauge::taken_at(self.model, last) + gauge::period_ns(self.model))
     }
 
     fn percent_of(&self, slot: u32, at_ns: u64) -> u32 {

@@ -43,14 +43,15 @@ fn in_world(test: &str, devices: &str, story: impl FnOnce(&Nvml, &Ledger)) {
         return story(&Nvml::builder().lib_path(library().as_os_str()).init().expect("it starts"), &ledger);
     }
     library();
-    let folder = tempfile::tempdir().unwrap();
-    Ledger::open_or_create(folder.path(), &Creation::of(&devices.parse().unwrap())).unwrap();
-    let ran = Command::new(std::env::current_exe().unwrap())
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let spec = devices.parse().expect("a specification");
+    Ledger::open_or_create(folder.path(), &Creation::of(&spec)).expect("there is room");
+    let ran = Command::new(std::env::current_exe().expect("a test knows its program"))
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, "1")
         .env(FOLDER_VARIABLE, folder.path())
         .output()
-        .unwrap();
+        .expect("this very program starts");
     assert!(
         ran.status.success(),
         "{}{}",
