@@ -178,16 +178,16 @@ impl State {
 
 impl Process {
     /// Waits until a stream has room for one more launch.
-    pub(crate) fn make_room(&self, stream: Handle<Stream>) -> Done {
+    pub(crate) fn make_room(&self, stream: Handle<Stream>, launch: bool) -> Done {
         let state = self.state();
-        let full = state.streams.get(stream)?.is_full();
+        let full = state.streams.get(stream)?.is_full(launch);
         let context = state.streams.get(stream)?.context;
         drop(state);
         if !full {
             return Ok(());
         }
         self.wait_until(context, |state| {
-            let found = state.streams.find(stream).filter(|stream| stream.is_full())?;
+            let found = state.streams.find(stream).filter(|stream| stream.is_full(launch))?;
             Some(crate::engine::Dep { stream, number: found.base })
         })
     }

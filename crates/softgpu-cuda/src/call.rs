@@ -10,6 +10,8 @@ use crate::process::{self, Process};
 thread_local! {
     /// Whether the call came by a name whose stream 0 is the thread's own.
     static PER_THREAD: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread is inside a function that a stream called: it may not call back.
+    static CALLED_BACK: Cell<bool> = const { Cell::new(false) };
 }
 
 fn result(done: Done) -> CUresult {
@@ -27,6 +29,9 @@ pub(crate) fn bare(body: impl FnOnce() -> Done) -> CUresult {
 /// A function that needs `cuInit`.
 pub(crate) fn call(body: impl FnOnce(&'static Process) -> Done) -> CUresult {
     bare(|| {
+        if CALLED_BACK.get() {
+            return Err(Code::NOT_PERMITTED);
+        }
         let process = process::initialised()?;
         let _inside = process.enter();
         body(process)
@@ -46,6 +51,13 @@ pub(crate) fn missing(name: &str) -> CUresult {
         }
         Err(Code::NOT_SUPPORTED)
     })
+}
+
+/// Runs a function of the program that a stream calls.
+pub(crate) fn call_back(function: impl FnOnce()) {
+    CALLED_BACK.set(true);
+    function();
+    CALLED_BACK.set(false);
 }
 
 /// Runs the legacy form of a function with the thread's own stream as stream 0.

@@ -14,12 +14,17 @@ use crate::process::Process;
 use crate::state::{Context, LIMITS, State};
 
 const MIB: u64 = 1 << 20;
+/// What a context costs beside that, which the driver shows as nobody's.
+const DRIVER_BYTES: u64 = 5_832_704;
+/// Streams take memory in steps: this much for so many.
+const STREAMS_BYTES: u64 = 2 * MIB;
+const STREAMS_STEP: usize = 4;
 /// Stream handles that name a thread's default streams.
 pub(crate) const STREAM_LEGACY: usize = 1;
 /// As above, the thread's own.
 pub(crate) const STREAM_PER_THREAD: usize = 2;
 /// What limits are at first: stack, printf buffer, heap, depth, launches, fetch granularity, L2, and so on.
-const LIMITS_DEFAULT: [usize; LIMITS] = [1_024, 8 << 20, 8 << 20, 2, 2_048, 64, 0, 0, 0, 0];
+const LIMITS_DEFAULT: [usize; LIMITS] = [1_024, 0x84_0000, 8 << 20, 2, 2_048, 64, 0, 232_448, 0, 0];
 
 thread_local! {
     /// The contexts this thread has pushed; the last one is current.
@@ -34,10 +39,12 @@ pub(crate) fn current() -> Handle<Context> {
 /// Makes another context the current one; null takes the current one away.
 pub(crate) fn set_current(context: Handle<Context>) {
     STACK.with_borrow_mut(|stack| {
-        stack.pop();
-        if !context.is_null() {
-            stack.push(context);
+        if context.is_null() {
+            stack.clear();
+            return;
         }
+        stack.pop();
+        stack.push(context);
     });
 }
 
@@ -57,7 +64,7 @@ fn context_bytes(architecture: Architecture) -> u64 {
         Architecture::Pascal | Architecture::Volta | Architecture::Turing => 308 * MIB,
         Architecture::Ampere => 420 * MIB,
         Architecture::Ada => 366 * MIB,
-        Architecture::Hopper => 524 * MIB,
+        Architecture::Hopper => 518 * MIB,
         Architecture::Blackwell => 560 * MIB,
     }
 }
@@ -81,19 +88,27 @@ impl State {
         process: &Process,
         ordinal: i32,
         flags: u32,
+        again: Option<Handle<Context>>,
     ) -> Done<Handle<Context>> {
+        if let Some(code) = self.poisoned {
+            return Err(code);
+        }
         let model = process.model(ordinal)?;
         let own_bytes = context_bytes(model.architecture).min(model.memory_total_bytes() / 16);
         process.charge(ordinal, Class::Context, own_bytes)?;
+        process.charge(ordinal, Class::Driver, DRIVER_BYTES).inspect_err(|_| {
+            process.release(ordinal, Class::Context, own_bytes);
+        })?;
         let opened = process.device(ordinal)?.schedule.open(process.me.slot);
         let Some((slot, serial)) = opened else {
             process.release(ordinal, Class::Context, own_bytes);
+            process.release(ordinal, Class::Driver, DRIVER_BYTES);
             return Err(Code::OUT_OF_MEMORY);
         };
         let id = self.new_id();
         let mut limits = LIMITS_DEFAULT;
-        limits[6] = 0;
-        let context = self.contexts.insert(Context {
+        limits[6] = model.memory.l2_kib as usize * 192;
+        let context = Context {
             ordinal,
             slot,
             serial,
@@ -110,10 +125,42 @@ impl State {
             peers: Vec::new(),
             own_bytes,
             code_bytes: 0,
-        });
+            streams_most: 0,
+        };
+        // A primary context has the same handle each time.
+        let context = match again {
+            None => self.contexts.insert(context),
+            Some(handle) => {
+                self.contexts.put_back(handle, context);
+                handle
+            }
+        };
         let legacy = self.add_stream(context, StreamKind::Legacy, 0, false)?;
         self.contexts.get_mut(context)?.legacy = legacy;
         Ok(context)
+    }
+
+    /// Adds a stream that the program asked for to a context, with the memory it takes.
+    pub(crate) fn make_stream(
+        &mut self,
+        process: &Process,
+        context: Handle<Context>,
+        kind: StreamKind,
+        priority: i32,
+    ) -> Done<Handle<Stream>> {
+        let found = self.contexts.get(context)?;
+        let owned = 1 + found
+            .streams
+            .iter()
+            .filter(|one| self.streams.find(**one).is_some_and(|one| one.owned))
+            .count();
+        let (ordinal, most) = (found.ordinal, found.streams_most);
+        let steps = owned.div_ceil(STREAMS_STEP).saturating_sub(most.div_ceil(STREAMS_STEP)) as u64;
+        process.charge(ordinal, Class::Context, steps * STREAMS_BYTES)?;
+        let found = self.contexts.get_mut(context)?;
+        found.streams_most = most.max(owned);
+        found.own_bytes += steps * STREAMS_BYTES;
+        self.add_stream(context, kind, priority, true)
     }
 
     /// Adds a stream to a context.
@@ -176,7 +223,10 @@ impl State {
         for event in self.events.handles(|event| event.context == handle) {
             let _ = self.events.remove(event);
         }
-        let context = self.contexts.remove(handle)?;
+        let context = match self.contexts.get(handle)?.primary {
+            true => self.contexts.lift(handle).ok_or(Code::INVALID_CONTEXT)?,
+            false => self.contexts.remove(handle)?,
+        };
         for stream in context.streams {
             let _ = self.streams.remove(stream);
         }
@@ -184,6 +234,7 @@ impl State {
         process.device(context.ordinal)?.schedule.close(context.slot);
         process.release(context.ordinal, Class::Module, code_bytes);
         process.release(context.ordinal, Class::Context, context.own_bytes);
+        process.release(context.ordinal, Class::Driver, DRIVER_BYTES);
         Ok(())
     }
 
@@ -192,15 +243,13 @@ impl State {
         process.index_of(ordinal)?;
         let place = ordinal.cast_unsigned() as usize;
         let primary = &self.primaries[place];
-        if let Some(code) = primary.error {
-            return Err(code);
-        }
         if let Some(context) = primary.context {
             let error = self.contexts.find(context).and_then(|context| context.error);
             return error.map_or(Ok(context), Err);
         }
         let flags = primary.flags;
-        let context = self.create_context(process, ordinal, flags)?;
+        let context = self.create_context(process, ordinal, flags, primary.handle)?;
+        self.primaries[place].handle = Some(context);
         self.contexts.get_mut(context)?.primary = true;
         self.primaries[place].context = Some(context);
         Ok(context)
@@ -211,7 +260,6 @@ impl State {
         process.index_of(ordinal)?;
         let primary = &mut self.primaries[ordinal.cast_unsigned() as usize];
         let Some(context) = primary.context.take() else { return Ok(()) };
-        primary.error = self.contexts.find(context).and_then(|context| context.error);
         self.destroy_context(process, context)
     }
 }

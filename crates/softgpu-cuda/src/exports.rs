@@ -63,13 +63,24 @@ pub(crate) fn search(base: &str, version: u32, per_thread: bool) -> Found {
             .filter(|export| export.since <= version)
             .max_by_key(|export| (export.since, export.name))
     };
-    let twin = || best("_ptsz").or_else(|| best("_ptds"));
-    let chosen = if per_thread { twin().or_else(|| best("")) } else { best("") };
+    if ["_ptsz", "_ptds"].iter().any(|ending| base.ends_with(ending)) || has_number(base) {
+        return Found::Unknown;
+    }
+    let twins = forms("_ptsz").chain(forms("_ptds")).next().is_some();
+    let chosen = match per_thread && twins {
+        true => best("_ptsz").or_else(|| best("_ptds")),
+        false => best(""),
+    };
     match chosen {
         Some(export) => Found::At(export.address.0),
         None if forms("").next().is_some() => Found::TooNew,
         None => Found::Unknown,
     }
+}
+
+/// True for `name_v2` and the like.
+fn has_number(name: &str) -> bool {
+    name.rsplit_once("_v").is_some_and(|(_, digits)| digits.parse::<u32>().is_ok())
 }
 
 /// True for `base`, `base_v2` and so on, each followed by `ending`.

@@ -53,13 +53,13 @@ impl Fault {
         }
     }
 
-    /// The XID that the driver reports for it.
-    pub(crate) fn of_code(code: Code) -> Option<u64> {
+    /// The XIDs that the driver reports for it.
+    pub(crate) fn xids_of(code: Code) -> &'static [u64] {
         match code {
-            Code::ILLEGAL_ADDRESS => Some(31),
-            Code::MISALIGNED_ADDRESS => Some(13),
-            Code::LAUNCH_FAILED => Some(43),
-            _ => None,
+            Code::ILLEGAL_ADDRESS => &[31],
+            Code::MISALIGNED_ADDRESS => &[13, 31],
+            Code::LAUNCH_FAILED => &[43],
+            _ => &[],
         }
     }
 }

@@ -78,7 +78,11 @@ impl Image {
             return Err(Code::INVALID_IMAGE);
         }
         let balanced = code.matches('{').count() == code.matches('}').count();
-        if !balanced || !code.contains(".target") || !code.contains(".address_size") {
+        if !balanced
+            || !only_directives(&code)
+            || !code.contains(".target")
+            || !code.contains(".address_size")
+        {
             return Err(Code::INVALID_PTX);
         }
         let names = code.split(".entry").skip(1).map(|rest| {
@@ -89,6 +93,21 @@ impl Image {
         });
         Ok(Self { kernels: names.filter(|name| !name.is_empty()).collect(), bytes: text.len() as u64 })
     }
+}
+
+/// Outside of bodies and parameter lists every line begins with a directive.
+fn only_directives(code: &str) -> bool {
+    let mut depth = 0i32;
+    let mut outside = String::new();
+    for letter in code.chars() {
+        match letter {
+            '{' | '(' => depth += 1,
+            '}' | ')' => depth -= 1,
+            _ if depth == 0 => outside.push(letter),
+            _ => {}
+        }
+    }
+    outside.lines().map(str::trim).all(|line| line.is_empty() || line == ";" || line.starts_with('.'))
 }
 
 fn without_comments(text: &str) -> String {

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fastgpu_softgpu::checkpoint;
 use fastgpu_softgpu::fault::Health;
-use fastgpu_softgpu::ledger::layout::ProcessWords;
+use fastgpu_softgpu::ledger::layout::{Class, ProcessWords};
 use fastgpu_softgpu::ledger::processes::Attached;
 use fastgpu_softgpu::ledger::{DeviceGuard, Ledger, wait_on};
 use fastgpu_softgpu::models::{MODELS, Model};
@@ -14,6 +14,9 @@ use fastgpu_softgpu::models::{MODELS, Model};
 use crate::abi::{Code, Done};
 use crate::state::State;
 use crate::visible;
+
+/// What the driver sets up on a device for the first who comes.
+const FIRST_BYTES: u64 = 3_407_872;
 
 /// The library's memory of this process.
 #[derive(Debug)]
@@ -76,6 +79,13 @@ impl Process {
             return Err(Code::NO_DEVICE);
         }
         let me = ledger.attach().map_err(|_| Code::OUT_OF_MEMORY)?;
+        for index in &devices {
+            // The first to come to a device pays for what the driver sets up there.
+            let mut device = ledger.device(*index);
+            if device.memory_used_bytes == 0 {
+                let _ = device.charge(me.slot, me.pid, Class::Driver, FIRST_BYTES);
+            }
+        }
         // SAFETY: the handler only stores to a static; it is never unregistered, nor is the library unloaded
         // while a fork is under way.
         unsafe { libc::pthread_atfork(None, None, Some(in_the_child)) };

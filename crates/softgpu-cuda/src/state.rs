@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) active: Vec<Handle<Stream>>,
     /// Effects that somebody is at.
     pub(crate) running: usize,
+    /// The error of a context that failed: no other can be made after that.
+    pub(crate) poisoned: Option<Code>,
     /// Contexts that have just failed.
     pub(crate) failed: Vec<(Handle<Context>, Code)>,
     /// Stream-ordered memory whose end was reached.
@@ -76,6 +78,7 @@ impl State {
             primaries: (0..devices).map(|_| Primary::default()).collect(),
             active: Vec::new(),
             running: 0,
+            poisoned: None,
             failed: Vec::new(),
             freed: Vec::new(),
             suspended: None,
@@ -118,16 +121,18 @@ pub(crate) struct Context {
     /// What it was charged, in bytes: for itself, and for code.
     pub(crate) own_bytes: u64,
     pub(crate) code_bytes: u64,
+    /// Most streams it ever had, which take memory in steps.
+    pub(crate) streams_most: usize,
 }
 
 /// A device's primary context.
 #[derive(Debug, Default)]
 pub(crate) struct Primary {
     pub(crate) context: Option<Handle<Context>>,
+    /// The handle it had, and has again when it comes back.
+    pub(crate) handle: Option<Handle<Context>>,
     pub(crate) retained: u32,
     pub(crate) flags: u32,
-    /// The error of a primary context that failed: it outlives a reset.
-    pub(crate) error: Option<Code>,
     /// The pool that `cuMemAllocAsync` uses, and the one the device came with.
     pub(crate) pool: Option<Handle<Pool>>,
     pub(crate) default_pool: Option<Handle<Pool>>,
@@ -138,6 +143,8 @@ pub(crate) struct Primary {
 pub(crate) struct Event {
     pub(crate) context: Handle<Context>,
     pub(crate) timed: bool,
+    /// Made for other processes too.
+    pub(crate) interprocess: bool,
     /// Where it was recorded last.
     pub(crate) recorded: Option<Dep>,
     /// When that was reached, in device time.

@@ -193,7 +193,7 @@ fn checkpoint(process: &Process) -> Done {
 }
 
 fn classes(account: &Account) -> impl Iterator<Item = (Class, u64)> {
-    const ALL: [Class; 7] = [
+    const ALL: [Class; 8] = [
         Class::Context,
         Class::Module,
         Class::Memory,
@@ -201,6 +201,7 @@ fn classes(account: &Account) -> impl Iterator<Item = (Class, u64)> {
         Class::Physical,
         Class::Array,
         Class::Managed,
+        Class::Driver,
     ];
     ALL.into_iter().map(|class| (class, account.bytes[class as usize])).filter(|(_, bytes)| *bytes > 0)
 }

@@ -18,7 +18,7 @@ fn create(process: &'static Process, out: Out<Ctx>, flags: u32, device: i32) -> 
         return Err(Code::INVALID_VALUE);
     }
     process.index_of(device)?;
-    let context = process.state().create_context(process, device, flags)?;
+    let context = process.state().create_context(process, device, flags, None)?;
     process.start_workers();
     contexts::push(context);
     out.set(context)
@@ -75,7 +75,7 @@ pub(crate) extern "C" fn cuCtxCreate_v4(
 pub(crate) extern "C" fn cuCtxDestroy_v2(context: Ctx) -> CUresult {
     call(|process| {
         if context.is_null() {
-            return Err(Code::INVALID_CONTEXT);
+            return Err(Code::INVALID_VALUE);
         }
         match process.state().contexts.find(context) {
             None => return Err(Code::CONTEXT_IS_DESTROYED),

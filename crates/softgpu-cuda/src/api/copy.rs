@@ -55,7 +55,7 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], numbers: Vec<u64>, st
     let captured = state.streams.get(stream)?.capture.is_some();
     let op = state.copy_op(process, ordinal, job)?;
     drop(state);
-    process.make_room(stream)?;
+    process.make_room(stream, true)?;
     process.state().submit(process, stream, What::Copy(op, numbers), true)?;
     // Plain host memory is filled before the call comes back, as by the driver.
     if captured || !(wait || to_plain) {

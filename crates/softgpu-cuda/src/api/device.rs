@@ -137,7 +137,7 @@ pub(crate) extern "C" fn cuDeviceGetExecAffinitySupport(
 ) -> CUresult {
     call(|process| {
         process.index_of(device)?;
-        if kind > 0 { Err(Code::INVALID_VALUE) } else { supported.set(0) }
+        if kind > 2 { Err(Code::INVALID_VALUE) } else { supported.set(0) }
     })
 }
 
@@ -150,6 +150,6 @@ pub(crate) extern "C" fn cuDeviceGetTexture1DLinearMaxWidth(
 ) -> CUresult {
     call(|process| {
         process.index_of(device)?;
-        width.set(1 << 28)
+        width.set(1 << 30)
     })
 }

@@ -27,7 +27,7 @@ pub(crate) extern "C" fn cuEventCreate(event: Out<E>, flags: u32) -> CUresult {
             return Err(Code::INVALID_VALUE);
         }
         let timed = flags & NO_TIME == 0;
-        let made = Event { context, timed, recorded: None, reached_ns: None, captured: None };
+        let made = Event { context, timed, interprocess, recorded: None, reached_ns: None, captured: None };
         let handle = state.events.insert(made);
         event.set(handle)
     })
@@ -35,14 +35,21 @@ pub(crate) extern "C" fn cuEventCreate(event: Out<E>, flags: u32) -> CUresult {
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuEventDestroy_v2(event: E) -> CUresult {
-    call(|process| process.state().events.remove(event).map(drop))
+    call(|process| {
+        let mut state = process.state();
+        let context = state.events.get(event)?.context;
+        if let Some(code) = state.contexts.find(context).and_then(|context| context.error) {
+            return Err(code);
+        }
+        state.events.remove(event).map(drop)
+    })
 }
 
 fn record(process: &Process, event: E, stream: Handle<Stream>) -> Done {
     let mut state = process.state();
     let stream = state.stream(stream)?;
     drop(state);
-    process.make_room(stream)?;
+    process.make_room(stream, false)?;
     process.state().record(process, event, stream)
 }
 
@@ -92,9 +99,9 @@ pub(crate) extern "C" fn cuEventSynchronize(event: E) -> CUresult {
 }
 
 fn elapsed(process: &Process, milliseconds: Out<f32>, start: E, end: E) -> Done {
-    let milliseconds = milliseconds.required()?;
     let mut state = process.state();
     state.pump(process);
+    let wanted = milliseconds.required().map_err(|_| Code::INVALID_HANDLE)?;
     let mut times = [0; 2];
     for (time, event) in times.iter_mut().zip([start, end]) {
         let found = state.events.get(event)?;
@@ -108,7 +115,7 @@ fn elapsed(process: &Process, milliseconds: Out<f32>, start: E, end: E) -> Done 
     }
     let ns = times[1].cast_signed() - times[0].cast_signed();
     #[expect(clippy::cast_precision_loss, reason = "the driver's own type for it")]
-    milliseconds.set((ns as f64 / 1e6) as f32)
+    wanted.set((ns as f64 / 1e6) as f32)
 }
 
 #[unsafe(no_mangle)]

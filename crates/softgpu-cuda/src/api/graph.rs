@@ -324,7 +324,7 @@ pub(crate) extern "C" fn cuGraphLaunch(exec: X, stream: S) -> CUresult {
             return Ok(());
         }
         drop(state);
-        process.make_room(stream)?;
+        process.make_room(stream, true)?;
         process.state().launch_graph(process, exec, stream)
     })
 }
@@ -462,7 +462,8 @@ pub(crate) extern "C" fn cuDeviceGetGraphMemAttribute(
     call(|process| {
         process.index_of(device)?;
         let held = process.state().graph_memory[device.cast_unsigned() as usize];
-        let all = [held.used[0], held.used[1], held.reserved[0], held.reserved[1]];
+        let steps = |bytes: u64| bytes.next_multiple_of(16 * crate::memory::GRANULE);
+        let all = [steps(held.used[0]), steps(held.used[1]), held.reserved[0], held.reserved[1]];
         value.set(*all.get(attribute as usize).ok_or(Code::INVALID_VALUE)?)
     })
 }

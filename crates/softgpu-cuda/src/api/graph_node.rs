@@ -213,7 +213,14 @@ pub(crate) extern "C" fn cuGraphAddMemFreeNode(
 ) -> CUresult {
     call(|process| {
         add(process, node, graph, (deps, count), |state| {
-            if state.is_graph_memory(address) { Ok(What::Free(address)) } else { Err(Code::INVALID_VALUE) }
+            let freed = state.nodes.iter().any(|(_, node)| {
+                node.graph == graph && matches!(node.what, What::Free(other) if other == address)
+            });
+            if state.is_graph_memory(address) && !freed {
+                Ok(What::Free(address))
+            } else {
+                Err(Code::INVALID_VALUE)
+            }
         })
     })
 }

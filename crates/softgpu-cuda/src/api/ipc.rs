@@ -2,7 +2,9 @@
 
 use crate::abi::{CUresult, Code, Out};
 use crate::call::call;
+use crate::handle::Handle;
 use crate::memory::ipc::IpcHandle;
+use crate::state::Event;
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuIpcGetMemHandle(handle: Out<IpcHandle>, address: u64) -> CUresult {
@@ -46,5 +48,17 @@ pub(crate) extern "C" fn cuIpcCloseMemHandle(address: u64) -> CUresult {
         let current = process.state().current()?;
         process.wait_context(current)?;
         process.state().close_imported(process, address, false)
+    })
+}
+
+/// Events stay in their process: one that was made for others is refused, and counted.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuIpcGetEventHandle(_handle: Out<[u8; 64]>, event: Handle<Event>) -> CUresult {
+    call(|process| {
+        if !process.state().events.get(event)?.interprocess {
+            return Err(Code::INVALID_HANDLE);
+        }
+        process.ledger.count_unsupported("cuIpcGetEventHandle");
+        Err(Code::NOT_SUPPORTED)
     })
 }

@@ -148,12 +148,12 @@ fn launch(process: &Process, stream: S, asked: &Asked) -> Done {
     state.functions.get(asked.function)?;
     let stream = state.stream(stream)?;
     let found = state.streams.get(stream)?;
-    let (context, full) = (found.context, found.is_full());
+    let (context, full) = (found.context, found.is_full(true));
     let ordinal = state.contexts.get(context)?.ordinal;
     let prepared = prepare(process, &mut state, asked, ordinal)?;
     if full {
         drop(state);
-        process.make_room(stream)?;
+        process.make_room(stream, true)?;
         state = process.state();
     }
     state.submit(process, stream, What::Kernel(prepared), true)

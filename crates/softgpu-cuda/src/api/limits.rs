@@ -23,7 +23,7 @@ pub(crate) extern "C" fn cuCtxGetLimit(value: Out<usize>, limit: u32) -> CUresul
         if place >= LIMITS {
             return Err(Code::INVALID_VALUE);
         }
-        if matches!(place, 3 | 4 | 7..) {
+        if matches!(place, 3 | 9..) {
             return Err(Code::UNSUPPORTED_LIMIT);
         }
         value.set(state.contexts.get(current)?.limits[place])
@@ -40,7 +40,7 @@ pub(crate) extern "C" fn cuCtxSetLimit(limit: u32, value: usize) -> CUresult {
         if place >= LIMITS {
             return Err(Code::INVALID_VALUE);
         }
-        if matches!(place, 3 | 4 | 7..) {
+        if matches!(place, 3 | 9..) {
             return Err(Code::UNSUPPORTED_LIMIT);
         }
         let ordinal = state.contexts.get(current)?.ordinal;

@@ -158,8 +158,9 @@ fn attribute(process: &Process, state: &State, function: F, number: u32) -> Done
     match number {
         0 => Ok(1_024),
         1..=3 | 7 | 10..=15 => Ok(0),
-        4 => Ok(32),
-        5 | 6 => Ok(version),
+        4 => Ok(10),
+        5 => Ok(75),
+        6 => Ok(version),
         8 => Ok(49_152),
         9 => Ok(-1),
         _ => Err(Code::INVALID_VALUE),

@@ -15,16 +15,9 @@ enum Value {
     Pair(u64, u64),
 }
 
-/// Of addresses that are nobody's, the driver answers only a few questions.
+/// Nothing is known of addresses that are not the driver's.
 fn value(state: &State, attribute: u32, address: u64) -> Done<Value> {
-    let found = state.memory.around(address);
-    let Some(found) = found else {
-        return match attribute {
-            // Kind, context, pool and the like: not the driver's.
-            8 => Ok(Value::Word(0)),
-            _ => Err(Code::INVALID_VALUE),
-        };
-    };
+    let found = state.memory.around(address).ok_or(Code::INVALID_VALUE)?;
     let on_device = found.on_device();
     let managed = matches!(found.kind, Kind::Managed { .. });
     Ok(match attribute {
@@ -34,7 +27,7 @@ fn value(state: &State, attribute: u32, address: u64) -> Done<Value> {
         4 if on_device && !managed => return Err(Code::INVALID_VALUE),
         4 => Value::Wide(address),
         5 => Value::Pair(0, 0),
-        6 => Value::Word(found.sync_memops.into()),
+        6 => Value::Word((found.sync_memops || managed).into()),
         7 => Value::Wide(found.id),
         8 => Value::Word(managed.into()),
         9 => Value::Word(found.ordinal.cast_unsigned()),
@@ -43,11 +36,11 @@ fn value(state: &State, attribute: u32, address: u64) -> Done<Value> {
         12 => Value::Wide(found.bytes),
         13 => Value::Word(1),
         14 => Value::Word(u32::from(matches!(found.kind, Kind::Mapping { .. }))),
-        15 => Value::Word(match found.kind {
+        15 => Value::Word(u32::from(on_device && !managed)),
+        16 => Value::Word(match found.kind {
             Kind::Mapping { access, .. } => access,
             _ => 3,
         }),
-        16 => Value::Word(0),
         17 => Value::Wide(match found.kind {
             Kind::Pool { pool } => pool.value() as u64,
             _ => 0,
@@ -55,7 +48,7 @@ fn value(state: &State, attribute: u32, address: u64) -> Done<Value> {
         18 => Value::Wide(found.mapped),
         19 => Value::Wide(found.base),
         20 => Value::Wide(found.id),
-        21 => Value::Word(0),
+        21 => Value::Word(u32::from(on_device && !managed)),
         _ => return Err(Code::INVALID_VALUE),
     })
 }

@@ -184,7 +184,7 @@ pub(crate) extern "C" fn cuMemPoolCreate(pool: Out<P>, properties: In<PoolProper
         if asked.kind != 1 {
             return Err(Code::INVALID_VALUE);
         }
-        let ordinal = asked.location.ordinal(process)?;
+        let ordinal = asked.location.ordinal(process).map_err(|_| Code::INVALID_VALUE)?;
         let made =
             Pool::new(ordinal.unwrap_or(0), ordinal.is_none(), asked.max_bytes as u64, asked.handle_types);
         let handle = process.state().pools.insert(made);

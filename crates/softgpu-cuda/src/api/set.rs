@@ -31,7 +31,7 @@ fn set(process: &Process, job: SetJob, stream: S) -> Done {
         job.height as u64,
     ];
     drop(state);
-    process.make_room(stream)?;
+    process.make_room(stream, true)?;
     process.state().submit(process, stream, What::Set(op, numbers), true)
 }
 

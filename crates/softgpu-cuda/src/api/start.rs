@@ -56,7 +56,7 @@ fn search(symbol: Text, function: Out<*const ()>, version: i32, flags: u64, stat
         if flags > 3 || version > CUDA_VERSION.cast_signed() {
             return Err(Code::INVALID_VALUE);
         }
-        let version = u32::try_from(version).unwrap_or(0);
+        let version = u32::try_from(version).unwrap_or(u32::MAX);
         let found = exports::search(name, version, flags & PER_THREAD_DEFAULT_STREAM != 0);
         let (address, word) = match found {
             Found::At(address) => (address, 0),

@@ -25,7 +25,7 @@ fn create(process: &Process, out: Out<S>, flags: u32, priority: i32) -> Done {
         NON_BLOCKING => StreamKind::NonBlocking,
         _ => return Err(Code::INVALID_VALUE),
     };
-    let stream = state.add_stream(current, kind, priority.clamp(PRIORITY_MIN, 0), true)?;
+    let stream = state.make_stream(process, current, kind, priority.clamp(PRIORITY_MIN, 0))?;
     out.set(stream)
 }
 
@@ -51,7 +51,7 @@ pub(crate) extern "C" fn cuStreamDestroy_v2(stream: S) -> CUresult {
         let capture = state.streams.get(stream)?.capture;
         drop(state);
         if capture.is_none() {
-            let _ = process.wait_stream(stream);
+            process.wait_stream(stream)?;
         }
         let mut state = process.state();
         if let Some(capture) = capture {
@@ -188,7 +188,7 @@ fn call_host(process: &Process, stream: S, call: impl FnOnce(S) -> HostCall) -> 
     let named = if stream.value() == 0 { Handle::of(0) } else { stream };
     let stream = state.stream(stream)?;
     drop(state);
-    process.make_room(stream)?;
+    process.make_room(stream, false)?;
     process.state().submit(process, stream, What::Host(call(named)), false)
 }
 

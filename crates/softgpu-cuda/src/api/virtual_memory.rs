@@ -157,7 +157,7 @@ pub(crate) extern "C" fn cuMemSetAccess(
             return Err(Code::INVALID_VALUE);
         }
         for access in &list {
-            access.location.ordinal(process)?;
+            access.location.ordinal(process).map_err(|_| Code::INVALID_VALUE)?;
             if !matches!(access.flags, 0 | 1 | 3) {
                 return Err(Code::INVALID_VALUE);
             }

@@ -3,6 +3,7 @@
 use super::item::{Effect, HostCall};
 use super::{Dep, Op, Stream, Task};
 use crate::abi::Done;
+use crate::call::call_back;
 use crate::handle::Handle;
 use crate::kernels::Fault;
 use crate::process::Process;
@@ -89,10 +90,9 @@ impl State {
             item.effect = Effect::Done(now);
         }
         if let Err(code) = result {
-            if let (Some(xid), Ok(context)) = (Fault::of_code(code), self.contexts.get(context)) {
-                if let Ok(mut device) = process.device(context.ordinal) {
-                    device.note_xid(xid, process.me.pid);
-                }
+            let device = self.contexts.get(context).and_then(|context| process.device(context.ordinal));
+            if let Ok(mut device) = device {
+                Fault::xids_of(code).iter().for_each(|xid| device.note_xid(*xid, process.me.pid));
             }
             self.fail_context(process, context, code);
         }
@@ -111,11 +111,11 @@ impl Process {
         let result = match &job.what {
             What::Task(task) => task.run(),
             What::Host(HostCall::Plain(function, argument)) => {
-                function(*argument);
+                call_back(|| function(*argument));
                 Ok(())
             }
             What::Host(HostCall::WithStream(function, stream, argument)) => {
-                function(*stream, 0, *argument);
+                call_back(|| function(*stream, 0, *argument));
                 Ok(())
             }
         };

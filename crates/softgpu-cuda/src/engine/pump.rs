@@ -32,6 +32,7 @@ impl State {
         self.order_with_stream_0(handle, context, kind, &mut item.deps);
         let quiet = matches!(item.effect, Effect::Done(_));
         let timed = matches!(item.op, Op::Record(_));
+        let calls = matches!(item.op, Op::Host(_));
         let stream = self.streams.get_mut(handle)?;
         if stream.queue.is_empty() {
             self.active.push(handle);
@@ -40,6 +41,9 @@ impl State {
         stream.queue.push_back(item);
         self.carry_on(process, handle)?;
         let placed = self.streams.get(handle).is_ok_and(|stream| stream.placed > number);
+        if calls {
+            process.progress.notify_all();
+        }
         if !quiet || !placed || timed {
             process.ring_worker();
         }
@@ -149,6 +153,7 @@ impl State {
     pub(crate) fn fail_context(&mut self, process: &Process, handle: Handle<Context>, code: Code) {
         let Ok(context) = self.contexts.get_mut(handle) else { return };
         context.error.get_or_insert(code);
+        self.poisoned.get_or_insert(code);
         let streams = context.streams.clone();
         for stream in streams {
             if let Ok(stream) = self.streams.get_mut(stream) {

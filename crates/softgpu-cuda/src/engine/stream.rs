@@ -72,9 +72,9 @@ impl Stream {
         self.base + self.queue.len() as u64
     }
 
-    /// Whether the next item must wait for room.
-    pub(crate) fn is_full(&self) -> bool {
-        self.launches >= LAUNCHES_MAX || self.queue.len() >= ITEMS_MAX
+    /// Whether the next item, a launch or not, must wait for room.
+    pub(crate) fn is_full(&self, launch: bool) -> bool {
+        (launch && self.launches >= LAUNCHES_MAX) || self.queue.len() >= ITEMS_MAX
     }
 
     /// An item that is still in the queue.

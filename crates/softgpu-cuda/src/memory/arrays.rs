@@ -65,6 +65,11 @@ impl State {
     ) -> Done<Handle<Array>> {
         let element = descriptor.element_bytes().ok_or(Code::INVALID_VALUE)?;
         let planes = descriptor.depth.max(1);
+        let flat = descriptor.depth == 0;
+        let most = if flat { [131_072, 65_536] } else { [16_384, 16_384] };
+        if descriptor.width > most[0] || descriptor.height > most[1] || descriptor.depth > 16_384 {
+            return Err(Code::INVALID_VALUE);
+        }
         let bytes = [descriptor.width, descriptor.rows(), planes]
             .into_iter()
             .try_fold(element, usize::checked_mul)

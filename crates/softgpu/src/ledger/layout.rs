@@ -242,7 +242,7 @@ pub struct Account {
 }
 
 /// How many classes of memory there are.
-pub const CLASSES: usize = 8;
+pub const CLASSES: usize = 9;
 
 /// What device memory is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,6 +264,8 @@ pub enum Class {
     Managed = 6,
     /// Allocations in [`DeviceState::objects`] that are charged to this process.
     Shared = 7,
+    /// What the driver takes for a context and shows as nobody's.
+    Driver = 8,
 }
 
 /// An allocation that several processes may hold.

@@ -19,6 +19,12 @@ impl Account {
     pub fn total(&self) -> u64 {
         self.bytes.iter().sum()
     }
+
+    /// What the driver shows as the process's, in bytes.
+    #[must_use]
+    pub fn shown(&self) -> u64 {
+        self.total() - self.bytes[Class::Driver as usize]
+    }
 }
 
 impl DeviceState {
@@ -50,7 +56,7 @@ impl DeviceState {
 
     fn ordered_failure(&mut self, pid: u32, class: Class) -> Result<(), Refused> {
         let faults = &mut self.faults;
-        let of_a_program = !matches!(class, Class::Context | Class::Module);
+        let of_a_program = !matches!(class, Class::Context | Class::Module | Class::Driver);
         let meant = faults.allocation_pid == 0 || faults.allocation_pid == pid;
         if faults.allocation_armed == 0 || !of_a_program || !meant {
             return Ok(());
