@@ -55,7 +55,7 @@ pub(crate) extern "C" fn cuStreamDestroy_v2(stream: S) -> CUresult {
         }
         let mut state = process.state();
         if let Some(capture) = capture {
-            state.spoil(capture);
+            state.lose_stream(capture, stream);
         }
         state.streams.remove(stream)?;
         if let Ok(context) = state.contexts.get_mut(context) {

@@ -197,6 +197,21 @@ impl State {
         Err(Code::STREAM_CAPTURE_IMPLICIT)
     }
 
+    /// A stream goes while it is recorded: the recording ends with its first stream, else it is spoiled.
+    pub(crate) fn lose_stream(&mut self, capture: Handle<Capture>, stream: Handle<Stream>) {
+        if self.captures.find(capture).is_none_or(|capture| capture.origin != stream) {
+            self.spoil(capture);
+            return;
+        }
+        let Ok(ended) = self.captures.remove(capture) else { return };
+        for (one, _) in &ended.streams {
+            if let Ok(stream) = self.streams.get_mut(*one) {
+                stream.capture = None;
+            }
+        }
+        let _ = self.destroy_graph(ended.graph);
+    }
+
     /// Something happened that the recording cannot hold.
     pub(crate) fn spoil(&mut self, capture: Handle<Capture>) {
         if let Ok(capture) = self.captures.get_mut(capture) {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use fastgpu_softgpu::ledger::layout::Class;
 
-use super::{ALIGNMENT, GRANULE, Kind};
+use super::{ALIGNMENT, GRANULE, Kind, space};
 use crate::abi::{Code, Done};
 use crate::engine::Stream;
 use crate::handle::Handle;
@@ -24,7 +24,10 @@ pub(crate) struct Pool {
     pub(crate) ordinal: i32,
     /// On the host: nothing is charged.
     pub(crate) on_host: bool,
-    chunks: BTreeMap<u64, Chunk>,
+    /// The addresses it may use, of which the first `reserved` bytes have memory: base and length.
+    stretch: Option<(u64, u64)>,
+    /// Offset and length of what is taken.
+    taken: BTreeMap<u64, u64>,
     /// Freed in a stream that has not come to it yet.
     pending: Vec<Pending>,
     /// As asked for, in bytes; and the most it ever was.
@@ -44,12 +47,6 @@ pub(crate) struct Pool {
 }
 
 #[derive(Debug)]
-struct Chunk {
-    bytes: u64,
-    taken: BTreeMap<u64, u64>,
-}
-
-#[derive(Debug)]
 struct Pending {
     id: u64,
     stream: Handle<Stream>,
@@ -61,7 +58,8 @@ impl Pool {
         Self {
             ordinal,
             on_host,
-            chunks: BTreeMap::new(),
+            stretch: None,
+            taken: BTreeMap::new(),
             pending: Vec::new(),
             used: [0; 2],
             reserved: [0; 2],
@@ -74,26 +72,31 @@ impl Pool {
         }
     }
 
+    /// Finds room in what is reserved.
     fn take(&mut self, bytes: u64) -> Option<u64> {
-        self.chunks.iter_mut().find_map(|(base, chunk)| {
-            let mut at = 0;
-            for (start, length) in &chunk.taken {
-                if start - at >= bytes {
-                    break;
-                }
-                at = start + length;
+        let (base, _) = self.stretch?;
+        let mut at = 0;
+        for (start, length) in &self.taken {
+            if start - at >= bytes {
+                break;
             }
-            (at + bytes <= chunk.bytes).then(|| {
-                chunk.taken.insert(at, bytes);
-                base + at
-            })
+            at = start + length;
+        }
+        (at + bytes <= self.reserved[0]).then(|| {
+            self.taken.insert(at, bytes);
+            base + at
         })
     }
 
     fn give(&mut self, address: u64) {
-        if let Some((base, chunk)) = self.chunks.range_mut(..=address).next_back() {
-            chunk.taken.remove(&(address - base));
+        if let Some((base, _)) = self.stretch {
+            self.taken.remove(&(address - base));
         }
+    }
+
+    /// Where the last allocation ends.
+    fn end(&self) -> u64 {
+        self.taken.last_key_value().map_or(0, |(start, length)| start + length)
     }
 
     fn reclaim(&mut self, mut ready: impl FnMut(&Pending) -> bool) {
@@ -105,7 +108,7 @@ impl Pool {
     }
 
     fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.chunks.values().all(|chunk| chunk.taken.is_empty())
+        self.pending.is_empty() && self.taken.is_empty()
     }
 }
 
@@ -162,32 +165,42 @@ impl State {
         Ok(address)
     }
 
+    /// Reserves more, behind what is reserved, until `length` fits.
     fn grow(&mut self, process: &Process, handle: Handle<Pool>, length: u64) -> Done {
         let pool = self.pools.get(handle)?;
-        let (ordinal, on_host) = (pool.ordinal, pool.on_host);
-        let bytes = length.checked_next_multiple_of(STEP).ok_or(Code::OUT_OF_MEMORY)?;
-        let beyond = pool.max_bytes > 0 && pool.reserved[0] + bytes > pool.max_bytes.next_multiple_of(STEP);
-        if beyond {
+        let (ordinal, on_host, now) = (pool.ordinal, pool.on_host, pool.reserved[0]);
+        let end = pool.end().checked_add(length).and_then(|end| end.checked_next_multiple_of(STEP));
+        let end = end.ok_or(Code::OUT_OF_MEMORY)?;
+        if pool.max_bytes > 0 && end > pool.max_bytes.next_multiple_of(STEP) {
             return Err(Code::OUT_OF_MEMORY);
         }
-        let base = if on_host {
-            let base = self.memory.space.take(bytes, GRANULE, 0)?;
-            super::space::commit(base, bytes)?;
-            base
-        } else {
-            match self.granules(process, ordinal, Class::Pool, bytes) {
-                // What other pools hold and nobody uses is given back before anybody is refused.
-                Err(Code::OUT_OF_MEMORY) => {
-                    self.trim_all(process, Some(0));
-                    self.granules(process, ordinal, Class::Pool, bytes)?
-                }
-                other => other?,
+        let (base, most) = match pool.stretch {
+            Some(stretch) => stretch,
+            None => {
+                let most = process.device(ordinal)?.capacity_bytes().next_multiple_of(STEP);
+                let stretch = (self.memory.space.take(most, GRANULE, 0)?, most);
+                self.pools.get_mut(handle)?.stretch = Some(stretch);
+                stretch
             }
         };
+        if end > most {
+            return Err(Code::OUT_OF_MEMORY);
+        }
+        let more = end - now;
+        if !on_host {
+            process.charge(ordinal, Class::Pool, more).or_else(|code| {
+                // What other pools hold and nobody uses is given back before anybody is refused.
+                self.trim_all(process, Some((0, handle)));
+                if code == Code::OUT_OF_MEMORY {
+                    process.charge(ordinal, Class::Pool, more)
+                } else {
+                    Err(code)
+                }
+            })?;
+        }
+        space::commit(base + now, more)?;
         let pool = self.pools.get_mut(handle)?;
-        pool.chunks.insert(base, Chunk { bytes, taken: BTreeMap::new() });
-        pool.reserved[0] += bytes;
-        pool.reserved[1] = pool.reserved[1].max(pool.reserved[0]);
+        pool.reserved = [end, pool.reserved[1].max(end)];
         Ok(())
     }
 
@@ -226,41 +239,35 @@ impl State {
         }
     }
 
-    /// Trims every pool to its threshold, or to `keep` bytes; forgets pools that have ended.
-    fn trim_all(&mut self, process: &Process, keep: Option<u64>) {
+    /// Trims every pool to its threshold, or all but one to so many bytes; forgets pools that have ended.
+    fn trim_all(&mut self, process: &Process, keep: Option<(u64, Handle<Pool>)>) {
         for handle in self.pools.handles(|_| true) {
             let Some(pool) = self.pools.find(handle) else { continue };
             let (ended, threshold) = (pool.ended, pool.threshold);
-            self.trim(process, handle, if ended { 0 } else { keep.unwrap_or(threshold) });
+            let to = match keep {
+                Some((_, spared)) if spared == handle => continue,
+                Some((bytes, _)) => bytes,
+                None => threshold,
+            };
+            self.trim(process, handle, if ended { 0 } else { to });
             if ended && self.pools.find(handle).is_some_and(Pool::is_idle) {
-                let _ = self.pools.remove(handle);
+                if let Ok(Pool { stretch: Some((base, bytes)), .. }) = self.pools.remove(handle) {
+                    self.memory.space.give(base, bytes);
+                }
             }
         }
     }
 
-    /// Gives back what a pool has reserved above `keep` bytes and nobody uses.
+    /// Gives back what a pool has reserved behind its last allocation, down to `keep` bytes.
     pub(crate) fn trim(&mut self, process: &Process, handle: Handle<Pool>, keep: u64) {
         let Ok(pool) = self.pools.get_mut(handle) else { return };
-        let (ordinal, on_host) = (pool.ordinal, pool.on_host);
-        let mut given = Vec::new();
-        let idle: Vec<(u64, u64)> = pool
-            .chunks
-            .iter()
-            .filter(|(_, chunk)| chunk.taken.is_empty())
-            .map(|(base, chunk)| (*base, chunk.bytes))
-            .collect();
-        for (base, bytes) in idle {
-            if pool.reserved[0] - bytes >= keep || (keep == 0 && pool.reserved[0] > 0) {
-                pool.chunks.remove(&base);
-                pool.reserved[0] -= bytes;
-                given.push((base, bytes));
-            }
-        }
-        for (base, bytes) in given {
-            self.unmap(base, bytes);
-            if !on_host {
-                process.release(ordinal, Class::Pool, bytes);
-            }
+        let (ordinal, on_host, now) = (pool.ordinal, pool.on_host, pool.reserved[0]);
+        let needed = pool.end().max(keep.min(now)).next_multiple_of(STEP).min(now);
+        let Some((base, _)) = pool.stretch.filter(|_| needed < now) else { return };
+        pool.reserved[0] = needed;
+        space::decommit(base + needed, now - needed);
+        if !on_host {
+            process.release(ordinal, Class::Pool, now - needed);
         }
     }
 
