@@ -25,7 +25,7 @@ fn present(session: &Session, device: Handle) -> Answer<Vec<Present>> {
     let live = session.ledger.processes();
     session.with_gpu(device, |gpu| {
         let here = live.into_iter().map(|(slot, process)| {
-            let used_bytes = gpu.state.accounts[slot as usize].total();
+            let used_bytes = gpu.state.accounts[slot as usize].shown();
             (Present { slot, process, used_bytes }, gpu.has_context_of(slot))
         });
         Ok(here.filter(|(one, context)| *context || one.used_bytes > 0).map(|(one, _)| one).collect())
