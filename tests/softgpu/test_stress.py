@@ -26,12 +26,23 @@ class Race:
         self.racers = []
 
     def start(self, count, operations, scale=1):
+        """Racers that are ready, and wait for `go`."""
+        started = []
         for index in range(count):
             words = [self.program, str(SEED + index), str(operations), str(scale)]
             pipe = subprocess.PIPE
-            self.racers.append(subprocess.Popen(
+            started.append(subprocess.Popen(
                 words, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=self.gpu.environment()
             ))
+        for racer in started:
+            said = racer.stdout.readline()
+            assert said == "ready\n", f"{said!r} (seed {SEED})"
+        self.racers += started
+
+    def go(self):
+        for racer in self.racers:
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
 
     def held(self, racer):
         """(bytes it holds, refusals it met) once it rests."""
@@ -75,16 +86,17 @@ class StressTest(unittest.TestCase):
     def test_ten_racers_of_ten_thousand_operations_leave_an_exact_ledger(self):
         with machine.SoftGpu() as gpu:
             race = Race(gpu)
-            race.start(1, 0)
-            race.held(race.racers[0])
-            context = race.used()
-            self.assertEqual((0, "ended 1\n"), race.end(race.racers.pop(), "done"))
-            self.all_given_back(race)
-
-            race.start(PROCESSES, OPERATIONS)
+            race.start(1, OPERATIONS)
+            first = race.used()
+            race.start(1, OPERATIONS)
+            context = race.used() - first
+            self.assertGreater(context, 0)
+            race.start(PROCESSES - 2, OPERATIONS)
+            self.assertEqual(first + (PROCESSES - 1) * context, race.used())
+            race.go()
             held = sum(race.held(racer)[0] for racer in race.racers)
             self.assertGreater(held, 0)
-            self.assertEqual(PROCESSES * context + held, race.used())
+            self.assertEqual(first + (PROCESSES - 1) * context + held, race.used())
             self.assertEqual([], gpu.wrong())
             for index, racer in enumerate(race.racers):
                 if index % 3 == 0:
@@ -101,6 +113,7 @@ class StressTest(unittest.TestCase):
             race = Race(gpu)
             for _ in range(3):
                 race.start(PROCESSES, 10 * OPERATIONS)
+                race.go()
                 for racer in race.racers:
                     time.sleep(dice.uniform(0, 0.15))
                     race.kill(racer)
@@ -108,6 +121,7 @@ class StressTest(unittest.TestCase):
                 self.all_given_back(race)
             # What is left is a device like new.
             race.start(1, 1000)
+            race.go()
             race.held(race.racers[0])
             self.assertEqual((0, "ended 1\n"), race.end(race.racers.pop(), "done"))
             self.all_given_back(race)
@@ -128,6 +142,7 @@ class StressTest(unittest.TestCase):
         with machine.SoftGpu("1xL4-24GB") as gpu:
             race = Race(gpu)
             race.start(PROCESSES, 2000, scale=64)
+            race.go()
             capacity = int(gpu.shown()["device 0 capacity_bytes"])
             held, refused = (sum(numbers) for numbers in zip(*(race.held(racer) for racer in race.racers)))
             self.assertGreater(refused, 0)

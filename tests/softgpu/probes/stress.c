@@ -1,6 +1,6 @@
 /* One racer of many: `stress SEED OPERATIONS [SCALE]` makes random allocations of all families, copies and launches, checks
- * what it reads back, and holds a known amount at the end: prints `held BYTES`, waits for a line, and ends.
- * With a line `leave` it ends without giving anything back, as a program that crashes does. */
+ * what it reads back, and holds a known amount at the end. Prints `ready` and waits for a line before it begins, prints
+ * `held BYTES` and waits for a line before it ends. With a line `leave` it ends without giving anything back, as a program that crashes does. */
 #include "probe.h"
 
 enum { HELD_MAX = 24 };
@@ -110,6 +110,12 @@ int main(int argc, char **argv) {
     char line[64] = "";
     start();
     fill = kernel("fill");
+    /* Streams take memory that stays with the context: take as much as there will ever be. */
+    CUstream streams[HELD_MAX];
+    for (int index = 0; index < HELD_MAX; index++) sure("stream", cuStreamCreate(&streams[index], 1));
+    for (int index = 0; index < HELD_MAX; index++) sure("stream_destroy", cuStreamDestroy_v2(streams[index]));
+    puts("ready"), fflush(stdout);
+    if (!fgets(line, sizeof line, stdin)) return 1;
     for (long turn = 0; turn < operations; turn++) {
         Held *one = &held[dice(HELD_MAX)];
         if (one->kind == NOTHING) take(one);
