@@ -4,8 +4,6 @@ use fastgpu_softgpu::models::Model;
 
 use crate::abi::{Code, Done};
 use crate::engine::item::Item;
-#[cfg(test)]
-use crate::engine::item::Place;
 use crate::engine::task::{CopyJob, SetJob};
 use crate::engine::{Engine, Op, Stream, Task};
 use crate::graph::What;
@@ -165,14 +163,6 @@ impl State {
     pub(crate) fn is_idle(&mut self, process: &Process, stream: Handle<Stream>) -> Done<bool> {
         self.pump(process);
         Ok(self.streams.get(stream)?.queue.is_empty())
-    }
-
-    /// How many items of a stream wait for a place: for tests of order.
-    #[cfg(test)]
-    pub(crate) fn waiting(&self, stream: Handle<Stream>) -> usize {
-        self.streams
-            .find(stream)
-            .map_or(0, |stream| stream.queue.iter().filter(|item| item.place == Place::Waiting).count())
     }
 }
 

@@ -236,7 +236,7 @@ fn move_ordinals(process: &Process, suspended: &Suspended) -> Done {
         return Ok(());
     }
     let held = |ordinal: i32| {
-        suspended.accounts.get(ordinal.cast_unsigned() as usize).is_some_and(|one| one.total() > 0)
+        suspended.accounts.get(ordinal.cast_unsigned() as usize).is_some_and(|one| one.shown() > 0)
     };
     let mut taken = Vec::new();
     for (ordinal, index) in &now {

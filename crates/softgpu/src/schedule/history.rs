@@ -83,11 +83,12 @@ impl ContextRun {
         self.busy.add(at_ns, length_ns);
         let from = self.served;
         self.served += length_ns;
-        if let Some(last) = self.last_segment_mut() {
-            if last.at_ns + last.length_ns == at_ns && last.from + last.length_ns == from {
-                last.length_ns += length_ns;
-                return;
-            }
+        let follows = |last: &&mut Segment| {
+            last.at_ns + last.length_ns == at_ns && last.from + last.length_ns == from
+        };
+        if let Some(last) = self.last_segment_mut().filter(follows) {
+            last.length_ns += length_ns;
+            return;
         }
         let at = usize::try_from(self.segments_count % SEGMENTS as u64).unwrap_or(0);
         self.segments[at] = Segment { at_ns, from, length_ns };
