@@ -280,7 +280,6 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) name: String,
     /// Read by whoever reads a failure.
-    #[expect(dead_code, reason = "shown in failures by its derived Debug")]
     words: String,
 }
 
