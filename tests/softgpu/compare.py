@@ -132,7 +132,7 @@ def document(real_folder, found, equal, measured):
             yield ""
     yield "## Measured, not judged"
     yield ""
-    yield "Times of calls (the software GPU's depend on the machine it ran on) and of what NVML notices, as the names say."
+    yield "Times of calls and of what NVML notices, as the names say; both were measured on the same machine."
     yield ""
     for probe, rows in measured.items():
         if rows:
