@@ -110,7 +110,7 @@ fn twin(text: &mut String, name: &str, base: &str, parameters: &str) {
 fn variable(text: &mut String, name: &str) {
     let _ = writeln!(
         text,
-        "/// For debuggers.\n#[unsafe(no_mangle)]\nstatic {name}: Variable = Variable::EMPTY;\n"
+        "/// For debuggers.\n#[unsafe(no_mangle)]\nstatic {name}: Variable = Variable::empty();\n"
     );
 }
 

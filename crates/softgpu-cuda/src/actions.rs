@@ -84,7 +84,7 @@ impl State {
     /// Memory that is filled, as something a stream can do.
     pub(crate) fn set_op(&mut self, process: &Process, ordinal: i32, job: SetJob) -> Done<Op> {
         let reach = job.pitch.max(job.size * job.width) * job.height.saturating_sub(1) + job.size * job.width;
-        if job.address % job.size as u64 != 0 {
+        if !job.address.is_multiple_of(job.size as u64) {
             return Err(Code::INVALID_VALUE);
         }
         self.memory.check(job.address, reach as u64)?;

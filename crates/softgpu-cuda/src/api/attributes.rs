@@ -49,7 +49,7 @@ pub(super) fn value(number: i32, model: &Model, device: &DeviceState) -> Done<i3
         76 => signed(capability.1),
         81 => signed(limits.shared_bytes),
         87 => {
-            if matches!(capability, (6 | 7 | 8 | 9 | 10, 0)) {
+            if matches!(capability, (6..=10, 0)) {
                 2
             } else {
                 64

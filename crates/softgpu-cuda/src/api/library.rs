@@ -84,9 +84,7 @@ pub(crate) extern "C" fn cuLibraryGetKernel(kernel: Out<F>, library: L, name: Te
         let name = name.get()?;
         let state = process.state();
         let library = state.libraries.get(library)?;
-        if let Err(code) = library.image {
-            return Err(code);
-        }
+        library.image.as_ref().map_err(|code| *code)?;
         let found = state.function_named(&library.kernels, name)?;
         kernel.set(found)
     })

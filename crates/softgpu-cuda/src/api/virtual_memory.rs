@@ -55,7 +55,7 @@ pub(crate) extern "C" fn cuMemAddressReserve(
         let address = address.required()?;
         let bytes = bytes as u64;
         let odd = alignment != 0 && !alignment.is_power_of_two();
-        if bytes == 0 || bytes % GRANULE != 0 || odd || flags != 0 {
+        if bytes == 0 || !bytes.is_multiple_of(GRANULE) || odd || flags != 0 {
             return Err(Code::INVALID_VALUE);
         }
         let mut state = process.state();
@@ -120,7 +120,7 @@ pub(crate) extern "C" fn cuMemMap(
         if flags != 0 {
             return Err(Code::INVALID_VALUE);
         }
-        if address % GRANULE != 0 || offset != 0 || bytes as u64 != whole {
+        if !address.is_multiple_of(GRANULE) || offset != 0 || bytes as u64 != whole {
             return Err(Code::NOT_SUPPORTED);
         }
         state.map_physical(address, handle)
@@ -136,7 +136,7 @@ fn wait_for_all(process: &Process) -> Done {
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemUnmap(address: u64, bytes: usize) -> CUresult {
     call(|process| {
-        if address % GRANULE != 0 || bytes == 0 || bytes as u64 % GRANULE != 0 {
+        if !address.is_multiple_of(GRANULE) || bytes == 0 || !(bytes as u64).is_multiple_of(GRANULE) {
             return Err(Code::INVALID_VALUE);
         }
         wait_for_all(process)?;

@@ -16,7 +16,7 @@ const BATCH_MAX: u32 = 256;
 
 fn check(state: &State, address: u64, wide: bool) -> Done {
     let bytes = if wide { 8 } else { 4 };
-    if address % bytes != 0 {
+    if !address.is_multiple_of(bytes) {
         return Err(Code::INVALID_VALUE);
     }
     state.memory.check(address, bytes)

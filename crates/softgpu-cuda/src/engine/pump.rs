@@ -88,10 +88,10 @@ impl State {
         let mut moved = false;
         if let Some(context) = self.contexts.find(stream.context) {
             let slot = context.slot;
-            if context.error.is_none() {
-                if let Some(code) = device.faults.code_for(context.serial) {
-                    self.failed.push((stream.context, Code(code)));
-                }
+            if context.error.is_none()
+                && let Some(code) = device.faults.code_for(context.serial)
+            {
+                self.failed.push((stream.context, Code(code)));
             }
             loop {
                 let placed = self.place(&mut stream, slot, device);

@@ -38,7 +38,7 @@ impl State {
         bytes: u64,
         handle_types: u32,
     ) -> Done<Handle<Physical>> {
-        if bytes == 0 || bytes % GRANULE != 0 {
+        if bytes == 0 || !bytes.is_multiple_of(GRANULE) {
             return Err(Code::INVALID_VALUE);
         }
         if let Some(ordinal) = ordinal {

@@ -100,9 +100,10 @@ impl Pool {
     }
 
     fn reclaim(&mut self, mut ready: impl FnMut(&Pending) -> bool) {
-        let (now, later) = std::mem::take(&mut self.pending).into_iter().partition(|one| ready(one));
+        let (now, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pending).into_iter().partition(|one| ready(one));
         self.pending = later;
-        for one in Vec::<Pending>::from(now) {
+        for one in now {
             self.give(one.address);
         }
     }
@@ -250,10 +251,11 @@ impl State {
                 None => threshold,
             };
             self.trim(process, handle, if ended { 0 } else { to });
-            if ended && self.pools.find(handle).is_some_and(Pool::is_idle) {
-                if let Ok(Pool { stretch: Some((base, bytes)), .. }) = self.pools.remove(handle) {
-                    self.memory.space.give(base, bytes);
-                }
+            if ended
+                && self.pools.find(handle).is_some_and(Pool::is_idle)
+                && let Ok(Pool { stretch: Some((base, bytes)), .. }) = self.pools.remove(handle)
+            {
+                self.memory.space.give(base, bytes);
             }
         }
     }

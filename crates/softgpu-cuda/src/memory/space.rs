@@ -51,7 +51,7 @@ impl Space {
         }
         let alignment = alignment.max(GRANULE);
         let fits = |base: u64, length: u64, at: u64| at >= base && at + bytes <= base + length;
-        if wanted != 0 && wanted % alignment == 0 {
+        if wanted != 0 && wanted.is_multiple_of(alignment) {
             let around = self.free.range(..=wanted).next_back().map(|(base, length)| (*base, *length));
             if let Some((base, length)) = around.filter(|(base, length)| fits(*base, *length, wanted)) {
                 self.carve(base, length, wanted, bytes);
@@ -79,12 +79,11 @@ impl Space {
     pub(crate) fn give(&mut self, base: u64, bytes: u64) {
         let (mut base, mut bytes) = (base, bytes);
         if let Some((before, length)) = self.free.range(..base).next_back().map(|(at, length)| (*at, *length))
+            && before + length == base
         {
-            if before + length == base {
-                self.free.remove(&before);
-                base = before;
-                bytes += length;
-            }
+            self.free.remove(&before);
+            base = before;
+            bytes += length;
         }
         if let Some(length) = self.free.remove(&(base + bytes)) {
             bytes += length;

@@ -83,9 +83,8 @@ impl ContextRun {
         self.busy.add(at_ns, length_ns);
         let from = self.served;
         self.served += length_ns;
-        let follows = |last: &&mut Segment| {
-            last.at_ns + last.length_ns == at_ns && last.from + last.length_ns == from
-        };
+        let follows =
+            |last: &&mut Segment| last.at_ns + last.length_ns == at_ns && last.from + last.length_ns == from;
         if let Some(last) = self.last_segment_mut().filter(follows) {
             last.length_ns += length_ns;
             return;
