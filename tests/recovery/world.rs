@@ -279,7 +279,7 @@ impl Drop for World {
 pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) name: String,
-    /// Read by whoever reads a failure.
+    /// What it was started with.
     words: String,
 }
 
