@@ -37,6 +37,10 @@ pub const FOLDER_VARIABLE: &str = "FASTGPU_SOFTGPU_DIR";
 pub const DEVICES_VARIABLE: &str = "FASTGPU_SOFTGPU_DEVICES";
 /// Which clock a new ledger has: `test`, `manual`, or the machine's.
 pub const CLOCK_VARIABLE: &str = "FASTGPU_SOFTGPU_CLOCK";
+/// Length of a slice of a new ledger's devices, in microseconds, if not the usual one.
+pub const SLICE_VARIABLE: &str = "FASTGPU_SOFTGPU_SLICE_US";
+/// Cost of a switch on a new ledger's devices, in microseconds, if not the usual one.
+pub const SWITCH_VARIABLE: &str = "FASTGPU_SOFTGPU_SWITCH_US";
 /// What a new ledger has if nobody says.
 const DEVICES_DEFAULT: &str = "1xH100-80GB";
 
@@ -83,7 +87,10 @@ impl Ledger {
             Ok("manual") => ClockMode::Manual,
             _ => ClockMode::Machine,
         };
-        Self::open_or_create(&folder, &Creation { clock, ..Creation::of(&spec) })
+        let usual = Creation::of(&spec);
+        let slice_ns = nanoseconds(SLICE_VARIABLE)?.unwrap_or(usual.slice_ns);
+        let switch_ns = nanoseconds(SWITCH_VARIABLE)?.unwrap_or(usual.switch_ns);
+        Self::open_or_create(&folder, &Creation { clock, slice_ns, switch_ns, ..usual })
     }
 
     /// Where it lies.
@@ -222,6 +229,16 @@ pub fn folder_from_environment() -> PathBuf {
         // SAFETY: getuid cannot fail and touches no memory.
         _ => PathBuf::from(format!("/dev/shm/fastgpu-softgpu-{}", unsafe { libc::getuid() })),
     }
+}
+
+/// A number of microseconds that the environment may give.
+fn nanoseconds(variable: &str) -> io::Result<Option<u64>> {
+    let Ok(text) = std::env::var(variable) else { return Ok(None) };
+    let us = text.parse::<u32>().map_err(|_| {
+        let what = format!("{variable} is `{text}`; it must be a number of microseconds");
+        io::Error::new(io::ErrorKind::InvalidInput, what)
+    })?;
+    Ok(Some(u64::from(us) * 1_000))
 }
 
 /// A device whose lock is held.
