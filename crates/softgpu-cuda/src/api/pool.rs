@@ -196,9 +196,6 @@ pub(crate) extern "C" fn cuMemPoolCreate(pool: Out<P>, properties: In<PoolProper
 pub(crate) extern "C" fn cuMemPoolDestroy(pool: P) -> CUresult {
     call(|process| {
         let mut state = process.state();
-        if pool.is_null() {
-            return Ok(());
-        }
         let default = state.primaries.iter().any(|primary| primary.default_pool == Some(pool));
         let found = state.pools.get_mut(pool).map_err(|_| Code::INVALID_VALUE)?;
         if default || found.ended {
