@@ -18,3 +18,4 @@ mod reference;
 mod restarts;
 mod shapes;
 mod simulate;
+mod software;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use fault::{FaultVerb, SimulateFaultArgs};
+pub(crate) use kernel::{DemoKernelArgs, KernelVerb};
 pub(crate) use model::ModelArgs;
 pub(crate) use run::RunArgs;
 pub(crate) use simulate::{
@@ -15,6 +17,8 @@ pub(crate) use simulate::{
 };
 pub(crate) use up::{DemoArgs, DownArgs, UpArgs};
 
+mod fault;
+mod kernel;
 mod model;
 mod run;
 mod simulate;
@@ -110,6 +114,10 @@ pub(crate) enum Verb {
     Simulate(SimulateVerb),
     /// Reckon before anything runs: waits, utilization, GPUs needed, cost
     Model(Box<ModelArgs>),
+    /// Run a small program on the GPU that this process may use
+    DemoKernel(DemoKernelArgs),
+    /// Break a software GPU of this machine, or mend it, to see what becomes of tasks
+    SimulateFault(SimulateFaultArgs),
     /// Save the database of the running server to a file
     Backup(BackupArgs),
     /// Start from a saved database; the server must be stopped
