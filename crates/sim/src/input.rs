@@ -105,7 +105,7 @@ impl Input {
     ///
     /// # Errors
     /// When it cannot be read or unpacked, or is too large.
-    pub fn read(name: &str, mut raw: impl Read) -> Result<Self, InputError> {
+    pub fn read(name: &str, raw: impl Read) -> Result<Self, InputError> {
         let failed = |error: std::io::Error| InputError::of_file(name, format!("it cannot be read: {error}"));
         let mut bytes = Vec::new();
         unpacked(raw)
