@@ -187,7 +187,7 @@ fn the_recording_of_a_server_is_decided_again_and_a_forged_one_is_found_out() {
     assert!(told.ends_with("decisions, all equal"), "{told}");
     let compared = world.json(&["simulate", "replay", &recording, "-o", "json"]);
     assert!(
-        compared["rounds"].as_u64() >= Some(7) && compared["decisions"].as_u64() >= Some(7),
+        compared["rounds"].as_u64() >= Some(2) && compared["decisions"].as_u64() >= Some(7),
         "{compared}"
     );
 
