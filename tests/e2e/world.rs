@@ -123,10 +123,16 @@ impl World {
 
     /// Starts a server in the foreground and waits until it answers.
     pub(crate) fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same, with more flags.
+    pub(crate) fn start_with(&mut self, flags: &[&str]) {
         assert!(self.server.is_none(), "there is a server already");
         let (output, errors) = (self.path().join("up.out"), self.path().join("up.err"));
         let (listen, gpus) = (self.listen.clone(), self.gpus.clone());
-        let mut command = self.command(&["up", "--listen", &listen, "--simulate", &gpus, "--ephemeral"]);
+        let words = ["up", "--listen", &listen, "--simulate", &gpus, "--ephemeral"];
+        let mut command = self.command(&[&words, flags].concat());
         command.stdout(File::create(&output).unwrap()).stderr(File::create(&errors).unwrap());
         let mut child = command.spawn().unwrap();
         let address = wait_for("the server is ready", || {
