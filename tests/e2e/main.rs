@@ -13,6 +13,7 @@ mod down;
 mod exit_codes;
 mod logs;
 mod model;
+mod queues;
 mod quick_start;
 mod reference;
 mod restarts;

@@ -16,6 +16,7 @@ mod logs;
 mod model;
 mod nodes;
 mod ps;
+mod queue;
 mod restore;
 mod retry;
 mod run;
@@ -71,6 +72,7 @@ async fn speak(verb: Verb, settings: &Settings, out: &Output) -> Result<u8, Fail
         Verb::Wait(flags) => wait::run(&flags, settings, out).await,
         Verb::Set(flags) => set::run(&flags, settings, out).await,
         Verb::Gpus(flags) => gpus::run(&flags, settings, out).await,
+        Verb::Queue(flags) => queue::run(&flags, settings, out).await,
         Verb::Nodes(flags) => nodes::run(&flags, settings, out).await,
         Verb::Events(flags) => events::run(&flags, settings, out).await,
         Verb::Token(verb) => token::run(&verb, settings, out).await,
