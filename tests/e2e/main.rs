@@ -19,3 +19,4 @@ mod reference;
 mod restarts;
 mod shapes;
 mod simulate;
+mod software;

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::world::World;
+use rustix::process::Signal;
+
+use crate::world::{World, wait_for};
 
 const TASKS: &str = "submit_s,duration_s,gpus,share,owner,class\n\
                      0,3600,1,0.5,ann,standard\n10,7200,8,,bob,spot\n20,1800,8,,ann,standard\n";
@@ -164,4 +166,50 @@ fn the_history_of_a_server_is_played_on_more_machines() {
     ]);
     assert_eq!((&answer["tasks"], &answer["cluster"]["gpus"]), (&3.into(), &6.into()));
     assert_eq!(answer["policies"][0]["tasks"]["succeeded"], 3);
+}
+
+#[test]
+fn the_recording_of_a_server_is_decided_again_and_a_forged_one_is_found_out() {
+    let mut world = World::empty();
+    let recording = world.path().join("recording").display().to_string();
+    world.start_with(&["--record", &recording]);
+    let waiting = world.submit(&["--gpu", "2"], "sleep 600");
+    for number in 0..6 {
+        let share = ["0.25", "0.5", "1"][number % 3];
+        world.submit(&["--gpu", share, "--priority", &number.to_string()], "exit 0");
+    }
+    world.ok(&["cancel", "-y", &waiting]);
+    let done = || world.json(&["ps", "-o", "json"])["items"].as_array().unwrap().is_empty();
+    wait_for("all tasks are over", || done().then_some(()));
+    world.stop_server(Signal::TERM);
+
+    let told = world.ok(&["simulate", "replay", &recording]);
+    assert!(told.ends_with("decisions, all equal"), "{told}");
+    let compared = world.json(&["simulate", "replay", &recording, "-o", "json"]);
+    assert!(
+        compared["rounds"].as_u64() >= Some(2) && compared["decisions"].as_u64() >= Some(7),
+        "{compared}"
+    );
+
+    // Somebody has torn a page out.
+    let text = fs::read_to_string(&recording).unwrap();
+    let forged = file(&world, "forged", &forged(&text));
+    let ran = world.run(&["simulate", "replay", &forged]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stdout.starts_with("decided otherwise: round "), "{ran:?}");
+    let ran = world.run(&["simulate", "replay", &file(&world, "torn", "{}\n")]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("line 1 of the journal is damaged"), "{ran:?}");
+}
+
+/// The recording without the batch in which the first task was started.
+fn forged(recording: &str) -> String {
+    let place =
+        recording.lines().position(|line| line.contains("\"starts\":[{")).expect("something was started");
+    recording
+        .lines()
+        .enumerate()
+        .filter(|(line, _)| *line != place)
+        .map(|(_, text)| format!("{text}\n"))
+        .collect()
 }

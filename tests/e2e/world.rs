@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a condition is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-const PROGRAM: &str = env!("CARGO_BIN_EXE_fastgpu");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_fastgpu");
 
 /// Waits until `look` finds something, or tells what it waited for.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -123,10 +123,16 @@ impl World {
 
     /// Starts a server in the foreground and waits until it answers.
     pub(crate) fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same, with more flags.
+    pub(crate) fn start_with(&mut self, flags: &[&str]) {
         assert!(self.server.is_none(), "there is a server already");
         let (output, errors) = (self.path().join("up.out"), self.path().join("up.err"));
         let (listen, gpus) = (self.listen.clone(), self.gpus.clone());
-        let mut command = self.command(&["up", "--listen", &listen, "--simulate", &gpus, "--ephemeral"]);
+        let words = ["up", "--listen", &listen, "--simulate", &gpus, "--ephemeral"];
+        let mut command = self.command(&[&words, flags].concat());
         command.stdout(File::create(&output).unwrap()).stderr(File::create(&errors).unwrap());
         let mut child = command.spawn().unwrap();
         let address = wait_for("the server is ready", || {

@@ -380,6 +380,7 @@ pub fn gpu_view(node: &Node, slot: &DeviceSlot, may_see: impl Fn(TaskId) -> bool
         temperature_c: info.telemetry.temperature_c,
         utilization_percent: info.telemetry.utilization_percent,
         memory_used_mib: info.telemetry.memory_used.map(|memory| memory.0),
+        read_at: info.telemetry.read_at.map(Time),
     }
 }
 

@@ -387,6 +387,9 @@ pub struct GpuView {
     pub utilization_percent: Option<u32>,
     /// Memory in use.
     pub memory_used_mib: Option<u64>,
+    /// When these readings were taken, to within a few seconds.
+    #[serde(default)]
+    pub read_at: Option<Time>,
 }
 
 /// A task on a GPU.

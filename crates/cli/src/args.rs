@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use fault::{FaultVerb, SimulateFaultArgs};
+pub(crate) use kernel::{DemoKernelArgs, KernelVerb};
 pub(crate) use model::ModelArgs;
 pub(crate) use queue::{QueueArgs, QueueSetArgs, QueueVerb};
 pub(crate) use run::RunArgs;
@@ -16,6 +18,8 @@ pub(crate) use simulate::{
 };
 pub(crate) use up::{DemoArgs, DownArgs, UpArgs};
 
+mod fault;
+mod kernel;
 mod model;
 mod queue;
 mod run;
@@ -114,6 +118,10 @@ pub(crate) enum Verb {
     Simulate(SimulateVerb),
     /// Reckon before anything runs: waits, utilization, GPUs needed, cost
     Model(Box<ModelArgs>),
+    /// Run a small program on the GPU that this process may use
+    DemoKernel(DemoKernelArgs),
+    /// Break a software GPU of this machine, or mend it, to see what becomes of tasks
+    SimulateFault(SimulateFaultArgs),
     /// Save the database of the running server to a file
     Backup(BackupArgs),
     /// Start from a saved database; the server must be stopped

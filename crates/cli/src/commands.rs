@@ -7,6 +7,7 @@ mod backup;
 mod cancel;
 mod completion;
 mod demo;
+mod demo_kernel;
 mod doctor;
 mod down;
 mod events;
@@ -22,6 +23,7 @@ mod run;
 mod set;
 mod show;
 mod simulate;
+mod simulate_fault;
 mod token;
 mod up;
 mod version;
@@ -47,6 +49,8 @@ pub(crate) fn run(verb: Verb, settings: &Settings, out: &Output) -> Result<u8, F
         Verb::Demo(flags) => demo::run(&flags, settings, out),
         Verb::Doctor(flags) => doctor::run(&flags, settings, out),
         Verb::Model(flags) => model::run(&flags, out),
+        Verb::DemoKernel(flags) => demo_kernel::run(&flags, out),
+        Verb::SimulateFault(flags) => simulate_fault::run(&flags, settings, out),
         Verb::Restore(flags) => restore::run(&flags, settings, out),
         Verb::Simulate(verb) => simulate::run(&verb, settings, out),
         Verb::Completion(flags) => completion::run(&flags, out),

@@ -65,6 +65,11 @@ impl Output {
         }
     }
 
+    /// How wide the terminal that data goes to is, if it is one.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        self.width
+    }
+
     pub(crate) fn format(&self) -> Format {
         self.format
     }

@@ -48,7 +48,6 @@ fn main() {
             log: true,
             min: Some(1.0),
             max: Some(7_200.0),
-            ..Axis::default()
         },
         series: lines,
         guides: vec![Guide { at: 300.0, label: "5 min".to_owned() }],
