@@ -46,8 +46,8 @@ fn more_than_there_is_is_refused_with_what_there_is() {
     ");
     assert_snapshot!(told(&["--gpu-memory", "96GiB"]), @r"
     exit 1
-    stderr: error: no device offers 96 GiB of GPU memory; the largest has 80 GiB
-    stderr:   help: ask for at most 80 GiB with `--gpu-memory`, or split the task over several GPUs
+    stderr: error: no device offers 96 GiB of GPU memory; the largest has 81152 MiB
+    stderr:   help: ask for at most 81152 MiB with `--gpu-memory`, or split the task over several GPUs
     ");
     assert_snapshot!(told(&["--gpu-model", "h100"]), @r"
     exit 1

@@ -14,7 +14,8 @@ fn the_demo_tells_everything_in_time_and_cleans_up() {
     let ran = world.run(&["demo", "--simulate", "4xA100-80GB"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(began.elapsed() < DEMO_MAX, "{:?}", began.elapsed());
-    for part in ["simulated", "slice", "whole", "gang", "waits", "attempt 2", "/submit_task", "\"finished\""]
+    for part in
+        ["software GPUs", "slice", "whole", "gang", "waits", "attempt 2", "/submit_task", "\"finished\""]
     {
         assert!(ran.stdout.contains(part), "`{part}` is missing:\n{}", ran.stdout);
     }

@@ -11,7 +11,7 @@ fn a_server_says_where_it_is_what_it_found_and_how_to_use_it() {
     assert!(first.starts_with("  FastGPU ") && first.contains(" ready in "), "{first}");
     assert_snapshot!(rest, @r"
       address  http://127.0.0.1:[port]
-      GPUs     2 × NVIDIA A100-SXM4-80GB, 80 GiB, simulated
+      GPUs     2 × NVIDIA A100-SXM4-80GB, 81152 MiB (driver 580.159.04), software GPU
       log in   you are in: your token is in [dir]/data/client.json
                others get theirs by fastgpu --data-dir [dir]/data token create
       try      fastgpu --data-dir [dir]/data run --gpu 0.5 -- echo hello

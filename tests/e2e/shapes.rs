@@ -59,7 +59,7 @@ fn gpus_say_what_they_are() {
     let gpus = world.json(&["gpus", "-o", "json"]);
     let first = &gpus["items"][0];
     assert_eq!(gpus["items"].as_array().unwrap().len(), 2);
-    assert_eq!((&first["memory_mib"], &first["simulated"]), (&81_920.into(), &true.into()));
+    assert_eq!((&first["memory_mib"], &first["simulated"]), (&81_152.into(), &true.into()));
     assert_eq!(first["model"], "NVIDIA A100-SXM4-80GB");
     assert!(!first["uuid"].as_str().unwrap().is_empty());
     let nodes = world.json(&["nodes", "-o", "json"]);

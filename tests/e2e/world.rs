@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a condition is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-const PROGRAM: &str = env!("CARGO_BIN_EXE_fastgpu");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_fastgpu");
 
 /// Waits until `look` finds something, or tells what it waited for.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

@@ -236,8 +236,13 @@ impl World {
     /// Everything but the server and its keeper: what tasks left behind.
     pub(crate) fn strangers(&self) -> Vec<Process> {
         let own = self.server_pid();
+        // The probe lives and dies with the server that asks it.
+        let its_probe = own.map(|pid| format!("__probe --parent {pid} "));
         let mut found = self.processes();
-        found.retain(|process| Some(process.pid) != own && process.name != "fastgpu-keeper");
+        found.retain(|process| {
+            let asked_by_it = its_probe.as_ref().is_some_and(|probe| process.words.contains(probe));
+            Some(process.pid) != own && process.name != "fastgpu-keeper" && !asked_by_it
+        });
         found
     }
 
@@ -274,8 +279,7 @@ impl Drop for World {
 pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) name: String,
-    /// Read by whoever reads a failure.
-    #[expect(dead_code, reason = "shown in failures by its derived Debug")]
+    /// What it was started with.
     words: String,
 }
 

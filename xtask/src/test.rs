@@ -4,6 +4,7 @@
 //! Start at [`steps`].
 
 mod packages;
+mod softgpu;
 mod step;
 mod tally;
 
@@ -55,6 +56,12 @@ fn steps(packages: &Packages, install: bool) -> anyhow::Result<Vec<Step>> {
         Err(missing) if install => Step::failed("python", missing.clone()),
         Err(missing) => Step::not_run("python", missing.clone()),
     });
+    steps.push(Step::command("softgpu-libraries", cargo(&softgpu::BUILD)?));
+    steps.push(match softgpu::environment(install)? {
+        Ok(python) => Step::tests("softgpu", softgpu::tests(&python)?),
+        Err(missing) if install => Step::failed("softgpu", missing),
+        Err(missing) => Step::not_run("softgpu", missing),
+    });
     steps.push(if answers("cargo", &["deny", "--version"]) {
         Step::command("cargo-deny", cargo(&["deny", "--offline", "check", "licenses", "bans", "sources"])?)
     } else {
@@ -98,10 +105,10 @@ fn print_summary(finished: &[(&'static str, Outcome)], began: Instant) -> anyhow
     println!();
     let mut total = Tally::default();
     for (name, outcome) in finished {
-        println!("{name:<12} {}", outcome.line());
+        println!("{name:<18} {}", outcome.line());
         total.add(&outcome.tally);
     }
-    println!("{:<12} {:.1} s", "total", began.elapsed().as_secs_f64());
+    println!("{:<18} {:.1} s", "total", began.elapsed().as_secs_f64());
     for (name, failure) in
         finished.iter().flat_map(|(name, outcome)| outcome.tally.failures.iter().map(move |f| (name, f)))
     {

@@ -1,30 +1,28 @@
 //! From the core's words to what callers see. By hand, so that renaming a core field breaks no client.
 
-use std::collections::BTreeMap;
-
 use fastgpu_core::ask::{Ask, Backend, Class, GrantPart, Share};
 use fastgpu_core::change::{Actor, Attempt, Event, Segment};
 use fastgpu_core::cluster::{DeviceSlot, Node};
 use fastgpu_core::command::Submit;
-use fastgpu_core::config::Config;
 use fastgpu_core::explain::{Explanation, exit_words};
-use fastgpu_core::ids::TaskId;
+use fastgpu_core::forecast::{Basis, Forecast};
+use fastgpu_core::ids::{Name, TaskId};
 use fastgpu_core::node::{Exit, ExitKind};
 use fastgpu_core::retry::FailureClass;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::task::{Outcome, QueueCause, StopCause, Task, TaskState, Work};
 use fastgpu_core::token::{Role, Token};
-use fastgpu_core::units::{Millis, PriceMicros, Timestamp};
+use fastgpu_core::units::Timestamp;
 
 use crate::time::Time;
 use crate::view::{
-    AbilityView, AttemptView, ConfigView, EventView, ExplainView, Failure, GpuAsk, GpuView, GrantView,
-    HolderView, NodeView, Position, Reason, Retries, SegmentView, SliceView, TaskView, TokenView, UsageView,
+    AbilityView, AttemptView, EventView, ExplainView, Failure, GpuAsk, GpuView, GrantView, HolderView,
+    NodeView, Position, Reason, Retries, SegmentView, SliceView, TaskView, TokenView, UsageView,
 };
 
-/// A task as callers see it; `spec` is the text its hash stands for, if it is still there.
+/// A task as callers see it at `now`; `spec` is the text its hash stands for, if it is still there.
 #[must_use]
-pub fn task_view(task: &Task, spec: Option<&Spec>) -> TaskView {
+pub fn task_view(task: &Task, spec: Option<&Spec>, now: Timestamp) -> TaskView {
     let end = match &task.state {
         TaskState::Ended(end) => Some(end),
         _ => None,
@@ -37,6 +35,7 @@ pub fn task_view(task: &Task, spec: Option<&Spec>) -> TaskView {
         owner: task.owner.to_string(),
         state: task.state.code().to_owned(),
         reason: reason(&task.state),
+        queue: task.queue.to_string(),
         priority: task.priority,
         class: class_word(task.ask.class).to_owned(),
         attempt: task.attempt,
@@ -50,11 +49,16 @@ pub fn task_view(task: &Task, spec: Option<&Spec>) -> TaskView {
         gpu: gpu_ask(&task.ask),
         cpu_milli: task.ask.cpu.0,
         memory_mib: task.ask.host_memory.0,
+        labels: texts(&task.ask.constraints.labels),
         grant: task.state.hold().map(|hold| hold.grant.parts.iter().map(grant_view).collect()),
         submitted_at: Time(task.submitted_at),
         started_at: task.first_started_at.map(Time),
         ended_at: end.map(|end| Time(end.at)),
         time_limit_ms: task.limits.run.map(|span| span.0),
+        expected_duration_ms: task.expected.map(|span| span.0),
+        attained_gpu_milli_ms: attained(task, now),
+        expected_at: None,
+        expected_basis: None,
         queue_timeout_ms: task.limits.queue.map(|span| span.0),
         stop_grace_ms: task.limits.stop_grace.0,
         held: matches!(task.state, TaskState::Queued { cause: QueueCause::Held, .. }),
@@ -74,6 +78,7 @@ pub fn accepted_view(id: TaskId, submit: &Submit, now: Timestamp) -> TaskView {
         owner: submit.owner.to_string(),
         state: "queued".to_owned(),
         reason: Some(Reason { code: cause.code().to_owned(), message: queue_message(&cause) }),
+        queue: submit.queue.to_string(),
         priority: submit.priority,
         class: class_word(submit.ask.class).to_owned(),
         attempt: 0,
@@ -87,11 +92,16 @@ pub fn accepted_view(id: TaskId, submit: &Submit, now: Timestamp) -> TaskView {
         gpu: gpu_ask(&submit.ask),
         cpu_milli: submit.ask.cpu.0,
         memory_mib: submit.ask.host_memory.0,
+        labels: texts(&submit.ask.constraints.labels),
         grant: None,
         submitted_at: Time(now),
         started_at: None,
         ended_at: None,
         time_limit_ms: submit.limits.run.map(|span| span.0),
+        expected_duration_ms: submit.expected.map(|span| span.0),
+        attained_gpu_milli_ms: 0,
+        expected_at: None,
+        expected_basis: None,
         queue_timeout_ms: submit.limits.queue.map(|span| span.0),
         stop_grace_ms: submit.limits.stop_grace.0,
         held: submit.held,
@@ -99,7 +109,38 @@ pub fn accepted_view(id: TaskId, submit: &Submit, now: Timestamp) -> TaskView {
     }
 }
 
-fn gpu_ask(ask: &Ask) -> GpuAsk {
+/// GPU time up to `now`. The core counts the time of tasks without a GPU as well, to order them.
+fn attained(task: &Task, now: Timestamp) -> u64 {
+    if task.ask.devices.max == 0 {
+        return 0;
+    }
+    let slices =
+        task.state.hold().into_iter().flat_map(|hold| &hold.grant.parts).flat_map(|part| &part.slices);
+    let held: u64 = slices.map(|slice| u64::from(slice.milli.get())).sum();
+    let running = task.state.running_since().map_or(0, |since| now.since(since).0);
+    u64::try_from(task.attained).unwrap_or(0).saturating_add(held.saturating_mul(running))
+}
+
+fn texts(names: &[Name]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+/// When a task will probably start, and the word for on what that rests.
+#[must_use]
+pub fn expected_start(forecast: Option<&Forecast>) -> (Option<Time>, Option<String>) {
+    let Some((at, basis)) = forecast.and_then(|found| Some((found.start_at?, found.basis))) else {
+        return (None, None);
+    };
+    let word = match basis {
+        Basis::Limits => "limits",
+        Basis::Expected => "expected",
+    };
+    (Some(Time(at)), Some(word.to_owned()))
+}
+
+/// The GPUs a task asks for, as callers see them.
+#[must_use]
+pub fn gpu_ask(ask: &Ask) -> GpuAsk {
     let (milli, cap) = match ask.share {
         _ if ask.devices.max == 0 => (None, None),
         Share::Milli(milli) => (Some(milli), None),
@@ -111,7 +152,7 @@ fn gpu_ask(ask: &Ask) -> GpuAsk {
         count_max: ask.devices.max,
         share_milli: milli.map(|milli| milli.get()),
         memory_mib: cap.map(|cap| cap.0),
-        models: ask.constraints.models.iter().map(ToString::to_string).collect(),
+        models: texts(&ask.constraints.models),
     }
 }
 
@@ -282,8 +323,16 @@ pub fn usage_view(segments: &[Segment]) -> UsageView {
 
 /// An explanation as callers see it.
 #[must_use]
-pub fn explain_view(task: TaskId, state: &str, explanation: Explanation) -> ExplainView {
+pub fn explain_view(
+    task: TaskId,
+    state: &str,
+    explanation: Explanation,
+    forecast: Option<&Forecast>,
+) -> ExplainView {
+    let (expected_at, expected_basis) = expected_start(forecast);
     ExplainView {
+        expected_at,
+        expected_basis,
         id: task.to_string(),
         state: state.to_owned(),
         code: explanation.code.to_owned(),
@@ -325,10 +374,13 @@ pub fn gpu_view(node: &Node, slot: &DeviceSlot, may_see: impl Fn(TaskId) -> bool
         pci: info.pci.as_deref().map(str::to_owned),
         driver: info.driver.as_deref().map(str::to_owned),
         mig: info.mig,
+        nvlink: info.closeness.nvlink,
+        numa: info.closeness.numa,
         power_mw: info.telemetry.power_mw,
         temperature_c: info.telemetry.temperature_c,
         utilization_percent: info.telemetry.utilization_percent,
         memory_used_mib: info.telemetry.memory_used.map(|memory| memory.0),
+        read_at: info.telemetry.read_at.map(Time),
     }
 }
 
@@ -358,6 +410,7 @@ pub fn node_view(node: &Node) -> NodeView {
         memory_mib: node.host_memory.0,
         memory_free_mib: node.host_memory_free.0,
         gpus: node.devices.len(),
+        labels: texts(&node.labels),
         abilities: node.abilities.iter().map(ability).collect(),
     }
 }
@@ -380,29 +433,4 @@ pub fn token_view(token: &Token) -> TokenView {
 #[must_use]
 pub fn role_of(word: &str) -> Option<Role> {
     [Role::Viewer, Role::Member, Role::Admin].into_iter().find(|role| role.code() == word)
-}
-
-/// The configuration as callers see it.
-#[must_use]
-pub fn config_view(config: &Config) -> ConfigView {
-    ConfigView {
-        queue_max: config.queue_max,
-        batch_max: config.batch_max,
-        overtake_max_ms: config.overtake_max.0,
-        price_micros: config.price.0,
-        time_limit_default_ms: config.time_limit_default.map(|span| span.0),
-    }
-}
-
-/// The configuration a caller sent; the core checks it whole.
-#[must_use]
-pub fn config_of(view: &ConfigView) -> Config {
-    Config {
-        queue_max: view.queue_max,
-        batch_max: view.batch_max,
-        overtake_max: Millis(view.overtake_max_ms),
-        price: PriceMicros(view.price_micros),
-        time_limit_default: view.time_limit_default_ms.map(Millis),
-        queues: BTreeMap::new(),
-    }
 }

@@ -20,6 +20,7 @@ use fastgpu_core::units::{GpuMilli, MemoryMib, Millis};
 
 use crate::answer::role_of;
 use crate::article::SubmitTask;
+use crate::label;
 use crate::problem::{FieldError, pointer_segment};
 use crate::spec::{Gpu, GpuParts, Quantity, Retry, RetryParts, TaskSpec};
 use crate::units::{self, DEVICES_MAX, GpuNumber, UnitError, shown};
@@ -79,7 +80,9 @@ impl TaskSpec {
         let mut errors = Errors::default();
         let name = self.name.as_deref().and_then(|name| checked_name("/name", name, &mut errors));
         let ask = self.ask(&mut errors);
+        let queue = self.queue.as_deref().and_then(|name| checked_name("/queue", name, &mut errors));
         let limits = self.limits(&mut errors);
+        let expected = span("/expected_duration", self.expected_duration.as_ref(), &mut errors);
         let retry = retry_policy(self.retry.as_ref(), &mut errors);
         let priority = self.priority.map_or(0, |given| checked_priority(given, &mut errors));
         check_command(self.command.as_deref(), &limits, &mut errors);
@@ -95,12 +98,12 @@ impl TaskSpec {
             owner: identity.owner.clone(),
             name,
             ask,
-            queue: DEFAULT_QUEUE.into(),
+            queue: queue.unwrap_or_else(|| DEFAULT_QUEUE.into()),
             priority,
             spec_hash: spec_hash(&spec),
             spec: Arc::new(spec),
             limits,
-            expected: None,
+            expected,
             retry,
             held: self.held,
             wait_for_capacity: self.wait_for_capacity,
@@ -110,6 +113,7 @@ impl TaskSpec {
     fn ask(&self, errors: &mut Errors) -> Ask {
         let (devices, share, mut constraints) = self.gpus(errors);
         constraints.nodes = checked_names("/nodes", &self.nodes, errors);
+        constraints.labels = checked_labels(&self.labels, errors);
         let class = match self.class.as_deref() {
             None | Some("standard") => Class::Standard,
             Some("guaranteed") => Class::Guaranteed,
@@ -317,6 +321,17 @@ fn checked_names(pointer: &str, names: &[String], errors: &mut Errors) -> Vec<Na
     }
     let check = |(index, name): (usize, &String)| checked_name(&format!("{pointer}/{index}"), name, errors);
     names.iter().enumerate().filter_map(check).collect()
+}
+
+fn checked_labels(labels: &[String], errors: &mut Errors) -> Vec<Name> {
+    match label::sorted(labels) {
+        Ok(labels) => labels.into_iter().map(Name::from).collect(),
+        Err((wrong, why)) => {
+            let index = labels.iter().position(|label| label == wrong).unwrap_or(0);
+            errors.add(format!("/labels/{index}"), format!("`{}` is no label: {why}", shown(wrong)));
+            Vec::new()
+        }
+    }
 }
 
 fn check_command(command: Option<&[String]>, limits: &Limits, errors: &mut Errors) {

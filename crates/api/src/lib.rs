@@ -9,11 +9,13 @@
 pub mod answer;
 pub mod article;
 pub mod base64;
+pub mod config;
 pub mod convert;
 pub mod hint;
 pub mod label;
 pub mod parse;
 pub mod problem;
+pub mod queue;
 pub mod spec;
 pub mod time;
 pub mod units;

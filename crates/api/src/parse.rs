@@ -47,6 +47,8 @@ pub enum Inside {
     Object(&'static [Field]),
     /// A list of objects with these keys.
     Objects(&'static [Field]),
+    /// An object with any keys and objects with these keys as values.
+    ObjectsByName(&'static [Field]),
     /// An object with any keys and texts as values.
     Texts,
 }
@@ -192,6 +194,23 @@ fn inspect_value(field: &Field, value: &RawValue, pointer: &str, errors: &mut Ve
                 }
             }
         }
+        Inside::ObjectsByName(fields) => {
+            let items =
+                serde_json::from_str::<Entries<'_>>(value.get()).map_or_else(|_| Vec::new(), |all| all.0);
+            let mut seen = BTreeSet::new();
+            for (name, item) in &items {
+                let at = format!("{pointer}/{}", pointer_segment(name));
+                if !seen.insert(name) {
+                    let detail = format!("the name `{}` is given twice; give it once", shown(name));
+                    errors.push(FieldError::new(at, detail));
+                    continue;
+                }
+                match serde_json::from_str::<Entries<'_>>(item.get()) {
+                    Ok(entries) => inspect(&entries, fields, &at, errors),
+                    Err(_) => errors.push(FieldError::new(at, "must be an object")),
+                }
+            }
+        }
         Inside::Texts => {
             if let Ok(entries) = serde_json::from_str::<Entries<'_>>(value.get()) {
                 inspect_texts(&entries, pointer, errors);
@@ -289,27 +308,42 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 pub(crate) fn texts_once<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
-    struct Once;
-    impl<'de> Visitor<'de> for Once {
-        type Value = BTreeMap<String, String>;
+    by_name_once(deserializer, "an object of texts").map(Option::unwrap_or_default)
+}
+
+/// Reads a map of objects the same way; null is as if it were left out.
+pub(crate) fn objects_once<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<String, T>>, D::Error> {
+    let objects = by_name_once::<OnlyObject<T>, D>(deserializer, "an object of objects")?;
+    Ok(objects.map(|all| all.into_iter().map(|(name, OnlyObject(item))| (name, item)).collect()))
+}
+
+fn by_name_once<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+    expects: &'static str,
+) -> Result<Option<BTreeMap<String, T>>, D::Error> {
+    struct Once<T>(&'static str, PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Once<T> {
+        type Value = Option<BTreeMap<String, T>>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object of texts")
+            f.write_str(self.0)
         }
 
         fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
-            Ok(BTreeMap::new())
+            Ok(None)
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut texts = BTreeMap::new();
+            let mut all = BTreeMap::new();
             while let Some((name, value)) = map.next_entry()? {
-                if texts.insert(name, value).is_some() {
+                if all.insert(name, value).is_some() {
                     return Err(A::Error::custom("a name is given twice"));
                 }
             }
-            Ok(texts)
+            Ok(Some(all))
         }
     }
-    deserializer.deserialize_any(Once)
+    deserializer.deserialize_any(Once(expects, PhantomData))
 }

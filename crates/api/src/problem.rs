@@ -196,7 +196,7 @@ pub mod codes {
         "revision_mismatch",
         412,
         "changed since it was read",
-        "The task changed since it was read. Read it again, and send its `ETag` as `If-Match`.",
+        "It changed since it was read. Read it again, and send the new `ETag` as `If-Match` (or `revision`).",
     );
     pub const BODY_TOO_LARGE: ErrorCode = code(
         "body_too_large",

@@ -39,12 +39,18 @@ pub struct TaskSpec {
     /// An absolute path; a fresh folder per attempt when nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
+    /// The queue it waits in; `default` when nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
     /// Higher goes first; 0 when nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i64>,
     /// The longest an attempt may run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<Quantity>,
+    /// How long it will probably run; ends nothing, but helps the queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_duration: Option<Quantity>,
     /// The longest the task may wait for its first attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_timeout: Option<Quantity>,
@@ -63,6 +69,9 @@ pub struct TaskSpec {
     /// Nodes by name, any of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
+    /// Labels a node must carry, all of them, as `key=value`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
     /// Begin held back.
     #[serde(skip_serializing_if = "is_false")]
     pub held: bool,
@@ -168,14 +177,17 @@ const TASK_FIELDS: &[Field] = &[
     Field::plain::<Option<Quantity>>("memory", MEMORY),
     Field::with::<Texts>("env", "an object of names and texts", Inside::Texts),
     Field::plain::<Option<String>>("working_dir", "an absolute path"),
+    Field::plain::<Option<String>>("queue", "the name of a queue"),
     Field::plain::<Option<i64>>("priority", "a whole number"),
     Field::plain::<Option<Quantity>>("time_limit", SPAN),
+    Field::plain::<Option<Quantity>>("expected_duration", SPAN),
     Field::plain::<Option<Quantity>>("queue_timeout", SPAN),
     Field::plain::<Option<Quantity>>("stop_grace", SPAN),
     Field::with::<Option<Retry>>("retry", "a whole number or an object", Inside::Object(RETRY_FIELDS)),
     Field::plain::<Option<String>>("class", "\"guaranteed\", \"standard\" or \"spot\""),
     Field::plain::<Option<String>>("isolation", "\"soft\" or \"hard\""),
     Field::plain::<Vec<String>>("nodes", "a list of node names"),
+    Field::plain::<Vec<String>>("labels", "a list of labels like [\"rack=7\"]"),
     Field::plain::<bool>("held", "true or false"),
     Field::plain::<bool>("wait_for_capacity", "true or false"),
     Field::plain::<Option<String>>("project", "the name of a project"),

@@ -34,6 +34,9 @@ pub struct TaskView {
     pub state: String,
     /// Why it is in that state, where there is something to say.
     pub reason: Option<Reason>,
+    /// The queue it waits in.
+    #[serde(default)]
+    pub queue: String,
     /// Higher goes first.
     pub priority: i32,
     /// `guaranteed`, `standard` or `spot`.
@@ -62,6 +65,9 @@ pub struct TaskView {
     pub cpu_milli: u32,
     /// Host memory it asks for.
     pub memory_mib: u64,
+    /// Labels a node must carry, as `key=value`.
+    #[serde(default)]
+    pub labels: Vec<String>,
     /// What it holds, while it is placed.
     pub grant: Option<Vec<GrantView>>,
     /// When it was accepted.
@@ -72,6 +78,18 @@ pub struct TaskView {
     pub ended_at: Option<Time>,
     /// The longest an attempt may run.
     pub time_limit_ms: Option<u64>,
+    /// How long it will probably run, if that was said.
+    #[serde(default)]
+    pub expected_duration_ms: Option<u64>,
+    /// GPU time it has had so far, in thousandths of a device times milliseconds.
+    #[serde(default)]
+    pub attained_gpu_milli_ms: u64,
+    /// When it will probably start, while it waits and that can be told.
+    #[serde(default)]
+    pub expected_at: Option<Time>,
+    /// On what that rests: `limits` or `expected` run times.
+    #[serde(default)]
+    pub expected_basis: Option<String>,
     /// The longest it may wait for its first attempt.
     pub queue_timeout_ms: Option<u64>,
     /// From SIGTERM to SIGKILL.
@@ -302,6 +320,12 @@ pub struct ExplainView {
     pub lines: Vec<String>,
     /// When it starts at the latest, if everybody keeps to their time limits.
     pub earliest_at: Option<Time>,
+    /// When it will probably start, if that can be told.
+    #[serde(default)]
+    pub expected_at: Option<Time>,
+    /// On what that rests: `limits` or `expected` run times.
+    #[serde(default)]
+    pub expected_basis: Option<String>,
     /// What would start it now.
     pub suggestions: Vec<String>,
 }
@@ -349,6 +373,12 @@ pub struct GpuView {
     pub driver: Option<String>,
     /// Whether MIG mode is on.
     pub mig: Option<bool>,
+    /// Its group of NVLink peers on the node, where that is known.
+    #[serde(default)]
+    pub nvlink: Option<u16>,
+    /// The NUMA node it is attached to, where that is known.
+    #[serde(default)]
+    pub numa: Option<u16>,
     /// Power draw.
     pub power_mw: Option<u32>,
     /// Temperature.
@@ -357,6 +387,9 @@ pub struct GpuView {
     pub utilization_percent: Option<u32>,
     /// Memory in use.
     pub memory_used_mib: Option<u64>,
+    /// When these readings were taken, to within a few seconds.
+    #[serde(default)]
+    pub read_at: Option<Time>,
 }
 
 /// A task on a GPU.
@@ -395,6 +428,9 @@ pub struct NodeView {
     pub memory_free_mib: u64,
     /// How many GPUs it has.
     pub gpus: usize,
+    /// What its operator says of it, as `key=value`.
+    #[serde(default)]
+    pub labels: Vec<String>,
     /// What it found out about itself.
     pub abilities: Vec<AbilityView>,
 }
@@ -481,32 +517,6 @@ pub struct TokenCreated {
     /// The rest.
     #[serde(flatten)]
     pub view: TokenView,
-}
-
-/// What an operator can set while the server runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ConfigView {
-    /// Most tasks that may be live at once.
-    pub queue_max: usize,
-    /// Most tasks in one submit.
-    pub batch_max: usize,
-    /// How long the first task that does not fit may be overtaken.
-    pub overtake_max_ms: u64,
-    /// Price of one whole device for one hour, in millionths.
-    pub price_micros: i64,
-    /// Time limit of a task that names none.
-    pub time_limit_default_ms: Option<u64>,
-}
-
-impl Request for ConfigView {
-    const FIELDS: &'static [Field] = &[
-        Field::plain::<usize>("queue_max", "a whole number"),
-        Field::plain::<usize>("batch_max", "a whole number"),
-        Field::plain::<u64>("overtake_max_ms", "a number of milliseconds"),
-        Field::plain::<i64>("price_micros", "a whole number of millionths"),
-        Field::plain::<Option<u64>>("time_limit_default_ms", "a number of milliseconds or null"),
-    ];
 }
 
 /// Which server this is.

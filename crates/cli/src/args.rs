@@ -7,6 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use fault::{FaultVerb, SimulateFaultArgs};
+pub(crate) use kernel::{DemoKernelArgs, KernelVerb};
+pub(crate) use model::ModelArgs;
+pub(crate) use queue::{QueueArgs, QueueSetArgs, QueueVerb};
 pub(crate) use run::RunArgs;
 pub(crate) use simulate::{
     Durations, HowArgs, OpenbArgs, PageArgs, PhillyArgs, ReplayArgs, SimulateTraceArgs, SimulateVerb,
@@ -14,6 +18,10 @@ pub(crate) use simulate::{
 };
 pub(crate) use up::{DemoArgs, DownArgs, UpArgs};
 
+mod fault;
+mod kernel;
+mod model;
+mod queue;
 mod run;
 mod simulate;
 mod up;
@@ -92,6 +100,8 @@ pub(crate) enum Verb {
     Set(SetArgs),
     /// List GPUs, what is free on them, and who holds the rest
     Gpus(WatchArgs),
+    /// List queues, show one, change their rules
+    Queue(QueueArgs),
     /// List machines; take them out of service and back
     Nodes(NodesArgs),
     /// Show what happened to a task, step by step
@@ -106,6 +116,12 @@ pub(crate) enum Verb {
     /// Play traces through the scheduler in virtual time: what would have happened, what if
     #[command(subcommand)]
     Simulate(SimulateVerb),
+    /// Reckon before anything runs: waits, utilization, GPUs needed, cost
+    Model(Box<ModelArgs>),
+    /// Run a small program on the GPU that this process may use
+    DemoKernel(DemoKernelArgs),
+    /// Break a software GPU of this machine, or mend it, to see what becomes of tasks
+    SimulateFault(SimulateFaultArgs),
     /// Save the database of the running server to a file
     Backup(BackupArgs),
     /// Start from a saved database; the server must be stopped
@@ -135,6 +151,9 @@ pub(crate) struct PsArgs {
     /// Only tasks with this name
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Only tasks of this queue
+    #[arg(long, value_name = "NAME")]
+    pub(crate) queue: Option<String>,
     /// Only tasks submitted at most this long ago (`2h`), or since a moment (RFC 3339)
     #[arg(long, value_name = "WHEN")]
     pub(crate) since: Option<String>,

@@ -7,19 +7,23 @@ mod backup;
 mod cancel;
 mod completion;
 mod demo;
+mod demo_kernel;
 mod doctor;
 mod down;
 mod events;
 mod gpus;
 mod logs;
+mod model;
 mod nodes;
 mod ps;
+mod queue;
 mod restore;
 mod retry;
 mod run;
 mod set;
 mod show;
 mod simulate;
+mod simulate_fault;
 mod token;
 mod up;
 mod version;
@@ -44,6 +48,9 @@ pub(crate) fn run(verb: Verb, settings: &Settings, out: &Output) -> Result<u8, F
         Verb::Down(flags) => down::run(&flags, settings, out),
         Verb::Demo(flags) => demo::run(&flags, settings, out),
         Verb::Doctor(flags) => doctor::run(&flags, settings, out),
+        Verb::Model(flags) => model::run(&flags, out),
+        Verb::DemoKernel(flags) => demo_kernel::run(&flags, out),
+        Verb::SimulateFault(flags) => simulate_fault::run(&flags, settings, out),
         Verb::Restore(flags) => restore::run(&flags, settings, out),
         Verb::Simulate(verb) => simulate::run(&verb, settings, out),
         Verb::Completion(flags) => completion::run(&flags, out),
@@ -65,6 +72,7 @@ async fn speak(verb: Verb, settings: &Settings, out: &Output) -> Result<u8, Fail
         Verb::Wait(flags) => wait::run(&flags, settings, out).await,
         Verb::Set(flags) => set::run(&flags, settings, out).await,
         Verb::Gpus(flags) => gpus::run(&flags, settings, out).await,
+        Verb::Queue(flags) => queue::run(&flags, settings, out).await,
         Verb::Nodes(flags) => nodes::run(&flags, settings, out).await,
         Verb::Events(flags) => events::run(&flags, settings, out).await,
         Verb::Token(verb) => token::run(&verb, settings, out).await,

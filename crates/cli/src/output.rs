@@ -65,6 +65,11 @@ impl Output {
         }
     }
 
+    /// How wide the terminal that data goes to is, if it is one.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        self.width
+    }
+
     pub(crate) fn format(&self) -> Format {
         self.format
     }
@@ -137,6 +142,11 @@ impl Output {
             Format::Table => table(self).lines(self.width),
         };
         self.lines(&lines)
+    }
+
+    /// A table for a person, as a part of a result.
+    pub(crate) fn table(&self, table: &Table) -> Result<(), Failure> {
+        self.lines(&table.lines(self.width))
     }
 
     /// One result in the asked format.

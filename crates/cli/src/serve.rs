@@ -11,7 +11,7 @@ mod token;
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use fastgpu_node::devices::{DeviceConfig, DeviceSource};
 use fastgpu_node::probe::ProbeCommand;
 use fastgpu_node::retention::{Pace, Retention, Sweeper};
 use fastgpu_node::simulate::SimulateSpec;
+use fastgpu_node::software::Software;
 use fastgpu_node::{AgentConfig, AgentHandle, LogReader, StopKeeper};
 use fastgpu_store::{OpenOptions, SqliteHistory, SqliteStore};
 
@@ -69,6 +70,7 @@ pub(crate) struct Instance {
     listener: Option<TcpListener>,
     address: SocketAddr,
     data_dir: PathBuf,
+    software: Option<Software>,
     began: Instant,
 }
 
@@ -92,8 +94,9 @@ impl Instance {
             Control::start(Box::new(store), port.clone(), options).map_err(|error| failure_of(&error))?;
         let probe = probe_command(settings.nvml_path.clone(), environment)?;
         let late = Arc::new(OnceLock::<AgentHandle>::new());
+        let software = simulate.map(|spec| software(&node_dir, &spec)).transpose()?;
         let labels = settings.labels.iter().map(|label| label.as_str().into()).collect();
-        let found = DeviceConfig { labels, ..DeviceConfig::new(probe, simulate) };
+        let found = DeviceConfig { labels, ..DeviceConfig::new(probe, software.clone()) };
         let devices = DeviceSource::start(found, {
             let late = late.clone();
             move |inventory| {
@@ -112,6 +115,7 @@ impl Instance {
             use_cgroups: true,
             log_bytes_max: LOG_BYTES_MAX_DEFAULT,
             inventory: devices.current(),
+            software: software.clone(),
         };
         let reports = handle.clone();
         let agent = AgentHandle::start(config, move |node, report| {
@@ -138,6 +142,7 @@ impl Instance {
             listener: Some(listener),
             address,
             data_dir,
+            software,
             began,
         })
     }
@@ -201,6 +206,9 @@ impl Instance {
         }
         self.devices.stop();
         self.agent.shutdown();
+        if let (Ending::EndEverything, Some(software)) = (ending, &self.software) {
+            software.remove();
+        }
         // Readers first: the writer, closed last, leaves a database without a log.
         drop(self.history);
         self.control.stop();
@@ -345,7 +353,7 @@ fn describe(found: &Inventory) -> Vec<String> {
     for device in &found.devices {
         let driver =
             device.driver.as_deref().map(|version| format!(" (driver {version})")).unwrap_or_default();
-        let simulated = if device.simulated { ", simulated" } else { "" };
+        let simulated = if device.simulated { ", software GPU" } else { "" };
         let kind = format!("{}, {}{driver}{simulated}", device.model, device.memory);
         match kinds.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, count)) => *count += 1,
@@ -364,7 +372,7 @@ pub(crate) fn device_lines(ready: &Ready) -> Vec<String> {
         return ready.devices.iter().map(|line| format!("GPUs     {line}")).collect();
     }
     let mut lines: Vec<_> = ready.devices.iter().map(|line| format!("GPUs     none: {line}")).collect();
-    lines.push("         pretend to have some with `--simulate 8xA100-80GB`".to_owned());
+    lines.push("         have software GPUs with `--simulate 8xA100-80GB`".to_owned());
     lines
 }
 
@@ -373,6 +381,14 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
     let bound = listener.set_nonblocking(true).and_then(|()| listener.local_addr());
     let bound = bound.map_err(|error| refusals::of_listen(&error, address))?;
     Ok((listener, bound))
+}
+
+/// Makes the software GPUs ready, or says why that cannot be.
+fn software(node_dir: &Path, spec: &SimulateSpec) -> Result<Software, Failure> {
+    Software::prepare(node_dir, spec, &fastgpu_node::devices::hostname()).map_err(|error| {
+        Failure::new(format!("the software GPUs cannot be made: {error}"))
+            .help("they need some room in the data folder and in /dev/shm")
+    })
 }
 
 fn parse_simulate(text: &str) -> Result<SimulateSpec, Failure> {
@@ -401,5 +417,6 @@ pub(crate) fn probe_command(
         args: vec![OsString::from(crate::PROBE)],
         nvml_path,
         library_path: environment.get("LD_LIBRARY_PATH").map(OsString::from),
+        env: Vec::new(),
     })
 }

@@ -194,10 +194,7 @@ impl Settings {
             Some(text) => listed(text),
             None => self.file.labels.clone().unwrap_or_default(),
         };
-        fastgpu_api::label::sorted(&given).map_err(|(label, why)| {
-            Failure::usage(format!("`{}` is no label of a machine: {why}", fastgpu_api::units::shown(label)))
-                .help("write for example `--label rack=7`")
-        })
+        crate::task_spec::labels(&given)
     }
 
     /// The driver's NVML library, where one is named.

@@ -34,10 +34,13 @@ pub(crate) fn task_spec(
         working_dir,
         priority: flags.priority.map(i64::from),
         time_limit: span(time_flag, time_limit)?,
+        queue: flags.queue.clone(),
+        expected_duration: span("--expect", flags.expect.as_ref())?,
         queue_timeout: span("--queue-timeout", flags.queue_timeout.as_ref())?,
         stop_grace: span("--grace", flags.grace.as_ref())?,
         retry: retry(flags)?,
         nodes: flags.node.clone(),
+        labels: labels(&flags.label)?,
         held: flags.held,
         wait_for_capacity: flags.wait_for_capacity,
         project: flags.project.clone(),
@@ -117,6 +120,14 @@ fn memory(flag: &str, text: Option<&String>) -> Result<Option<Quantity>, Failure
     let Some(text) = text else { return Ok(None) };
     units::memory_text(text).map_err(|error| wrong(flag, &error))?;
     Ok(Some(Quantity::Text(text.clone())))
+}
+
+/// Labels, sorted; of a task or of a machine.
+pub(crate) fn labels(given: &[String]) -> Result<Vec<String>, Failure> {
+    fastgpu_api::label::sorted(given).map_err(|(label, why)| {
+        Failure::usage(format!("`--label`: `{}` is no label: {why}", units::shown(label)))
+            .help("write for example `--label rack=7`")
+    })
 }
 
 /// A time as it goes on the wire; checked here.

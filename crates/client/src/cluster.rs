@@ -1,5 +1,7 @@
 //! The server itself, its machines and GPUs, and who may use them.
 
+use fastgpu_api::config::ConfigView;
+use fastgpu_api::queue::{QueueDetail, QueueView};
 use fastgpu_api::view::{
     GpuView, HealthView, List, NodeView, TokenCreated, TokenRequest, TokenView, VersionView, WhoAmI,
 };
@@ -74,6 +76,38 @@ impl Client {
         let verb = if drain { "drain" } else { "resume" };
         let path = format!("/v1/nodes/{}/{verb}", encoded(node));
         self.done(Call::write(Method::POST, verb, path).idempotent()).await
+    }
+
+    /// Every queue: its rules, how full it is, who is first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn queues(&self) -> Result<List<QueueView>, ClientError> {
+        self.json(Call::get("list of queues", "/v1/queues")).await
+    }
+
+    /// One queue with the first of its waiting tasks.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn queue(&self, name: &str) -> Result<QueueDetail, ClientError> {
+        self.json(Call::get("queue", format!("/v1/queues/{}", encoded(name)))).await
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn config(&self) -> Result<ConfigView, ClientError> {
+        self.json(Call::get("configuration", "/v1/config")).await
+    }
+
+    /// Replaces the configuration; with the `revision` it was read with, only if nobody else did meanwhile.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a problem with the code `revision_mismatch` if somebody did.
+    pub async fn configure(&self, config: &ConfigView) -> Result<ConfigView, ClientError> {
+        self.json(Call::write(Method::PUT, "configuration", "/v1/config").body(config)?).await
     }
 
     /// Makes a token. Not repeated: a lost answer leaves a token that nobody knows, and that can be revoked.

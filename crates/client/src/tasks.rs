@@ -21,6 +21,8 @@ pub struct TaskQuery {
     pub owner: Option<String>,
     /// Exact name.
     pub name: Option<String>,
+    /// Exact queue.
+    pub queue: Option<String>,
     /// Submitted at or after, as RFC 3339.
     pub since: Option<String>,
     /// Ids that begin so.
@@ -72,6 +74,7 @@ impl Client {
             ("state", states),
             ("user", which.owner.clone()),
             ("name", which.name.clone()),
+            ("queue", which.queue.clone()),
             ("since", which.since.clone()),
             ("prefix", which.id_prefix.clone()),
             ("live", which.live.then(|| "true".to_owned())),

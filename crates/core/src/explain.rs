@@ -15,7 +15,7 @@ use crate::queue::Rank;
 use crate::retry::FailureClass;
 use crate::state::State;
 use crate::task::{End, Outcome, QueueCause, StopCause, Task, TaskState};
-use crate::units::{GpuMilli, MemoryMib, Timestamp};
+use crate::units::{GpuMilli, MemoryMib, Millis, Timestamp};
 
 /// The answer to `fastgpu why`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +183,8 @@ impl Waiting<'_> {
             // What ends there goes to the one it is kept for.
             self.other_keeps().for_each(|keep| keep.hide_from_others(&mut view));
             if view.place(ask, None).is_some() {
-                return Some(at);
+                // Whoever is over its limit is about to end: the place is free soon, not now.
+                return Some(at.max(self.now.plus(Millis(1))));
             }
         }
         None

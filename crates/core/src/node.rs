@@ -266,4 +266,6 @@ pub struct Telemetry {
     pub utilization_percent: Option<u32>,
     /// Memory in use.
     pub memory_used: Option<MemoryMib>,
+    /// When this was read, to within a few seconds; `None` where nothing could be.
+    pub read_at: Option<Timestamp>,
 }

@@ -3,26 +3,30 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, Spread};
 use fastgpu_core::change::{Actor, Change};
 use fastgpu_core::command::{Command, Submit, Update};
+use fastgpu_core::explain::explain;
 use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{
     Closeness, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry,
 };
-use fastgpu_core::plan::{Planner, plan};
+use fastgpu_core::plan::{Keep, KeepCause, Plan, Planner, plan};
+use fastgpu_core::policy::{self, QueuePolicy};
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::{Beginning, Changes, Outcome, State};
-use fastgpu_core::task::{Limits, TaskState};
+use fastgpu_core::task::{Limits, Standing, Task, TaskState};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 
 const NODES: u32 = 3;
 const SEEDS: u64 = 120;
 const STEPS: usize = 3_000;
+const QUEUES: [&str; 5] = ["default", "attained", "predicted", "short", "random"];
 
 /// SplitMix64: a stream of numbers from a seed.
 struct Dice(u64);
@@ -83,10 +87,68 @@ impl World {
             old_reports: Vec::new(),
             commands: 0,
         };
+        world.configure();
         for node in 0..NODES {
             world.hello(node);
         }
         world
+    }
+
+    /// One queue of each order, placement and way to preempt.
+    fn configure(&mut self) {
+        let mut config = self.state.config().clone();
+        for (at, name) in QUEUES.into_iter().enumerate() {
+            let policy = QueuePolicy {
+                priority: i32::from(name == "short"),
+                order: policy::Order::ALL[at % policy::Order::ALL.len()],
+                placement: policy::Placement::ALL[at % policy::Placement::ALL.len()],
+                preempt: policy::Preempt::ALL[(at + 1) % policy::Preempt::ALL.len()],
+                wait_max: Millis(400_000),
+            };
+            config.queues.insert(name.into(), policy);
+        }
+        self.apply(Command::Configure { config, actor: Actor::Local });
+    }
+
+    /// What a plan may never do.
+    fn check_plan(&self, decided: &Plan) {
+        for start in &decided.starts {
+            let task = self.state.task(start.task).unwrap();
+            let devices: usize = start.parts.iter().map(|part| part.slices.len()).sum();
+            assert!(devices >= usize::from(task.ask.devices.min), "{} starts in part", start.task);
+            // What is cleared in this very round comes after its starts.
+            let is_older = |keep: &&Keep| {
+                keep.cause == KeepCause::Overtaken
+                    || self.state.keeps().iter().any(|old| old.task == keep.task)
+            };
+            for keep in decided.keeps.iter().filter(is_older) {
+                let takes_of_it = start.parts.iter().any(|part| {
+                    part.slices.iter().any(|slice| keep.devices.contains(&(part.node, slice.device)))
+                });
+                let is_back_in_time = task.limits.run.is_some_and(|run| self.now.plus(run) <= keep.free_at);
+                assert!(
+                    !takes_of_it || (is_back_in_time && keep.cause == KeepCause::Overtaken),
+                    "{} takes what is kept for {}",
+                    start.task,
+                    keep.task
+                );
+            }
+        }
+        for preempt in &decided.preempts {
+            let (victim, task) =
+                (self.state.task(preempt.task).unwrap(), self.state.task(preempt.for_task).unwrap());
+            assert_ne!(victim.ask.class, Class::Guaranteed, "{} is stopped", victim.id);
+            assert!(
+                (Reverse(victim.standing.priority), victim.ask.class)
+                    >= (Reverse(task.standing.priority), task.ask.class)
+                    || victim.ask.class == Class::Spot
+                    || victim.queue == task.queue,
+                "{} is stopped for {}, which ranks behind",
+                victim.id,
+                task.id
+            );
+            assert!(decided.keeps.iter().any(|keep| keep.task == task.id), "nothing is kept for {}", task.id);
+        }
     }
 
     fn inventory(node: u32) -> Inventory {
@@ -150,6 +212,7 @@ impl World {
     /// A round; the same plan taken up a second time must change nothing.
     fn round(&mut self) {
         let decided = self.planner.plan(&self.state, self.now);
+        self.check_plan(&decided);
         // From nothing a plan takes long: sometimes is often enough in 300,000 rounds.
         if self.dice.roll(16) == 0 {
             assert_eq!(decided, plan(&self.state, self.now), "a planner that remembers plans otherwise");
@@ -176,6 +239,14 @@ impl World {
         let view = fastgpu_core::plan::fit::View::new(self.state.cluster());
         for (_, lane) in self.state.queue().lanes() {
             assert!(view.place(&lane.ask, None).is_none(), "{:?} fits and waits", lane.ask);
+            // What is said of the first of them names no place that is not there; sometimes is often enough.
+            if !self.commands.is_multiple_of(32) {
+                continue;
+            }
+            let first = lane.ranks().next().unwrap().task();
+            let why = explain(&self.state, first, self.now, &|_| true).unwrap();
+            assert_ne!(why.earliest_at, Some(self.now), "{}: {:?}", why.headline, why.lines);
+            assert!(!why.lines.is_empty() && !why.suggestions.is_empty(), "{}", why.headline);
         }
     }
 
@@ -208,7 +279,7 @@ impl World {
             name: None,
             ask,
             priority: i32::try_from(dice.roll(3)).unwrap(),
-            queue: "default".into(),
+            queue: QUEUES[usize::try_from(dice.roll(QUEUES.len() as u64)).unwrap()].into(),
             spec: Arc::new(Spec { command, ..Spec::default() }),
             spec_hash: SpecHash([0; 32]),
             limits: Limits {
@@ -216,7 +287,7 @@ impl World {
                 queue: (dice.roll(5) == 0).then(|| Millis(dice.roll(200_000))),
                 stop_grace: Millis(1_000),
             },
-            expected: None,
+            expected: (dice.roll(3) == 0).then(|| Millis(1 + dice.roll(300_000))),
             retry: RetryPolicy { max: u16::try_from(dice.roll(3)).unwrap(), backoff: None },
             held: dice.roll(12) == 0,
             wait_for_capacity: dice.roll(10) == 0,
@@ -499,9 +570,12 @@ fn a_state_that_is_loaded_again_is_the_same_state() {
         for _ in 0..1_000 {
             world.step();
         }
-        let tasks: Vec<_> = world.state.tasks().cloned().collect();
-        let loaded = State::new(Beginning { tasks: tasks.clone(), ..Beginning::default() });
-        let again: Vec<_> = loaded.tasks().cloned().collect();
+        // Where a task stands follows from the rest and from what was learned.
+        let stored = |task: &Task| Task { standing: Standing::default(), ..task.clone() };
+        let tasks: Vec<_> = world.state.tasks().map(stored).collect();
+        let config = Some(world.state.config().clone());
+        let loaded = State::new(Beginning { tasks: tasks.clone(), config, ..Beginning::default() });
+        let again: Vec<_> = loaded.tasks().map(stored).collect();
         assert_eq!(tasks, again);
         assert_eq!(loaded.queue_len(), world.state.queue_len());
         let waiting = tasks.iter().filter(|task| matches!(task.state, TaskState::Queued { .. })).count();

@@ -95,6 +95,7 @@ fn start(folder: &Path, use_cgroups: bool) -> (AgentHandle, Receiver<Report>) {
             abilities: Vec::new(),
             probed: true,
         },
+        software: None,
     };
     let agent = AgentHandle::start(config, move |_, report| {
         let _ = tell.send(report);

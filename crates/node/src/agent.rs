@@ -21,6 +21,7 @@ use fastgpu_core::node::{Delivery, Inventory, Report};
 use rustix::event::EventfdFlags;
 
 use crate::folder::NodeFolder;
+use crate::software::Software;
 
 /// Orders that wait for the keeper. More than a server hands out between two of its rounds; when it is
 /// full, the orders are dropped and the agent says hello, after which whatever is still wanted comes again.
@@ -45,6 +46,8 @@ pub struct AgentConfig {
     pub log_bytes_max: u64,
     /// What the node offers, as far as it is known now.
     pub inventory: Inventory,
+    /// The software GPUs that tasks are to use, if the node's devices are such.
+    pub software: Option<Software>,
 }
 
 /// Log kept per attempt unless something else is said.
@@ -240,6 +243,7 @@ mod tests {
             use_cgroups: false,
             log_bytes_max: LOG_BYTES_MAX_DEFAULT,
             inventory,
+            software: None,
         };
         AgentHandle::start(config, |_, _| {}).unwrap()
     }

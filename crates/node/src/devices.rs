@@ -1,11 +1,13 @@
-//! Where a node's inventory comes from: simulated devices at once, or real ones as soon as the driver
-//! has told of them, and then every change of them.
+//! Where a node's inventory comes from: software GPUs at once, or real ones as soon as the driver has told
+//! of them, and then every change of either.
 //!
 //! Ready never waits for a GPU: [`DeviceSource::start`] returns at once with what is known without the
 //! driver. How the driver is asked is in [`crate::probe`]; how readings become devices in `known`.
 
 mod host;
 mod known;
+
+pub use host::hostname;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,11 +17,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fastgpu_core::ids::Name;
-use fastgpu_core::node::{Ability, Inventory};
+use fastgpu_core::node::{Ability, Closeness, Inventory};
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::keeper::now;
 use crate::probe::{Probe, ProbeCommand, ProbeError, Readings, Waited, wait_stop};
-use crate::simulate::SimulateSpec;
+use crate::software::Software;
 use known::Known;
 
 /// How often moving readings are taken.
@@ -35,11 +38,15 @@ const PCI_DEVICES: &str = "/sys/bus/pci/devices";
 /// The name of what this module knows among a node's abilities.
 const ABILITY: &str = "nvml";
 
+/// What to do about a software GPU; nothing is the matter with this machine.
+pub(crate) const MENDED_BY: &str =
+    "mend it with `fastgpu simulate-fault all clear`, or start the server again";
+
 /// What a [`DeviceSource`] needs to know.
 #[derive(Debug, Clone)]
 pub struct DeviceConfig {
-    /// Pretend to have these devices and leave the driver alone.
-    pub simulate: Option<SimulateSpec>,
+    /// The software GPUs to ask in the driver's place.
+    pub software: Option<Software>,
     /// How to start the probe child.
     pub probe: ProbeCommand,
     /// The machine's name; `None` means its own.
@@ -57,11 +64,11 @@ pub struct DeviceConfig {
 }
 
 impl DeviceConfig {
-    /// The devices of this machine, or `simulate`, at the usual pace.
+    /// The devices of this machine, or `software`, at the usual pace.
     #[must_use]
-    pub fn new(probe: ProbeCommand, simulate: Option<SimulateSpec>) -> Self {
+    pub fn new(probe: ProbeCommand, software: Option<Software>) -> Self {
         Self {
-            simulate,
+            software,
             probe,
             hostname: None,
             labels: Vec::new(),
@@ -77,7 +84,7 @@ impl DeviceConfig {
 #[derive(Debug)]
 pub struct DeviceSource {
     current: Arc<Mutex<Inventory>>,
-    /// None with simulated devices, which never change.
+    /// None once it is stopped.
     watcher: Option<Watcher>,
 }
 
@@ -101,16 +108,17 @@ impl DeviceSource {
     ) -> io::Result<DeviceSource> {
         let inventory = at_once(&config);
         let current = Arc::new(Mutex::new(inventory.clone()));
-        if config.simulate.is_some() {
-            return Ok(Self { current, watcher: None });
-        }
         let (listen, stop) = pipe_with(PipeFlags::CLOEXEC)?;
-        let probe = Probe::new(config.probe.clone()).stopped_by(listen.try_clone()?);
+        let command = match &config.software {
+            Some(software) => software.probe(config.probe.clone()),
+            None => config.probe.clone(),
+        };
+        let probe = Probe::new(command).stopped_by(listen.try_clone()?);
         let search = Search {
             config,
             probe,
             stop: listen,
-            known: Vec::new(),
+            known: known::listed(&inventory.devices),
             inventory,
             current: Arc::clone(&current),
             on_change,
@@ -149,11 +157,10 @@ impl Drop for DeviceSource {
 /// What is known without asking the driver.
 fn at_once(config: &DeviceConfig) -> Inventory {
     let hostname = config.hostname.clone().unwrap_or_else(host::hostname);
-    let (devices, detail) = match &config.simulate {
-        Some(spec) => {
-            let detail = format!("not asked: the devices of this node are simulated ({spec})");
-            (spec.devices(seed(&hostname)), detail)
-        }
+    let software = config.software.as_ref();
+    let (devices, detail) = match software.map(Software::devices) {
+        Some(Ok(devices)) => (devices, "looking at the software GPUs".to_owned()),
+        Some(Err(error)) => (Vec::new(), format!("the software GPUs cannot be read: {error}")),
         None => (Vec::new(), "looking for devices".to_owned()),
     };
     Inventory {
@@ -163,15 +170,8 @@ fn at_once(config: &DeviceConfig) -> Inventory {
         devices,
         labels: config.labels.clone(),
         abilities: vec![Ability { name: ABILITY, works: false, detail }],
-        probed: config.simulate.is_some(),
+        probed: software.is_some(),
     }
-}
-
-/// FNV-1a of the machine's name: simulated devices keep their UUIDs, and two nodes have different ones.
-fn seed(hostname: &str) -> u64 {
-    hostname.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 /// The thread's part.
@@ -221,17 +221,27 @@ impl<F: Fn(Inventory)> Search<F> {
     }
 
     fn found(&mut self, readings: &Readings) {
-        self.known = known::merge(std::mem::take(&mut self.known), readings);
+        let simulated = self.config.software.is_some();
+        self.known = known::merge(std::mem::take(&mut self.known), readings, simulated);
         for device in self.known.iter_mut().map(|one| &mut one.device) {
             // Which devices share an NVLink is not asked of the driver yet.
             let read = || host::numa_node(Path::new(PCI_DEVICES), device.pci.as_deref()?);
-            device.closeness.numa = device.closeness.numa.or_else(read);
+            let numa = device.closeness.numa.or_else(read);
+            device.closeness = if simulated {
+                crate::simulate::closeness(device.index.0, &device.model)
+            } else {
+                Closeness { numa, nvlink: None }
+            };
         }
         let version = readings.driver.as_deref().unwrap_or("of unknown version");
         let detail = match readings.devices.len() {
             0 => format!("driver {version} works and reports no devices"),
             1 => format!("driver {version}, 1 device"),
             count => format!("driver {version}, {count} devices"),
+        };
+        let detail = match &self.config.software {
+            Some(software) => format!("software GPUs ({}): {detail}", software.spec),
+            None => detail,
         };
         self.say(true, detail);
         self.publish();
@@ -246,7 +256,10 @@ impl<F: Fn(Inventory)> Search<F> {
             ProbeError::Hung { .. } | ProbeError::Crashed { .. } => self.probe.rest_left(),
             _ => self.config.search_period.max(self.probe.rest_left()),
         };
-        let sentence = error.sentence();
+        let sentence = match &self.config.software {
+            Some(_) => format!("software GPU: {error}; {MENDED_BY}"),
+            None => error.sentence(),
+        };
         known::lose_all(&mut self.known, &sentence);
         self.say(false, sentence);
         self.publish();
@@ -270,7 +283,14 @@ impl<F: Fn(Inventory)> Search<F> {
     /// Tells the owner, if there is anything new to tell.
     fn publish(&mut self) {
         self.inventory.probed = true;
-        self.inventory.devices = self.known.iter().map(|known| known.device.clone()).collect();
+        let before = std::mem::take(&mut self.inventory.devices);
+        let stamped = |known: &Known| {
+            let mut device = known.device.clone();
+            let old = before.iter().find(|old| old.index == device.index).map(|old| old.telemetry);
+            device.telemetry = known::stamped(old.unwrap_or_default(), device.telemetry, now());
+            device
+        };
+        self.inventory.devices = self.known.iter().map(stamped).collect();
         {
             let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
             if *current == self.inventory {
@@ -286,35 +306,5 @@ impl<F: Fn(Inventory)> Search<F> {
             Waited::Stop => Err(Stopped),
             Waited::Late | Waited::Ready => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn nowhere() -> ProbeCommand {
-        ProbeCommand {
-            program: "/nonexistent/fastgpu".into(),
-            args: Vec::new(),
-            nvml_path: None,
-            library_path: None,
-        }
-    }
-
-    #[test]
-    fn simulated_devices_are_there_at_once_and_stay_the_same() {
-        let config = DeviceConfig::new(nowhere(), Some("2xA100-80GB".parse().unwrap()));
-        let source = DeviceSource::start(config.clone(), |_| panic!("nothing changes")).unwrap();
-        let inventory = source.current();
-        assert!(inventory.probed && inventory.devices.len() == 2);
-        assert!(inventory.abilities[0].detail.contains("simulated (2xA100-80GB)"));
-        source.stop();
-        assert_eq!(DeviceSource::start(config, |_| ()).unwrap().current(), inventory);
-    }
-
-    #[test]
-    fn two_machines_have_different_simulated_devices() {
-        assert_ne!(seed("node-a"), seed("node-b"));
     }
 }

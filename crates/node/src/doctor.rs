@@ -12,7 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cgroup::Cgroups;
+use crate::devices::MENDED_BY;
 use crate::probe::{Probe, ProbeCommand, ProbeError, Readings};
+use crate::software::Software;
 
 /// No check but the driver's needs longer on a healthy machine.
 const CHECK_MAX: Duration = Duration::from_secs(1);
@@ -70,6 +72,7 @@ impl Finding {
 /// Looks at everything, in at most [`DRIVER_MAX`] and a little; on a healthy machine in far less.
 #[must_use]
 pub fn checks(data_dir: &Path, probe: &ProbeCommand) -> Vec<Check> {
+    let software = software(data_dir, probe);
     let running = [
         begin("driver", DRIVER_MAX + SLACK, {
             let probe = probe.clone();
@@ -87,7 +90,24 @@ pub fn checks(data_dir: &Path, probe: &ProbeCommand) -> Vec<Check> {
         begin("processes", CHECK_MAX, system::processes),
         begin("clock", CHECK_MAX, on_folder(data_dir, system::clock)),
     ];
-    running.into_iter().map(Running::finish).collect()
+    let mut found: Vec<_> = running.into_iter().map(Running::finish).collect();
+    // Beside the driver; there only where a server has made some.
+    if let Some(check) = software {
+        found.insert(1, check.finish());
+    }
+    found
+}
+
+/// Asks the software GPUs of the server in this folder the way it does itself.
+fn software(data_dir: &Path, probe: &ProbeCommand) -> Option<Running> {
+    let software = Software::find(&data_dir.join("node")).ok().flatten()?;
+    let probe = software.probe(probe.clone());
+    Some(begin("software GPUs", DRIVER_MAX + SLACK, move || {
+        let finding = driver(&probe);
+        // Nothing of this machine is broken, whatever they say.
+        let fix = finding.fix.map(|_| MENDED_BY.to_owned());
+        Finding { fix, status: finding.status.min(CheckStatus::Warn), ..finding }
+    }))
 }
 
 fn on_folder(folder: &Path, check: fn(&Path) -> Finding) -> impl FnOnce() -> Finding + Send + use<> {

@@ -1,7 +1,8 @@
 //! The environment of a task: clean, and the same wherever the server was started.
 //!
 //! Nothing of the server's own environment gets in but what the settings named ([`AgentConfig::base_env`]);
-//! then come the words about the task itself, then what the user asked for, which wins.
+//! then come the words about the task itself, then what the user asked for, which wins. On software GPUs their
+//! libraries stand before whatever library path there is, whoever named it.
 //!
 //! [`AgentConfig::base_env`]: crate::agent::AgentConfig::base_env
 
@@ -10,6 +11,8 @@ use std::collections::BTreeMap;
 use fastgpu_core::ids::DeviceIndex;
 use fastgpu_core::node::{Inventory, Launch};
 use fastgpu_core::spec::Spec;
+
+use crate::software::Software;
 
 /// A device of the grant that this node does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,15 +25,17 @@ pub(crate) fn of_attempt(
     launch: &Launch,
     spec: &Spec,
     inventory: &Inventory,
+    software: Option<&Software>,
 ) -> Result<Vec<String>, NoSuchDevice> {
     let mut uuids = Vec::new();
-    let mut real = Vec::new();
+    let mut usable = Vec::new();
     for slice in &launch.part.slices {
         let device = inventory.devices.iter().find(|device| device.index == slice.device);
         let device = device.ok_or(NoSuchDevice(slice.device))?;
         uuids.push(&*device.uuid);
-        if !device.simulated {
-            real.push(&*device.uuid);
+        // A software GPU without its libraries would be looked for among the real ones.
+        if !device.simulated || software.is_some() {
+            usable.push(&*device.uuid);
         }
     }
     let mut env: BTreeMap<&str, String> =
@@ -40,10 +45,14 @@ pub(crate) fn of_attempt(
     env.insert("FASTGPU_GPUS", uuids.join(","));
     env.insert("FASTGPU_PROJECT", launch.project.to_string());
     env.insert("FASTGPU_TASK_NAME", launch.name.as_deref().unwrap_or_default().to_owned());
-    // An empty list hides every real device from a task that was granted none.
-    env.insert("CUDA_VISIBLE_DEVICES", real.join(","));
+    // An empty list hides every device from a task that was granted none.
+    env.insert("CUDA_VISIBLE_DEVICES", usable.join(","));
     env.insert("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned());
     env.extend(spec.env.iter().map(|(key, value)| (key.as_str(), value.clone())));
+    if let Some(software) = software {
+        let own = env.get("LD_LIBRARY_PATH").cloned();
+        env.extend(software.variables(own.as_deref()));
+    }
     Ok(env.into_iter().map(|(key, value)| format!("{key}={value}")).collect())
 }
 
@@ -107,11 +116,11 @@ mod tests {
     }
 
     #[test]
-    fn real_devices_are_named_by_uuid_and_simulated_ones_are_hidden_from_cuda() {
+    fn devices_are_named_by_uuid_and_simulated_ones_without_libraries_are_hidden_from_cuda() {
         let mut spec = Spec::default();
         spec.env.insert("HOME".into(), "/mine".into());
         let base = [("HOME".to_owned(), "/base".to_owned()), ("PATH".to_owned(), "/bin".to_owned())];
-        let env = of_attempt(&base, &launch(&[1, 2]), &spec, &inventory()).unwrap();
+        let env = of_attempt(&base, &launch(&[1, 2]), &spec, &inventory(), None).unwrap();
         assert_eq!(
             env,
             [
@@ -126,7 +135,21 @@ mod tests {
                 "PATH=/bin",
             ]
         );
-        let missing = of_attempt(&base, &launch(&[7]), &spec, &inventory());
+        let missing = of_attempt(&base, &launch(&[7]), &spec, &inventory(), None);
         assert_eq!(missing.unwrap_err().to_string(), "this node has no gpu-7");
+    }
+
+    #[test]
+    fn software_gpus_are_found_by_their_libraries_whatever_path_the_user_names() {
+        let devices = "1xT4".parse().unwrap();
+        let software = Software { libraries: "/n/lib".into(), ledger: "/m".into(), spec: devices };
+        let mut spec = Spec::default();
+        spec.env.insert("LD_LIBRARY_PATH".into(), "/mine".into());
+        let env = of_attempt(&[], &launch(&[2]), &spec, &inventory(), Some(&software)).unwrap();
+        for expected in
+            ["CUDA_VISIBLE_DEVICES=GPU-2", "LD_LIBRARY_PATH=/n/lib:/mine", "FASTGPU_SOFTGPU_DIR=/m"]
+        {
+            assert!(env.iter().any(|pair| pair == expected), "{expected} in {env:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! attempts/<task>.<attempt>/log.<n>   the output, see `log`
 //! done/<task>.<attempt>/              the same, once the end is acknowledged
 //! work/<task>.<attempt>/              the attempt's working folder, when the task named none
+//! softgpu/                            libraries of software GPUs, see `software`
 //! ```
 //!
 //! A record only ever grows by whole lines, each written by one call, into a block that the first line
@@ -75,8 +76,8 @@ pub struct NodeFolder {
 impl NodeFolder {
     /// Makes the folder and its parts where they are missing; ours alone.
     pub fn create(root: &Path) -> io::Result<Self> {
-        for path in [root.to_path_buf(), root.join("attempts"), root.join("done"), root.join("work")] {
-            make_private_folder(&path)?;
+        for part in ["", "attempts", "done", "work", "softgpu"] {
+            make_private_folder(&root.join(part))?;
         }
         Ok(Self { root: std::fs::canonicalize(root)? })
     }
@@ -109,6 +110,12 @@ impl NodeFolder {
     #[must_use]
     pub fn work(&self) -> PathBuf {
         self.root.join("work")
+    }
+
+    /// Libraries of software GPUs; see [`crate::software`].
+    #[must_use]
+    pub fn softgpu(&self) -> PathBuf {
+        crate::software::folder(&self.root)
     }
 
     /// One attempt that is not yet acknowledged.

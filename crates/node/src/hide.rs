@@ -1,7 +1,7 @@
 //! A view of the file system in which our own data and settings do not exist.
 //!
 //! It is prepared once, by a child of the keeper that makes a mount namespace, covers the folders, puts the
-//! working folders back where they were, and ends; the keeper holds the namespace open, and each task
+//! working folders and the software GPUs' libraries back where they were, and ends; the keeper holds the namespace open, and each task
 //! enters it by one call. Where the kernel refuses, tasks run without it and the node says so.
 
 use std::fs::{self, File};
@@ -156,18 +156,20 @@ fn cover(folder: &NodeFolder, covered: &[PathBuf]) -> io::Result<()> {
     let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", slave)?;
     for path in covered {
-        cover_one(path, &folder.work())?;
+        cover_one(path, &[folder.work(), folder.softgpu()])?;
     }
     Ok(())
 }
 
-fn cover_one(path: &Path, work: &Path) -> io::Result<()> {
-    let keep = work.starts_with(path).then(|| File::open(work)).transpose()?;
+/// Covers a folder, but for what tasks need of it.
+fn cover_one(path: &Path, needed: &[PathBuf]) -> io::Result<()> {
+    let inside = needed.iter().filter(|folder| folder.starts_with(path));
+    let keeps = inside.map(|folder| Ok((folder, File::open(folder)?))).collect::<io::Result<Vec<_>>>()?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount("fastgpu", path, "tmpfs", flags, Some(c"size=64k,mode=0755"))?;
-    if let Some(keep) = keep {
-        fs::create_dir_all(work)?;
-        rustix::mount::mount_bind(format!("/proc/self/fd/{}", keep.as_raw_fd()), work)?;
+    for (folder, keep) in keeps {
+        fs::create_dir_all(folder)?;
+        rustix::mount::mount_bind(format!("/proc/self/fd/{}", keep.as_raw_fd()), folder)?;
     }
     rustix::mount::mount_remount(path, flags | MountFlags::RDONLY, "")?;
     Ok(())

@@ -35,6 +35,7 @@ pub mod devices;
 pub mod doctor;
 pub mod probe;
 pub mod simulate;
+pub mod software;
 
 mod failpoint;
 pub mod sys;

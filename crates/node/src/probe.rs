@@ -51,6 +51,8 @@ pub struct ProbeCommand {
     /// `LD_LIBRARY_PATH` for the child, if the configuration sets one. Nothing else of our environment
     /// reaches the driver's library.
     pub library_path: Option<OsString>,
+    /// More variables for the child, such as where software GPUs lie.
+    pub env: Vec<(OsString, OsString)>,
 }
 
 /// The driver, at arm's length.
@@ -280,6 +282,7 @@ impl ProbeCommand {
         if let Some(library_path) = &self.library_path {
             command.env("LD_LIBRARY_PATH", library_path);
         }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn()?;
         let questions = process.stdin.take().expect("stdin was asked to be a pipe");

@@ -91,6 +91,7 @@ fn command(library: &Path) -> ProbeCommand {
         args: Vec::new(),
         nvml_path: Some(library.to_owned()),
         library_path: None,
+        env: Vec::new(),
     }
 }
 

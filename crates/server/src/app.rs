@@ -10,10 +10,12 @@ use fastgpu_core::ids::{SpecHash, TaskId};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::task::Task;
 use fastgpu_core::token::Action;
+use fastgpu_core::units::Timestamp;
 use fastgpu_store::{History, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Caller, Failures};
+use crate::forecasts::Forecasts;
 use crate::metrics::Requests;
 use crate::refuse::Refusal;
 use crate::routes::article::Told;
@@ -30,6 +32,9 @@ pub(crate) struct App {
     pub(crate) streams: Arc<Streams>,
     pub(crate) requests: Requests,
     pub(crate) told: Told,
+    pub(crate) forecasts: Forecasts,
+    /// Held while the configuration is replaced, so that nobody replaces what he has not seen.
+    pub(crate) configuring: tokio::sync::Mutex<()>,
     /// Cancelled when the server stops.
     pub(crate) stopping: CancellationToken,
 }
@@ -46,6 +51,8 @@ impl App {
             streams: Arc::new(Streams::new(&options)),
             requests: Requests::default(),
             told: Told::default(),
+            forecasts: Forecasts::default(),
+            configuring: tokio::sync::Mutex::default(),
             stopping: CancellationToken::new(),
         }
     }
@@ -74,23 +81,28 @@ impl App {
     pub(crate) async fn view(&self, task: Task) -> Result<TaskView, Refusal> {
         let hash = task.work.spec();
         let spec = self.read(move |history| history.spec(hash)).await?;
-        Ok(task_view(&task, spec.as_deref()))
+        Ok(task_view(&task, spec.as_deref(), self.handle.now()))
     }
 
     /// The task as it is now, as callers see it.
     pub(crate) async fn view_now(&self, caller: &Caller, id: TaskId) -> Result<TaskView, Refusal> {
         let scope = caller.scope();
+        let now = self.handle.now();
         let found = self.read(move |history| {
             let Some(task) = history.task(&scope, id)? else { return Ok(None) };
             let spec = history.spec(task.work.spec())?;
-            Ok(Some(task_view(&task, spec.as_deref())))
+            Ok(Some(task_view(&task, spec.as_deref(), now)))
         });
         found.await?.ok_or_else(|| Refusal::not_found(format!("there is no task {id}")))
     }
 }
 
-/// Tasks as callers see them; equal programs are read once.
-pub(crate) fn views(history: &dyn History, tasks: &[Task]) -> Result<Vec<TaskView>, StoreError> {
+/// Tasks as callers see them at `now`; equal programs are read once.
+pub(crate) fn views(
+    history: &dyn History,
+    tasks: &[Task],
+    now: Timestamp,
+) -> Result<Vec<TaskView>, StoreError> {
     let mut specs: BTreeMap<SpecHash, Option<Arc<Spec>>> = BTreeMap::new();
     let mut view = |task: &Task| {
         let hash = task.work.spec();
@@ -98,7 +110,7 @@ pub(crate) fn views(history: &dyn History, tasks: &[Task]) -> Result<Vec<TaskVie
             Some(spec) => spec.clone(),
             None => specs.entry(hash).or_insert(history.spec(hash)?).clone(),
         };
-        Ok(task_view(task, spec.as_deref()))
+        Ok(task_view(task, spec.as_deref(), now))
     };
     tasks.iter().map(&mut view).collect()
 }

@@ -9,6 +9,7 @@ mod app;
 pub mod auth;
 mod body;
 mod edge;
+mod forecasts;
 mod metrics;
 mod query;
 mod refuse;

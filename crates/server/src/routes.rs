@@ -9,6 +9,7 @@ mod gpus;
 mod logs;
 mod moves;
 mod nodes;
+mod queues;
 mod submit;
 mod system;
 mod tasks;
@@ -99,6 +100,12 @@ const ROWS: &[Row] = &[
     row("GET", "/v1/nodes", Read, "every machine", || get(nodes::list)),
     row("POST", "/v1/nodes/{id}/drain", Administer, "start no new tasks on a node", || post(nodes::drain)),
     row("POST", "/v1/nodes/{id}/resume", Administer, "start tasks on a node again", || post(nodes::resume)),
+    row("GET", "/v1/queues", Read, "every queue: its rules, how full it is, who is first", || {
+        get(queues::list)
+    }),
+    row("GET", "/v1/queues/{name}", Read, "one queue with the first of its waiting tasks", || {
+        get(queues::one)
+    }),
     row("POST", "/v1/tokens", Administer, "make a token", || post(tokens::create)),
     row("GET", "/v1/tokens", Administer, "list tokens, without secrets", || get(tokens::list)),
     row("DELETE", "/v1/tokens/{id}", Administer, "revoke a token", || delete(tokens::revoke)),

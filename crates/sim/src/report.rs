@@ -178,6 +178,8 @@ pub struct Series {
     pub points: Vec<[f64; 2]>,
     /// The interval around each point, from and to; empty if there is none. Dots only.
     pub intervals: Vec<[f64; 2]>,
+    /// Takes the colour of the series in this place, as dots do that belong to a line; a colour of its own if `None`.
+    pub like: Option<usize>,
 }
 
 /// How points are joined.

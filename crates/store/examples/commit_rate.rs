@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share};
-use fastgpu_core::change::{Actor, Change, Event};
+use fastgpu_core::change::{Actor, Attempt, AttemptEnd, Change, Event};
 use fastgpu_core::ids::{IdSource, SpecHash, TaskId, Term};
 use fastgpu_core::policy::DEFAULT_QUEUE;
-use fastgpu_core::retry::{RetryPolicy, Strikes};
+use fastgpu_core::retry::{FailureClass, RetryPolicy, Strikes};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::task::{End, Limits, Outcome, STOP_GRACE_DEFAULT, Standing, Task, TaskState, Work};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Timestamp};
@@ -34,6 +34,7 @@ struct Report {
     sqlite_rows: Vec<Rate>,
     restart: Restart,
     restart_after_crash: Restart,
+    load_with_history: Loaded,
 }
 
 #[derive(Serialize)]
@@ -57,6 +58,16 @@ struct Restart {
     first_commit_ms: u128,
 }
 
+/// Loading when nothing lives and a lot has been.
+#[derive(Serialize)]
+struct Loaded {
+    ended_tasks: usize,
+    runs: usize,
+    file_bytes: u64,
+    load_ms: u128,
+    load_again_ms: u128,
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let parent = arguments.next().unwrap_or_else(|| ".".to_owned());
@@ -71,6 +82,7 @@ fn main() {
         sqlite_rows: BATCHES.map(|batch| raw(parent, span, batch)).into(),
         restart: restart(parent, 100_000, Stop::Clean),
         restart_after_crash: restart(parent, 100_000, Stop::Crash),
+        load_with_history: load_with_history(parent, 1_000_000),
     };
     println!("{}", serde_json::to_string_pretty(&report).unwrap());
 }
@@ -251,6 +263,44 @@ fn restart(parent: &Path, tasks: usize, stop: Stop) -> Restart {
     let first_commit_ms = begun.elapsed().as_millis();
     let file_bytes = std::fs::metadata(left.path().join("fastgpu.db")).unwrap().len();
     Restart { live_tasks, file_bytes, open_ms, load_ms, first_commit_ms }
+}
+
+fn load_with_history(parent: &Path, tasks: usize) -> Loaded {
+    let Opened { mut store, term, folder } = open(parent);
+    let mut ids = IdSource::after(None);
+    for batch in 0..tasks.div_ceil(BATCH_OF_HISTORY) {
+        let rows = (0..BATCH_OF_HISTORY).flat_map(|number| {
+            let at = Timestamp(i64::try_from(batch * BATCH_OF_HISTORY + number).unwrap());
+            over(ids.next(at), at)
+        });
+        store.commit(term, &rows.collect::<Vec<_>>()).unwrap();
+    }
+    drop(store);
+    let mut store = SqliteStore::open(folder.path(), OpenOptions::default()).unwrap();
+    let begun = Instant::now();
+    let runs = store.load().unwrap().runs.len();
+    let load_ms = begun.elapsed().as_millis();
+    let begun = Instant::now();
+    store.load().unwrap();
+    let load_again_ms = begun.elapsed().as_millis();
+    let file_bytes = std::fs::metadata(folder.path().join("fastgpu.db")).unwrap().len();
+    Loaded { ended_tasks: tasks, runs, file_bytes, load_ms, load_again_ms }
+}
+
+const BATCH_OF_HISTORY: usize = 1_000;
+
+/// A task that is over: every third has failed, so that some are looked at in vain.
+fn over(id: TaskId, at: Timestamp) -> [Change; 3] {
+    let [spec, ..] = submit(id, Specs::One);
+    let failed = Outcome::Failed(FailureClass::UserError);
+    let outcome = if id.get().is_multiple_of(3) { failed } else { Outcome::Succeeded };
+    let name = Some(format!("train-{}", id.get() % 100).into());
+    let state = TaskState::Ended(End { outcome, at, exit: None });
+    let task = Task { name, state, ..task(id, Specs::One) };
+    let ended = Some(AttemptEnd { at, exit: None, class: None });
+    let attempt =
+        Attempt { task: id, attempt: 1, parts: Vec::new(), placed_at: at, started_at: Some(at), ended };
+    [spec, Change::Task { task, new: true }, Change::Attempt(attempt)]
 }
 
 fn submit(id: TaskId, specs: Specs) -> [Change; ROWS_PER_SUBMIT] {

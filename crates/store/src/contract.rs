@@ -155,6 +155,8 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Only tasks that are not over.
     pub live: bool,
+    /// Exact queue.
+    pub queue: Option<Name>,
     /// Ids that begin so (`t-01h…`), for unique prefixes.
     pub id_prefix: Option<String>,
 }

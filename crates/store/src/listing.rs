@@ -19,6 +19,7 @@ pub(crate) struct Listing<'f> {
     pub(crate) states: &'f [String],
     pub(crate) name: Option<&'f Name>,
     pub(crate) owner: Option<&'f Name>,
+    pub(crate) queue: Option<&'f Name>,
     pub(crate) since: Option<Timestamp>,
     /// Implied when only states of living tasks are asked for.
     pub(crate) live: bool,
@@ -46,6 +47,7 @@ impl<'f> Listing<'f> {
             states: &filter.states,
             name: filter.name.as_ref(),
             owner: filter.owner.as_ref(),
+            queue: filter.queue.as_ref(),
             since: filter.since,
             live: filter.live || (!filter.states.is_empty() && filter.states.iter().all(lives)),
             limit: page.limit,

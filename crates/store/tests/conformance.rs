@@ -414,7 +414,12 @@ fn filters_narrow_a_listing() {
             spec(1),
             new(task(ids[0])),
             new(ended(ids[1], 1)),
-            new(Task { owner: "bob".into(), name: Some("train".into()), ..task(ids[2]) }),
+            new(Task {
+                owner: "bob".into(),
+                name: Some("train".into()),
+                queue: "nightly".into(),
+                ..task(ids[2])
+            }),
             new(Task { state: running.state, submitted_at: late, ..task(ids[3]) }),
             new(Task { submitted_at: Timestamp(NOW.0 + 4), name: Some("trai".into()), ..ended(ids[4], 9) }),
         ]);
@@ -430,6 +435,9 @@ fn filters_narrow_a_listing() {
             (Filter { name: Some("train".into()), ..none() }, vec![2]),
             (Filter { name: Some("%".into()), ..none() }, vec![]),
             (Filter { owner: Some("bob".into()), ..none() }, vec![2]),
+            (Filter { queue: Some("nightly".into()), ..none() }, vec![2]),
+            (Filter { queue: Some("default".into()), live: true, ..none() }, vec![3, 0]),
+            (Filter { queue: Some("none".into()), ..none() }, vec![]),
             (Filter { since: Some(late), ..none() }, vec![4, 3]),
             (Filter { since: Some(late), live: true, ..none() }, vec![3]),
             (Filter { id_prefix: Some(ids[2].to_string()), ..none() }, vec![2]),

@@ -64,7 +64,7 @@ fn install_with_pip() -> anyhow::Result<()> {
 }
 
 /// Runs it in sight; true if it ended well.
-fn shown<W: AsRef<OsStr>>(program: impl AsRef<OsStr>, words: &[W]) -> bool {
+pub(super) fn shown<W: AsRef<OsStr>>(program: impl AsRef<OsStr>, words: &[W]) -> bool {
     let program = program.as_ref();
     println!(
         "$ {} {}",

@@ -5,11 +5,14 @@ use toml::{Table, Value};
 use super::{Breach, Tree};
 
 /// A crate and what it may use directly; what those may use, it may use too.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("core", &[]),
     ("failpoints", &[]),
     ("vgpu-page", &[]),
     ("softgpu", &[]),
+    ("kernels", &[]),
+    ("softgpu-cuda", &["softgpu"]),
+    ("softgpu-nvml", &["softgpu"]),
     ("vgpu", &["vgpu-page"]),
     ("api", &["core"]),
     ("client", &["api"]),
@@ -18,9 +21,10 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("pool", &["core", "failpoints"]),
     ("control", &["core", "store", "pool", "failpoints"]),
     ("server", &["api", "control", "failpoints"]),
-    ("node", &["core", "vgpu-page", "failpoints"]),
-    // `vgpu` and `softgpu` are embedded as files and never linked: their exports would take over `dlsym`.
-    ("cli", &["server", "client", "node", "control", "sim", "pool"]),
+    ("node", &["core", "vgpu-page", "softgpu", "failpoints"]),
+    // `vgpu`, `softgpu-cuda` and `softgpu-nvml` are embedded as files and never linked: their exports would take
+    // over those of the driver.
+    ("cli", &["server", "client", "node", "control", "sim", "pool", "kernels"]),
 ];
 
 const DEPENDENCY_TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];

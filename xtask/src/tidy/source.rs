@@ -6,8 +6,15 @@ use super::{Breach, Tree};
 /// Above this a file is two things; the house aims at 300.
 const LINES_MAX: usize = 800;
 /// Files and folders that may hold unsafe code; everything else stays safe.
-const UNSAFE_ALLOWED: [&str; 4] =
-    ["crates/node/src/sys.rs", "crates/vgpu/", "crates/vgpu-page/", "crates/softgpu/"];
+const UNSAFE_ALLOWED: [&str; 7] = [
+    "crates/node/src/sys.rs",
+    "crates/vgpu/",
+    "crates/vgpu-page/",
+    "crates/softgpu/",
+    "crates/softgpu-cuda/",
+    "crates/softgpu-nvml/",
+    "crates/kernels/src/driver.rs",
+];
 /// Written apart so that this file does not break its own rule.
 const LOOSE_ENDS: [&str; 3] = [concat!("to", "do!"), concat!("unim", "plemented!"), concat!("FIX", "ME")];
 

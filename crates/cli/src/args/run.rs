@@ -22,6 +22,9 @@ pub(crate) struct RunArgs {
     /// Only on these machines; may be given several times
     #[arg(long, value_name = "NODE", value_delimiter = ',', help_heading = "Resources")]
     pub(crate) node: Vec<String>,
+    /// Only on machines with this label (`rack=7`); may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',', help_heading = "Resources")]
+    pub(crate) label: Vec<String>,
     /// The GPUs may be on several machines
     #[arg(long, help_heading = "Resources")]
     pub(crate) spread: bool,
@@ -38,6 +41,12 @@ pub(crate) struct RunArgs {
         help_heading = "Time and order"
     )]
     pub(crate) time: Option<String>,
+    /// How long it will probably run (`2h`); ends nothing, but helps the queue
+    #[arg(long, value_name = "TIME", help_heading = "Time and order")]
+    pub(crate) expect: Option<String>,
+    /// The queue to wait in [default: default]
+    #[arg(long, value_name = "NAME", help_heading = "Time and order")]
+    pub(crate) queue: Option<String>,
     /// Give up when it has waited this long
     #[arg(long, value_name = "TIME", help_heading = "Time and order")]
     pub(crate) queue_timeout: Option<String>,

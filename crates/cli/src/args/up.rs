@@ -12,7 +12,7 @@ pub(crate) struct UpArgs {
     /// Allow an address that other machines reach, without encryption
     #[arg(long)]
     pub(crate) insecure_http: bool,
-    /// Pretend to have GPUs (`8xA100-80GB`, `4xH100,2xL40S`) [env: FASTGPU_SIMULATE]
+    /// Have software GPUs (`8xA100-80GB`, `4xH100,2xL40S`) [env: FASTGPU_SIMULATE]
     #[arg(long, value_name = "DEVICES")]
     pub(crate) simulate: Option<String>,
     /// Where the driver's NVML library is [env: FASTGPU_NVML_PATH] [default: the system's]
@@ -47,7 +47,7 @@ pub(crate) struct DemoArgs {
     /// Leave the server running at the end
     #[arg(long)]
     pub(crate) stay: bool,
-    /// Pretend to have these GPUs, even if there are real ones
+    /// Have these software GPUs, even if there are real ones
     #[arg(long, value_name = "DEVICES")]
     pub(crate) simulate: Option<String>,
 }

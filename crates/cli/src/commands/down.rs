@@ -195,6 +195,7 @@ fn end_keeper(data_dir: &Path) -> Result<bool, Failure> {
         use_cgroups: true,
         log_bytes_max: fastgpu_node::agent::LOG_BYTES_MAX_DEFAULT,
         inventory,
+        software: None,
     };
     // What it reports is kept on the node, for the next server.
     let agent = AgentHandle::start(config, |_, _| {}).map_err(|error| crate::serve::failure_of(&error))?;

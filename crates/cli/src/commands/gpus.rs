@@ -25,14 +25,18 @@ pub(super) async fn run(flags: &WatchArgs, settings: &Settings, out: &Output) ->
 
 fn table(gpus: &[GpuView], out: &Output) -> Table {
     let mut table = Table::new(&["GPU", "MODEL", "MEMORY", "USED", "FREE", "FREE MEM", "NOW", "TASKS"])
-        .or_say("no GPU was found; `fastgpu doctor` says why, `fastgpu up --simulate 8xA100-80GB` pretends");
+        .or_say("no GPU was found; `fastgpu doctor` says why, `fastgpu up --simulate 8xA100-80GB` has software ones");
     let several = gpus.iter().any(|gpu| gpu.node != gpus[0].node);
     for gpu in gpus {
         let place = if several { format!("{}:{}", gpu.node, gpu.index) } else { gpu.index.to_string() };
         let free = GpuMilli::new(gpu.free_share_milli).unwrap_or(GpuMilli::ZERO);
         table.row(vec![
             place.into(),
-            if gpu.simulated { format!("{} (simulated)", gpu.model).into() } else { Cell::from(&gpu.model) },
+            if gpu.simulated {
+                format!("{} (software GPU)", gpu.model).into()
+            } else {
+                Cell::from(&gpu.model)
+            },
             MemoryMib(gpu.memory_mib).to_string().into(),
             Cell::painted(&bar(gpu.free_share_milli), |text| out.paint(Tone::Busy, text)),
             free.to_string().into(),
@@ -51,9 +55,10 @@ pub(super) fn bar(free_milli: u32) -> String {
     (0..BAR_CELLS).map(|cell| if cell < full { '█' } else { '░' }).collect()
 }
 
-/// Readings of the hardware, where it has any.
+/// Readings, where there are any: memory in use, share of time busy, power, temperature.
 fn now(gpu: &GpuView) -> String {
     let readings = [
+        gpu.memory_used_mib.map(|used| MemoryMib(used).to_string().replace(' ', "")),
         gpu.utilization_percent.map(|percent| format!("{percent}%")),
         gpu.power_mw.map(|milliwatts| format!("{}W", milliwatts / 1_000)),
         gpu.temperature_c.map(|degrees| format!("{degrees}°C")),

@@ -47,8 +47,9 @@ async fn node_id(client: &Client, text: &str) -> Result<String, Failure> {
 }
 
 fn table(nodes: &[NodeView], out: &Output) -> Table {
-    let mut table = Table::new(&["ID", "NAME", "STATE", "GPUS", "CPU FREE", "MEMORY FREE", "LACKS"])
-        .or_say("no node has said hello yet");
+    let mut table =
+        Table::new(&["ID", "NAME", "STATE", "GPUS", "CPU FREE", "MEMORY FREE", "LABELS", "LACKS"])
+            .or_say("no node has said hello yet");
     for node in nodes {
         let lacks: Vec<_> = node
             .abilities
@@ -64,6 +65,7 @@ fn table(nodes: &[NodeView], out: &Output) -> Table {
             node.gpus.to_string().into(),
             format!("{} of {}", CpuMilli(node.cpu_free_milli), CpuMilli(node.cpu_milli)).into(),
             format!("{} of {}", gib(node.memory_free_mib), gib(node.memory_mib)).into(),
+            node.labels.join(" ").into(),
             lacks.join(", ").into(),
         ]);
     }

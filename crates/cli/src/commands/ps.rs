@@ -2,6 +2,7 @@
 
 use fastgpu_api::view::{List, TaskView};
 use fastgpu_client::{Client, TaskQuery};
+use fastgpu_core::policy::DEFAULT_QUEUE;
 
 use super::{show, watched};
 use crate::args::PsArgs;
@@ -22,6 +23,7 @@ pub(super) async fn run(flags: &PsArgs, settings: &Settings, out: &Output) -> Re
         states: flags.state.clone(),
         owner: flags.user.clone(),
         name: flags.name.clone(),
+        queue: flags.queue.clone(),
         since: flags.since.as_deref().map(since).transpose()?,
         live: !flags.all && flags.state.is_empty(),
         cursor: flags.cursor.clone(),
@@ -67,11 +69,12 @@ pub(super) fn since(text: &str) -> Result<String, Failure> {
 fn table(tasks: &[TaskView], all: bool, out: &Output) -> Table {
     let now = show::now_ms();
     let mut table =
-        Table::new(&["ID", "NAME", "STATE", "GPU", "WHERE", "AGE", "EXIT", "REASON"]).or_say(if all {
-            "no tasks yet"
-        } else {
-            "no live tasks; `fastgpu ps -a` shows those that are over"
-        });
+        Table::new(&["ID", "NAME", "QUEUE", "STATE", "GPU", "WHERE", "AGE", "STARTS", "EXIT", "REASON"])
+            .or_say(if all {
+                "no tasks yet"
+            } else {
+                "no live tasks; `fastgpu ps -a` shows those that are over"
+            });
     for task in tasks {
         let reason = match (&task.reason, task.state.as_str()) {
             (Some(reason), _) => reason.message.as_str(),
@@ -80,10 +83,12 @@ fn table(tasks: &[TaskView], all: bool, out: &Output) -> Table {
         table.row(vec![
             task.id.as_str().into(),
             task.name.as_deref().unwrap_or_default().into(),
+            if task.queue == DEFAULT_QUEUE { Cell::default() } else { task.queue.as_str().into() },
             Cell::painted(words(&task.state), |text| out.paint(tone(&task.state), text)),
             show::gpu_ask(&task.gpu).into(),
             show::place(task).into(),
             show::age(task, now).into(),
+            show::starts(task.expected_at.as_ref(), now).into(),
             if all { show::exit(task).into() } else { Cell::default() },
             reason.into(),
         ]);

@@ -82,6 +82,27 @@ pub(super) fn age(task: &TaskView, now_ms: i64) -> String {
     span(to - from)
 }
 
+/// When it will probably start: `~12 min`, `~3 h`, nothing if nobody knows. A forecast to the second would
+/// promise more than it knows.
+pub(super) fn starts(at: Option<&Time>, now_ms: i64) -> String {
+    const UNITS: [(i64, i64, &str); 4] = [
+        (90_000, 1_000, "s"),
+        (5_400_000, 60_000, "min"),
+        (172_800_000, 3_600_000, "h"),
+        (i64::MAX, 86_400_000, "d"),
+    ];
+    let Some(at) = at else { return String::new() };
+    let ms = at.0.0.saturating_sub(now_ms).max(0);
+    let (_, unit_ms, unit) = UNITS.into_iter().find(|&(below, ..)| ms < below).unwrap_or(UNITS[3]);
+    format!("~{} {unit}", (ms / unit_ms + i64::from(ms % unit_ms * 2 >= unit_ms)).max(1))
+}
+
+/// GPUs in thousandths, as people count them: `3`, `0.25`.
+pub(super) fn gpus(milli: u64) -> String {
+    let text = format!("{}.{:03}", milli / 1_000, milli % 1_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// How it ended, in a word: a code, a signal, nothing.
 pub(super) fn exit(task: &TaskView) -> String {
     match (task.exit_code, task.signal) {
@@ -123,6 +144,14 @@ mod tests {
         assert_eq!(ask(8, 8, Some(1_000), None), "8");
         assert_eq!(ask(2, 4, Some(500), None), "2-4×0.5");
         assert_eq!(ask(1, 1, None, Some(12_288)), "12 GiB");
+    }
+
+    #[test]
+    fn a_forecast_is_told_in_round_numbers() {
+        let starts = |ms: i64| starts(Some(&Time(fastgpu_core::units::Timestamp(5_000 + ms))), 5_000);
+        let told = [-7, 400, 29_600, 700_000, 7_000_000, 200_000_000].map(starts);
+        assert_eq!(told, ["~1 s", "~1 s", "~30 s", "~12 min", "~2 h", "~2 d"]);
+        assert_eq!(["250", "3000", "12500"].map(|milli| gpus(milli.parse().unwrap())), ["0.25", "3", "12.5"]);
     }
 
     #[test]

@@ -36,6 +36,14 @@ pub(super) fn lines(answer: &ExplainView, out: &Output) -> Vec<String> {
     }
     let mut lines = vec![out.paint(Tone::Bold, &visible(&head))];
     lines.extend(answer.lines.iter().map(|line| format!("  {}", visible(line))));
+    if let Some(at) = &answer.expected_at {
+        let basis = match answer.expected_basis.as_deref() {
+            Some("limits") => "by the time limits of what runs",
+            _ => "by stated and learned run times",
+        };
+        let starts = show::starts(Some(at), show::now_ms());
+        lines.push(format!("  expected to start in {starts}, {basis}"));
+    }
     lines.extend(
         answer.suggestions.iter().map(|line| format!("  {} {}", out.paint(Tone::Note, "→"), visible(line))),
     );

@@ -90,7 +90,7 @@ impl Places {
             _ => tree.best()?,
         };
         let scored = &self.scored[&wanted.lane];
-        let scorer = Scorer::new(wanted.placement, &self.worth, &self.mirror);
+        let scorer = Scorer::new(wanted, &self.worth, &self.mirror);
         Some(vec![scorer.choose(&scored.shape, &self.mirror, at, cluster)])
     }
 
@@ -112,7 +112,7 @@ impl Places {
             *entry = unknown();
         }
         entry.shape.learn(&mirror.kinds);
-        let scorer = Scorer::new(wanted.placement, worth, mirror);
+        let scorer = Scorer::new(wanted, worth, mirror);
         let epoch = scorer.epoch();
         let changed = mirror.changed_since(entry.cursor).filter(|changed| changed.len() < mirror.spots.len());
         match changed.filter(|_| entry.epoch == epoch) {
@@ -199,9 +199,14 @@ fn spans(ask: &Ask) -> bool {
 /// One of the positions that fit, by a hash of `salt`.
 fn drawn(tree: &Tree, salt: u64) -> Option<usize> {
     let fitting = tree.positions().count() as u64;
-    let mut x = salt.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    let pick = (x ^ (x >> 31)).checked_rem(fitting)?;
+    let pick = mixed(salt).checked_rem(fitting)?;
     tree.positions().nth(usize::try_from(pick).expect("less than the number of nodes"))
+}
+
+/// A number that looks like chance and depends on `x` alone (the finalizer of SplitMix64).
+pub(super) const fn mixed(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }

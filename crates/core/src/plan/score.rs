@@ -6,6 +6,7 @@
 use crate::ask::GrantPart;
 use crate::cluster::Cluster;
 use crate::plan::mirror::{Mirror, Slot, Spot};
+use crate::plan::places::{Wanted, mixed};
 use crate::plan::shape::{Shape, closest};
 use crate::plan::tree::NONE;
 use crate::plan::worth::Worth;
@@ -25,11 +26,14 @@ pub(super) struct Scorer<'a> {
     worth: &'a Worth,
     cpu_max: u32,
     devices_max: u32,
+    /// Makes random choices of equal tasks differ.
+    salt: u64,
 }
 
 impl<'a> Scorer<'a> {
-    pub(super) const fn new(placement: Placement, worth: &'a Worth, mirror: &Mirror) -> Self {
-        Self { placement, worth, cpu_max: mirror.cpu_max, devices_max: mirror.devices_max }
+    pub(super) const fn new(wanted: Wanted<'_>, worth: &'a Worth, mirror: &Mirror) -> Self {
+        let Wanted { placement, salt, .. } = wanted;
+        Self { placement, worth, cpu_max: mirror.cpu_max, devices_max: mirror.devices_max, salt }
     }
 
     /// Changes when scores made earlier no longer count.
@@ -94,7 +98,10 @@ impl<'a> Scorer<'a> {
                 (self.worth.drop_of(shape, spot, slot), left(place), place)
             }),
             Placement::Spreading => fitting.sort_by_key(|&place| (std::cmp::Reverse(left(place)), place)),
-            Placement::Fragmentation | Placement::BestFit | Placement::Packing | Placement::Random => {
+            Placement::Random => {
+                fitting.sort_by_key(|&place| mixed(self.salt.wrapping_add(place as u64 + 1)))
+            }
+            Placement::Fragmentation | Placement::BestFit | Placement::Packing => {
                 fitting.sort_by_key(|&place| (left(place), place));
             }
         }

@@ -333,7 +333,9 @@ impl Link {
         if spec.command.is_empty() {
             return Err(ExitKind::BadSpec("the command is empty".to_owned()));
         }
-        let env = environment::of_attempt(&self.config.base_env, launch, spec, &self.shared.lock().inventory)
+        let AgentConfig { base_env, software, .. } = &self.config;
+        let software = software.as_ref();
+        let env = environment::of_attempt(base_env, launch, spec, &self.shared.lock().inventory, software)
             .map_err(|error| ExitKind::Infrastructure(error.to_string()))?;
         Ok(LaunchWords {
             task: launch.task.get(),

@@ -13,7 +13,8 @@ const RESERVE_MAX: MemoryMib = MemoryMib(1_024);
 const RESERVE_PART: u64 = 20;
 
 /// The machine's own name.
-pub(super) fn hostname() -> Name {
+#[must_use]
+pub fn hostname() -> Name {
     let system = rustix::system::uname();
     match system.nodename().to_string_lossy().trim() {
         "" => "localhost".into(),

@@ -6,9 +6,13 @@
 
 use fastgpu_core::ids::{DeviceIndex, Name};
 use fastgpu_core::node::{Closeness, Device, Telemetry};
-use fastgpu_core::units::MemoryMib;
+use fastgpu_core::units::{MemoryMib, Timestamp};
 
+use super::MENDED_BY;
 use crate::probe::{DeviceReading, Readings};
+
+/// How old the time of readings may be that have not changed since.
+const STAMP_AGE_MS_MAX: i64 = 10_000;
 
 /// One device, and how the driver knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +28,20 @@ pub(super) struct Known {
     pub(super) device: Device,
 }
 
-/// The devices after an inventory.
-pub(super) fn merge(mut known: Vec<Known>, readings: &Readings) -> Vec<Known> {
+/// Devices that are known before the driver was asked.
+pub(super) fn listed(devices: &[Device]) -> Vec<Known> {
+    let known = devices.iter().map(|device| Known {
+        driver_index: Some(device.index.0.into()),
+        listed: true,
+        has_uuid: true,
+        troubled: false,
+        device: device.clone(),
+    });
+    known.collect()
+}
+
+/// The devices after an inventory; new ones are no hardware where `simulated` says so.
+pub(super) fn merge(mut known: Vec<Known>, readings: &Readings, simulated: bool) -> Vec<Known> {
     for old in &mut known {
         old.listed = false;
     }
@@ -38,7 +54,7 @@ pub(super) fn merge(mut known: Vec<Known>, readings: &Readings) -> Vec<Known> {
             Some(place) => renew(&mut known[place], reading, driver.as_ref()),
             None => {
                 if let Some(index) = free_index(&known, reading.index) {
-                    known.push(fresh(index, reading, driver.as_ref()));
+                    known.push(fresh(index, simulated, reading, driver.as_ref()));
                 }
             }
         }
@@ -77,6 +93,17 @@ pub(super) fn update(known: &mut [Known], telemetry: &Readings) -> bool {
     true
 }
 
+/// Readings with their time. Those that say the same as before keep theirs for a while: a device that rests
+/// has nothing new to tell.
+pub(super) fn stamped(before: Telemetry, fresh: Telemetry, now: Timestamp) -> Telemetry {
+    if fresh == Telemetry::default() {
+        return fresh;
+    }
+    let young = |at: Timestamp| now.0.saturating_sub(at.0) < STAMP_AGE_MS_MAX;
+    let kept = before.read_at.filter(|at| young(*at) && Telemetry { read_at: None, ..before } == fresh);
+    Telemetry { read_at: Some(kept.unwrap_or(now)), ..fresh }
+}
+
 /// No task may start on any of them, for this reason.
 pub(super) fn lose_all(known: &mut [Known], reason: &str) {
     for one in known {
@@ -102,13 +129,13 @@ fn free_index(known: &[Known], wanted: u32) -> Option<DeviceIndex> {
     u16::try_from(wanted).ok().filter(|index| !taken(*index)).or(next).map(DeviceIndex)
 }
 
-fn fresh(index: DeviceIndex, reading: &DeviceReading, driver: Option<&Name>) -> Known {
+fn fresh(index: DeviceIndex, simulated: bool, reading: &DeviceReading, driver: Option<&Name>) -> Known {
     let device = Device {
         index,
         uuid: format!("unreadable-{index}").into(),
         model: "unknown".into(),
         memory: MemoryMib::ZERO,
-        simulated: false,
+        simulated,
         pci: None,
         driver: None,
         mig: None,
@@ -143,7 +170,10 @@ fn renew(known: &mut Known, reading: &DeviceReading, driver: Option<&Name>) {
     }
     device.driver = driver.cloned().or_else(|| device.driver.take());
     device.telemetry = readings_that_move(reading);
-    device.unusable = unusable(device, known.has_uuid, reading);
+    device.unusable = match &reading.trouble {
+        Some(trouble) if device.simulated => Some(format!("software GPU: {trouble}; {MENDED_BY}")),
+        _ => unusable(device, known.has_uuid, reading),
+    };
     known.driver_index = Some(reading.index);
     known.listed = true;
     known.troubled = reading.trouble.is_some();
@@ -181,6 +211,8 @@ fn readings_that_move(reading: &DeviceReading) -> Telemetry {
         temperature_c: reading.temperature_c,
         utilization_percent: reading.utilization_percent,
         memory_used: reading.memory_used_bytes.map(|bytes| MemoryMib(bytes / (1 << 20))),
+        // Set when it is published.
+        read_at: None,
     }
 }
 
@@ -219,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_memory_of_a_device_is_what_tasks_can_use() {
-        let known = merge(Vec::new(), &readings(vec![reading(0, "A")]));
+        let known = merge(Vec::new(), &readings(vec![reading(0, "A")]), false);
         assert_eq!(known[0].device.memory, MemoryMib(143_000));
         assert_eq!(known[0].device.driver.as_deref(), Some("580"));
     }
@@ -227,27 +259,27 @@ mod tests {
     #[test]
     fn a_device_keeps_its_index_when_another_vanishes_and_when_it_comes_back() {
         let all = readings(vec![reading(0, "A"), reading(1, "B"), reading(2, "C")]);
-        let known = merge(Vec::new(), &all);
-        let known = merge(known, &readings(vec![reading(0, "A"), reading(1, "C")]));
+        let known = merge(Vec::new(), &all, false);
+        let known = merge(known, &readings(vec![reading(0, "A"), reading(1, "C")]), false);
         assert_eq!(shown(&known), "0 A, 1 B!, 2 C");
-        let known = merge(known, &all);
+        let known = merge(known, &all, false);
         assert_eq!(shown(&known), "0 A, 1 B, 2 C");
-        let known = merge(known, &readings(vec![reading(0, "D"), reading(1, "A")]));
+        let known = merge(known, &readings(vec![reading(0, "D"), reading(1, "A")]), false);
         assert_eq!(shown(&known), "0 A, 1 B!, 2 C!, 3 D");
     }
 
     #[test]
     fn a_lost_device_keeps_its_name_and_one_that_never_spoke_gets_one_later() {
-        let known = merge(Vec::new(), &readings(vec![reading(0, "A"), lost(1)]));
+        let known = merge(Vec::new(), &readings(vec![reading(0, "A"), lost(1)]), false);
         assert_eq!(shown(&known), "0 A, 1 unreadable-gpu-1!");
-        let known = merge(known, &readings(vec![lost(0), reading(1, "B")]));
+        let known = merge(known, &readings(vec![lost(0), reading(1, "B")]), false);
         assert_eq!(shown(&known), "0 A!, 1 B");
         assert_eq!(known[0].device.memory, MemoryMib(143_000));
     }
 
     #[test]
     fn telemetry_is_taken_over_only_when_it_speaks_of_the_same_devices() {
-        let mut known = merge(Vec::new(), &readings(vec![reading(0, "A"), reading(1, "B")]));
+        let mut known = merge(Vec::new(), &readings(vec![reading(0, "A"), reading(1, "B")]), false);
         let mut warm = reading(1, "B");
         warm.temperature_c = Some(71);
         assert!(update(&mut known, &readings(vec![reading(0, "A"), warm])));
@@ -267,8 +299,20 @@ mod tests {
         sliced.mig = Some(true);
         let mut old = reading(1, "B");
         old.memory_total_bytes = None;
-        let known = merge(Vec::new(), &readings(vec![sliced, old]));
+        let known = merge(Vec::new(), &readings(vec![sliced, old]), false);
         assert!(known[0].device.unusable.as_deref().unwrap().contains("`sudo nvidia-smi -i A -mig 0`"));
         assert!(known[1].device.unusable.as_deref().unwrap().contains("510"));
+    }
+
+    #[test]
+    fn readings_that_stay_the_same_keep_their_time_for_a_while() {
+        let warm = Telemetry { temperature_c: Some(60), ..Telemetry::default() };
+        let first = stamped(Telemetry::default(), warm, Timestamp(5_000));
+        assert_eq!(first.read_at, Some(Timestamp(5_000)));
+        assert_eq!(stamped(first, warm, Timestamp(14_999)), first);
+        assert_eq!(stamped(first, warm, Timestamp(15_000)).read_at, Some(Timestamp(15_000)));
+        let warmer = Telemetry { temperature_c: Some(61), ..warm };
+        assert_eq!(stamped(first, warmer, Timestamp(6_000)).read_at, Some(Timestamp(6_000)));
+        assert_eq!(stamped(first, Telemetry::default(), Timestamp(6_000)).read_at, None, "nothing was read");
     }
 }

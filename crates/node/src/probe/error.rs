@@ -104,7 +104,7 @@ impl ProbeError {
         Some(match self {
             Self::NoLibrary { .. } => {
                 "install the NVIDIA driver if this machine has GPUs; without any, \
-                 `fastgpu up --simulate 8xA100-80GB` tries FastGPU on simulated ones"
+                 `fastgpu up --simulate 8xA100-80GB` tries FastGPU on software ones"
             }
             Self::NotNvml { .. } => "name the real `libnvidia-ml.so.1`, or leave the setting out",
             Self::NotLoaded => {

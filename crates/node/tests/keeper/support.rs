@@ -54,6 +54,7 @@ pub(crate) fn config(node_dir: PathBuf, use_cgroups: bool, log_bytes_max: u64) -
         use_cgroups,
         log_bytes_max,
         inventory: inventory(),
+        software: None,
     }
 }
 

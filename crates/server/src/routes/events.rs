@@ -90,7 +90,7 @@ impl Following {
             }
             if out.is_empty() && self.task.state.is_ended() {
                 self.is_done = true;
-                let view = task_view(&self.task, None);
+                let view = task_view(&self.task, None, self.app.handle.now());
                 push_event(
                     &mut out,
                     "end",

@@ -6,12 +6,14 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use fastgpu_api::answer::explain_view;
 use fastgpu_core::explain;
-use fastgpu_core::task::Task;
+use fastgpu_core::forecast::forecast;
+use fastgpu_core::task::{Task, TaskState};
 use fastgpu_core::token::{Action, Decision, decide};
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body;
+use crate::forecasts::TASKS_MAX;
 use crate::query::Query;
 use crate::refuse::Answer;
 use crate::routes::TaskPath;
@@ -30,8 +32,13 @@ pub(crate) async fn explain(
         let may_see = |task: &Task| {
             decide(caller.role, &caller.project, Action::Read, Some(&task.project)) == Decision::Allow
         };
-        explain::explain(state, id, now, &may_see).map(|explanation| (code, explanation))
+        let explanation = explain::explain(state, id, now, &may_see)?;
+        // Whoever asks why wants to know it as of now.
+        let waits = matches!(state.task(id)?.state, TaskState::Queued { .. });
+        let forecast = waits.then(|| forecast(state, now, TASKS_MAX).remove(&id)).flatten();
+        Some((code, explanation, forecast))
     });
-    let (state, explanation) = live.await?.unwrap_or_else(|| (task.state.code(), explain::describe(&task)));
-    Ok(body::json(StatusCode::OK, &explain_view(id, state, explanation)))
+    let ended = || (task.state.code(), explain::describe(&task), None);
+    let (state, explanation, forecast) = live.await?.unwrap_or_else(ended);
+    Ok(body::json(StatusCode::OK, &explain_view(id, state, explanation, forecast.as_ref())))
 }

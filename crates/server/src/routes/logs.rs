@@ -315,7 +315,7 @@ impl Reader {
     }
 
     fn end(&self) -> String {
-        let view = task_view(&self.task, None);
+        let view = task_view(&self.task, None, self.app.handle.now());
         let mut out = String::new();
         push_event(&mut out, "end", None, &StreamEnd { state: view.state, exit_code: view.exit_code });
         out

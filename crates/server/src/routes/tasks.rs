@@ -36,14 +36,16 @@ pub(crate) async fn one(
     let id = task_id(&text)?;
     Query::of(&uri, &[])?;
     caller.must(Action::Read)?;
-    let view = app.view_now(&caller, id).await?;
+    let mut view = app.view_now(&caller, id).await?;
+    app.forecasts.add_to(std::slice::from_mut(&mut view), &app.handle).await?;
     Ok(body::task(StatusCode::OK, &view))
 }
 
 /// `GET /v1/tasks`
 pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Answer {
     caller.must(Action::Read)?;
-    let known = ["state", "name", "owner", "user", "since", "live", "prefix", "project", "limit", "cursor"];
+    let known =
+        ["state", "name", "owner", "user", "queue", "since", "live", "prefix", "project", "limit", "cursor"];
     let query = Query::of(&uri, &known)?;
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let before = query.get("cursor").map(cursor).transpose()?;
@@ -51,20 +53,24 @@ pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
         states: states(query.get("state"))?,
         name: query.get("name").map(Into::into),
         owner: query.get("owner").or(query.get("user")).map(Into::into),
+        queue: query.get("queue").map(Into::into),
         since: query.moment("since", app.handle.now())?,
         live: query.flag("live")?,
         id_prefix: query.get("prefix").map(str::to_owned),
     };
     let scope = scope(&caller, query.get("project"))?;
+    let now = app.handle.now();
     let answer = app.read(move |history| {
         // One more than asked for tells whether there is a next page.
         let mut tasks = history.tasks(&scope, &filter, Page { before, limit: limit + 1 })?;
         let more = tasks.len() > limit;
         tasks.truncate(limit);
         let next_cursor = tasks.last().filter(|_| more).map(|task| task.id.to_string());
-        Ok(List { items: views(history, &tasks)?, next_cursor })
+        Ok(List { items: views(history, &tasks, now)?, next_cursor })
     });
-    Ok(body::json(StatusCode::OK, &answer.await?))
+    let mut list = answer.await?;
+    app.forecasts.add_to(&mut list.items, &app.handle).await?;
+    Ok(body::json(StatusCode::OK, &list))
 }
 
 fn cursor(text: &str) -> Result<TaskId, Refusal> {

@@ -11,5 +11,6 @@ mod edge;
 mod keys;
 mod matrix;
 mod operate;
+mod queues;
 mod streams;
 mod tasks;

@@ -43,6 +43,7 @@ fn example(server: &Server, route: Route) -> (String, String) {
         (_, "/query_task_status" | "/release_resource") => {
             no_body(format!("{}?task_id={}", route.path, task()))
         }
+        ("GET", "/v1/queues/{name}") => no_body("/v1/queues/default".to_owned()),
         ("GET", path) if !path.contains('{') => no_body(path.to_owned()),
         other => panic!("the matrix has no row for {other:?}: add one"),
     }
@@ -124,6 +125,8 @@ fn a_foreign_task_is_seen_nowhere() {
         "/v1/tasks?name=secret-name",
         "/v1/gpus",
         "/v1/nodes",
+        "/v1/queues",
+        "/v1/queues/default",
         &format!("/v1/tasks?prefix={id}"),
     ] {
         let reply = server.call(&server.tokens.foreign, "GET", path, &[], b"");

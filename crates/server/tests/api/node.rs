@@ -95,7 +95,7 @@ fn inventory() -> Inventory {
         cpu: CpuMilli(64_000),
         host_memory: MemoryMib(256 * 1_024),
         devices: (0..4).map(device).collect(),
-        labels: Vec::new(),
+        labels: vec!["rack=7".into(), "zone=north".into()],
         abilities: Vec::new(),
         probed: true,
     }

@@ -89,8 +89,12 @@ fn the_configuration_is_replaced_as_a_whole_or_not_at_all() {
     let put = |config: &serde_json::Value| {
         server.call(admin, "PUT", "/v1/config", &[], config.to_string().as_bytes())
     };
-    put(&config).expect(200);
-    assert_eq!(server.get("/v1/config").expect(200), config);
+    let replaced = put(&config).expect(200);
+    assert_eq!(server.get("/v1/config").expect(200), replaced);
+    assert_eq!(replaced["queue_max"], 1);
+    // Another one replaced what was read.
+    put(&config).refused(412, "revision_mismatch");
+    config["revision"] = replaced["revision"].clone();
     server.submit(&json!({"command": ["true"], "held": true}));
     let full = server.post("/v1/tasks", &json!({"command": ["true"]}));
     full.refused(429, "queue_full");

@@ -303,7 +303,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_gpu_is_held_twice_and_backfill_never_delays_the_head(
+        fn no_gpu_is_held_twice_and_fifo_starts_in_order(
             jobs in prop::collection::vec((1_u32..=4, 1_u64..30, 0_u64..60), 1..40)
         ) {
             let jobs: Vec<Job> = jobs.into_iter().map(|(gpus, duration, arrival)| job(gpus, duration, arrival)).collect();

@@ -88,6 +88,7 @@ fn chart(answers: &[Answer]) -> Chart {
             .map(|(mark, allocated)| [mark / 100.0, allocated / 100.0])
             .collect(),
         intervals: Vec::new(),
+        like: None,
     };
     Chart::Line(LineChart {
         caption: Caption {

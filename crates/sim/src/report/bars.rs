@@ -17,7 +17,7 @@ pub(super) fn draw(chart: &BarChart) -> Canvas {
     let shown = &chart.series[..chart.series.len().min(SERIES_MAX)];
     let values = || shown.iter().flat_map(|bars| bars.values.iter().flatten().copied());
     let scale = Scale::new(&chart.value, values(), Ends::Round, 6.0);
-    let marks: Vec<_> = chart.series.iter().map(|bars| (Mark::Box, bars.name.as_str())).collect();
+    let marks = legend::entries(Mark::Box, chart.series.iter().map(|bars| bars.name.as_str()));
     let mut canvas = Canvas::new(&chart.caption);
     let top = legend::draw(&mut canvas, 34.0, &marks) + 10.0;
     let names: Vec<String> = chart.categories.iter().map(|name| fitted(name, NAME_MAX)).collect();

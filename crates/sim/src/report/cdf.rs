@@ -2,7 +2,7 @@
 
 use super::axis::{Ends, Scale};
 use super::canvas::Canvas;
-use super::legend::Mark;
+use super::legend::{Mark, entries};
 use super::line::{draw_line, frame, nothing};
 use super::{Axis, CdfChart, SERIES_MAX, Shape, Unit};
 
@@ -35,7 +35,7 @@ pub fn cumulative(samples: &[f64]) -> Vec<[f64; 2]> {
 
 pub(super) fn draw(chart: &CdfChart) -> Canvas {
     let shown = &chart.series[..chart.series.len().min(SERIES_MAX)];
-    let marks: Vec<_> = chart.series.iter().map(|series| (Mark::Line, series.name.as_str())).collect();
+    let marks = entries(Mark::Line, chart.series.iter().map(|series| series.name.as_str()));
     let xs = shown.iter().flat_map(|series| series.points.iter().map(|point| point[0]));
     let x = Scale::new(&chart.x, xs, Ends::Tight, 8.0);
     let parts =

@@ -13,13 +13,10 @@ pub(super) const PLOT: f64 = 240.0;
 
 pub(super) fn draw(chart: &LineChart) -> Canvas {
     let shown = &chart.series[..chart.series.len().min(SERIES_MAX)];
-    let marks: Vec<_> = chart
-        .series
-        .iter()
-        .map(|series| {
-            (if series.shape == Shape::Dots { Mark::Dot } else { Mark::Line }, series.name.as_str())
-        })
-        .collect();
+    let mark = |series: &Series| if series.shape == Shape::Dots { Mark::Dot } else { Mark::Line };
+    let named = chart.series.iter().enumerate();
+    let marks: Vec<_> =
+        named.map(|(place, series)| (mark(series), colour(place, series), series.name.as_str())).collect();
     let xs = shown.iter().flat_map(|series| series.points.iter().map(|point| point[0]));
     let ends = |series: &Series| series.intervals.iter().flatten().copied().collect::<Vec<_>>();
     let ys = shown.iter().flat_map(|series| series.points.iter().map(|point| point[1]).chain(ends(series)));
@@ -32,7 +29,8 @@ pub(super) fn draw(chart: &LineChart) -> Canvas {
         [plot.x + x.place(point[0]) * plot.width, plot.bottom() - y.place(point[1]) * plot.height]
     };
     canvas.begin_clip(grown(plot));
-    for (index, series) in shown.iter().enumerate() {
+    for (place, series) in shown.iter().enumerate() {
+        let index = colour(place, series);
         if series.shape == Shape::Dots {
             draw_dots(&mut canvas, index, series, at);
         } else {
@@ -55,8 +53,17 @@ pub(super) fn draw(chart: &LineChart) -> Canvas {
     canvas
 }
 
+/// The colour of a series: its own, or that of the one it belongs to.
+fn colour(place: usize, series: &Series) -> usize {
+    series.like.filter(|like| *like < SERIES_MAX).unwrap_or(place)
+}
+
 /// Legend, axes and grid; returns the area of the plot.
-pub(super) fn frame(canvas: &mut Canvas, marks: &[(Mark, &str)], [x, y]: [(&Scale, &Axis); 2]) -> Area {
+pub(super) fn frame(
+    canvas: &mut Canvas,
+    marks: &[(Mark, usize, &str)],
+    [x, y]: [(&Scale, &Axis); 2],
+) -> Area {
     let top = legend::draw(canvas, 34.0, marks) + 26.0;
     let left = MARGIN + room_left(y.0);
     let last = x.0.ticks.last().map_or(0.0, |tick| width_of(&tick.text) / 2.0);

@@ -72,7 +72,7 @@ fn draw_names(canvas: &mut Canvas, plot: Area, row: f64, names: &[String]) {
 }
 
 fn draw_groups(canvas: &mut Canvas, top: f64, chart: &OccupancyChart) -> f64 {
-    let marks: Vec<_> = chart.groups.iter().map(|name| (Mark::Box, name.as_str())).collect();
+    let marks = legend::entries(Mark::Box, chart.groups.iter().map(String::as_str));
     if marks.is_empty() { top } else { legend::draw(canvas, top, &marks) }
 }
 

@@ -1,16 +1,16 @@
 //! Colours and type of all charts, for light and dark. A page may set the variables to colours of its own.
 //!
-//! Eight hues that stay apart for the colour-blind; the second four are also dashed when they are lines, so that colour is never
-//! the only difference.
+//! Eight colours, found by search, that stay at least 31 apart in CIELAB for every pair, also as people see them who lack red, green or
+//! blue cones (Machado, Oliveira and Fernandes, 2009). The second four are also dashed when they are lines.
 
 /// The style sheet that [`figure`](super::figure) relies on. [`svg`](super::svg) and [`html`](super::html) bring it themselves.
 pub const STYLE: &str = "\
 .fg-chart{--fg-back:#ffffff;--fg-ink:#1f2430;--fg-faint:#5c6370;--fg-grid:#e3e6ea;--fg-axis:#9aa1ad;\
---fg-0:#0072b2;--fg-1:#d55e00;--fg-2:#009e73;--fg-3:#b0549a;--fg-4:#b58900;--fg-5:#3fa7e0;--fg-6:#7a1f4b;--fg-7:#6b7280;\
+--fg-0:#004adf;--fg-1:#a83100;--fg-2:#24965f;--fg-3:#854089;--fg-4:#d7a40b;--fg-5:#00baff;--fg-6:#353431;--fg-7:#9bb0bd;\
 font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans',Arial,sans-serif;font-size:12px}
 @media(prefers-color-scheme:dark){.fg-chart{--fg-back:#171a21;--fg-ink:#e6e8ec;--fg-faint:#a2a9b6;--fg-grid:#2b303a;\
---fg-axis:#6d7584;--fg-0:#4ba3e3;--fg-1:#f0803c;--fg-2:#2ec49b;--fg-3:#e08fcf;--fg-4:#e9c046;--fg-5:#9bd7fb;--fg-6:#c9507f;\
---fg-7:#a9afba}}
+--fg-axis:#6d7584;--fg-0:#2284ff;--fg-1:#e08118;--fg-2:#4af084;--fg-3:#b667b4;--fg-4:#ffe607;--fg-5:#bee7ff;--fg-6:#d40740;\
+--fg-7:#a4a296}}
 .fg-chart text{fill:var(--fg-ink);font-variant-numeric:tabular-nums}
 .fg-back{fill:var(--fg-back)}
 .fg-chart .fg-title{font-size:14px;font-weight:600}

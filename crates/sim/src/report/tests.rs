@@ -30,6 +30,7 @@ fn sample(name: &str) -> Report {
                 shape: Shape::Dots,
                 points: vec![[1_800.0, 3.0]],
                 intervals: vec![[2.5, 3.5]],
+                like: Some(0),
             },
         ],
         guides: vec![Guide { at: 4.0, label: name.to_owned() }],

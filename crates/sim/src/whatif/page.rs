@@ -183,6 +183,7 @@ fn over_time(
         shape: Shape::Line,
         points: picture.series.iter().map(|(t, values)| [*t, values[signal]]).collect(),
         intervals: Vec::new(),
+        like: None,
     };
     LineChart {
         caption: Caption { title: title.to_owned(), note: note.to_owned() },

@@ -222,6 +222,10 @@ fn listing_sql(project: Option<&Name>, listing: &Listing<'_>) -> (String, Vec<Va
     if let Some(owner) = listing.owner {
         and("owner = ?", Some(text(owner)));
     }
+    if let Some(queue) = listing.queue {
+        // Not worth a column: a queue is asked for among the living, who are few.
+        and("coalesce(json_extract(body, '$.queue'), 'default') = ?", Some(text(queue)));
+    }
     if let Some(since) = listing.since {
         and("submitted_at >= ?", Some(Value::Integer(since.0)));
     }

@@ -34,7 +34,7 @@ pub(super) async fn tell(
 ) -> Result<(), Failure> {
     let gpus = usable(client).await?;
     let kind =
-        if simulated { "simulated: this shows queues and shares, not computing" } else { "real hardware" };
+        if simulated { "software GPUs: this shows queues and shares, not speed" } else { "real hardware" };
     stage.scene(&format!("A FastGPU of its own, ready in {} ms at {}", ready.ready_ms, ready.url))?;
     stage.says(&format!(
         "{} × {} ({kind})",

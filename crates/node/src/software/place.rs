@@ -1,0 +1,127 @@
+//! Where the ledger lies: in shared memory if there is any, in a folder of ours that nobody else can enter.
+//!
+//! A ledger is kept for as long as it stands for the same devices and the machine has not been started
+//! again. What it was made for is written beside the libraries, in one line per fact.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use fastgpu_softgpu::ledger::{Creation, Ledger};
+
+use crate::simulate::SimulateSpec;
+
+/// Memory that looks like a folder, on every Linux.
+const SHARED_MEMORY: &str = "/dev/shm";
+/// The note of what was made, and where.
+const NOTE: &str = "place";
+/// A note is a few short lines, and a long specification.
+const NOTE_BYTES_MAX: u64 = 64 * 1_024;
+/// Beginning of our folders' names.
+const PREFIX: &str = "fastgpu-";
+/// In a ledger's folder: which node's it is, so that what a removed node left can be cleared away.
+const OWNER: &str = "owner";
+
+/// What a note says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Note {
+    boot: String,
+    build: String,
+    spec: SimulateSpec,
+    ledger: PathBuf,
+}
+
+/// The folder of a ledger with these devices; made anew if there is none that can go on.
+pub(super) fn prepare(softgpu: &Path, spec: &SimulateSpec, seed: u64) -> io::Result<PathBuf> {
+    let boot = boot_id();
+    let build = env!("FASTGPU_SOFTGPU_HASH");
+    if let Some(note) = read(softgpu)? {
+        let same = note.boot == boot && note.build == build && note.spec == *spec;
+        if same && Ledger::open(&note.ledger).is_ok() {
+            return Ok(note.ledger);
+        }
+        // Programs that still use it keep its memory; nobody finds it any more.
+        remove(&note.ledger);
+    }
+    let ledger = fresh_folder(softgpu)?;
+    let creation = Creation { seed, ..Creation::of(spec.as_software()) };
+    Ledger::open_or_create(&ledger, &creation)?;
+    fs::write(ledger.join(OWNER), softgpu.as_os_str().as_encoded_bytes())?;
+    let note = format!("{boot}\n{build}\n{spec}\n{}\n", ledger.display());
+    let draft = softgpu.join(format!("{NOTE}.{}", std::process::id()));
+    fs::write(&draft, note)?;
+    fs::rename(&draft, softgpu.join(NOTE))?;
+    Ok(ledger)
+}
+
+/// The ledger that was made, and from what; `None` where none was or it is gone.
+pub(super) fn find(softgpu: &Path) -> io::Result<Option<(PathBuf, SimulateSpec)>> {
+    let note = read(softgpu)?.filter(|note| note.ledger.exists());
+    Ok(note.map(|note| (note.ledger, note.spec)))
+}
+
+/// Removes a ledger's folder, whatever is in it.
+pub(super) fn remove(ledger: &Path) {
+    let _ = fs::remove_dir_all(ledger);
+}
+
+fn read(softgpu: &Path) -> io::Result<Option<Note>> {
+    let path = softgpu.join(NOTE);
+    match fs::metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+        // Not ours.
+        Ok(found) if found.len() > NOTE_BYTES_MAX => return Ok(None),
+        Ok(_) => {}
+    }
+    let text = fs::read_to_string(&path)?;
+    let mut lines = text.lines().map(str::to_owned);
+    let mut line = || lines.next().unwrap_or_default();
+    let (boot, build, spec, ledger) = (line(), line(), line(), line());
+    // A note that cannot be read is as if it were not there: another ledger is made.
+    Ok(spec.parse().ok().map(|spec| Note { boot, build, spec, ledger: ledger.into() }))
+}
+
+/// A new folder that is ours alone. Its name cannot be guessed at, and one that is there already is not taken.
+fn fresh_folder(softgpu: &Path) -> io::Result<PathBuf> {
+    clear_away_orphans();
+    let user = rustix::process::getuid().as_raw();
+    let unique = uuid().unwrap_or_else(|_| std::process::id().to_string());
+    let mut builder = fs::DirBuilder::new();
+    builder.mode(0o700);
+    let in_memory = Path::new(SHARED_MEMORY).join(format!("{PREFIX}{user}-{unique}"));
+    if builder.create(&in_memory).is_ok() {
+        return Ok(in_memory);
+    }
+    let on_disk = softgpu.join(format!("ledger-{unique}"));
+    builder.create(&on_disk)?;
+    Ok(on_disk)
+}
+
+/// Removes ledgers of ours whose node is gone, such as those of tests that were killed.
+fn clear_away_orphans() {
+    let user = rustix::process::getuid().as_raw();
+    let beginning = format!("{PREFIX}{user}-");
+    let Ok(entries) = fs::read_dir(SHARED_MEMORY) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let path = entry.path();
+        let named = entry.file_name().to_string_lossy().starts_with(&beginning);
+        let ours = || fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir() && found.uid() == user);
+        if !named || !ours() {
+            continue;
+        }
+        // Without that file it is being made at this moment, or nobody can say whose it is.
+        if fs::read_to_string(path.join(OWNER)).is_ok_and(|owner| !Path::new(&owner).exists()) {
+            remove(&path);
+        }
+    }
+}
+
+fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+fn uuid() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/uuid")?.trim().to_owned())
+}

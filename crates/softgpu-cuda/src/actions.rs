@@ -1,0 +1,184 @@
+//! What several families of calls do: putting work into a stream, events, waiting between streams.
+
+use fastgpu_softgpu::models::Model;
+
+use crate::abi::{Code, Done};
+use crate::engine::item::Item;
+use crate::engine::task::{CopyJob, SetJob};
+use crate::engine::{Engine, Op, Stream, Task};
+use crate::graph::What;
+use crate::handle::Handle;
+use crate::memory::Kind;
+use crate::process::Process;
+use crate::state::{Event, State};
+
+/// What beginning a copy costs beside the bytes, in nanoseconds.
+const COPY_NS: u64 = 1_300;
+/// What beginning a set or a copy within a device costs, in nanoseconds.
+const SET_NS: u64 = 1_800;
+/// Copies from plain host memory go through a buffer of the driver.
+const PLAIN_MB_PER_S: u64 = 10_000;
+
+/// What the bus of a model moves per second in one direction, in MB.
+fn bus_mb_per_s(model: &Model) -> u64 {
+    match model.pci.generation {
+        0..=3 => 12_300,
+        4 => 25_000,
+        _ => 55_000,
+    }
+}
+
+fn ns_for(bytes: u64, mb_per_s: u64) -> u64 {
+    bytes.saturating_mul(1_000) / mb_per_s.max(1)
+}
+
+/// Where bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    Device(i32),
+    /// Host memory that the device may touch.
+    Pinned,
+    /// Host memory of the program.
+    Plain,
+}
+
+impl State {
+    /// Where an address is.
+    pub(crate) fn whereabouts(&self, address: u64) -> Whereabouts {
+        match self.memory.around(address) {
+            None => Whereabouts::Plain,
+            Some(one) => match one.kind {
+                Kind::Host { .. } | Kind::Registered { .. } => Whereabouts::Pinned,
+                Kind::Managed { on } => on.map_or(Whereabouts::Pinned, Whereabouts::Device),
+                _ => Whereabouts::Device(one.ordinal),
+            },
+        }
+    }
+
+    /// A copy as something a stream can do. Plain host memory is read now, so that it may change at once.
+    pub(crate) fn copy_op(&mut self, process: &Process, ordinal: i32, mut job: CopyJob) -> Done<Op> {
+        if self.whereabouts(job.from.address) == Whereabouts::Plain {
+            job.stage();
+        }
+        self.copy_op_unstaged(process, ordinal, job)
+    }
+
+    /// As [`copy_op`](Self::copy_op); the source is read when the copy happens.
+    pub(crate) fn copy_op_unstaged(&mut self, process: &Process, ordinal: i32, job: CopyJob) -> Done<Op> {
+        let model = process.model(ordinal)?;
+        let (from, to) = (self.whereabouts(job.from.address), self.whereabouts(job.to.address));
+        let bytes = job.bytes();
+        let plain = from == Whereabouts::Plain || to == Whereabouts::Plain;
+        let bus = if plain { PLAIN_MB_PER_S } else { bus_mb_per_s(model) };
+        let (engine, ns) = match (from, to) {
+            (Whereabouts::Device(one), Whereabouts::Device(other)) if one == other => {
+                (Engine::Compute, SET_NS + ns_for(2 * bytes, model.memory_bytes_per_second() / 1_000_000))
+            }
+            (_, Whereabouts::Device(_)) => (Engine::CopyIn, COPY_NS + ns_for(bytes, bus)),
+            (Whereabouts::Device(_), _) => (Engine::CopyOut, COPY_NS + ns_for(bytes, bus)),
+            _ => (Engine::CopyIn, COPY_NS + ns_for(bytes, PLAIN_MB_PER_S)),
+        };
+        Ok(Op::Work { engine, ns, task: Some(Task::Copy(job)) })
+    }
+
+    /// Memory that is filled, as something a stream can do.
+    pub(crate) fn set_op(&mut self, process: &Process, ordinal: i32, job: SetJob) -> Done<Op> {
+        let reach = job.pitch.max(job.size * job.width) * job.height.saturating_sub(1) + job.size * job.width;
+        if !job.address.is_multiple_of(job.size as u64) {
+            return Err(Code::INVALID_VALUE);
+        }
+        self.memory.check(job.address, reach as u64)?;
+        self.bring_managed(process, job.address, Some(ordinal));
+        let model = process.model(ordinal)?;
+        let ns = SET_NS + ns_for(job.bytes(), model.memory_bytes_per_second() / 1_000_000);
+        Ok(Op::Work { engine: Engine::Compute, ns, task: Some(Task::Set(job)) })
+    }
+
+    /// Puts work into a stream, or into the recording it takes part in.
+    pub(crate) fn submit(
+        &mut self,
+        process: &Process,
+        stream: Handle<Stream>,
+        what: What,
+        launch: bool,
+    ) -> Done {
+        if self.recorded(stream, || what.clone())?.is_some() {
+            return Ok(());
+        }
+        match what {
+            What::Kernel(found) => {
+                self.enqueue(process, stream, Item::new(found.op, Vec::new(), launch)).map(drop)
+            }
+            What::Copy(op, _) | What::Set(op, _) => {
+                self.enqueue(process, stream, Item::new(op, Vec::new(), launch)).map(drop)
+            }
+            What::Host(call) => {
+                self.enqueue(process, stream, Item::new(Op::Host(call), Vec::new(), false)).map(drop)
+            }
+            What::Words(ops) => ops
+                .into_iter()
+                .try_for_each(|op| self.enqueue(process, stream, Item::new(op, Vec::new(), false)).map(drop)),
+            What::Empty => self.enqueue(process, stream, Item::new(Op::Marker, Vec::new(), false)).map(drop),
+            _ => Err(Code::NOT_SUPPORTED),
+        }
+    }
+
+    /// Records an event in a stream.
+    pub(crate) fn record(&mut self, process: &Process, event: Handle<Event>, stream: Handle<Stream>) -> Done {
+        let same = self.events.get(event)?.context == self.streams.get(stream)?.context;
+        if !same {
+            return Err(Code::INVALID_HANDLE);
+        }
+        if self.record_captured(event, stream)? {
+            return Ok(());
+        }
+        // The item may be complete before this returns, so the event must know its number first.
+        let number = self.streams.get(stream)?.end();
+        let found = self.events.get_mut(event)?;
+        found.recorded = Some(crate::engine::Dep { stream, number });
+        found.reached_ns = None;
+        self.enqueue(process, stream, Item::new(Op::Record(event), Vec::new(), false)).map(drop)
+    }
+
+    /// Lets a stream wait for an event.
+    pub(crate) fn wait_event(
+        &mut self,
+        process: &Process,
+        stream: Handle<Stream>,
+        event: Handle<Event>,
+    ) -> Done {
+        if self.wait_captured(stream, event)? {
+            return Ok(());
+        }
+        let recorded = self.events.get(event)?.recorded;
+        let deps = recorded.filter(|dep| dep.stream != stream && !self.is_done(*dep));
+        if deps.is_none() {
+            return Ok(());
+        }
+        let deps = deps.into_iter().collect();
+        self.enqueue(process, stream, Item::new(Op::Marker, deps, false)).map(drop)
+    }
+
+    /// Whether everything in a stream is complete.
+    pub(crate) fn is_idle(&mut self, process: &Process, stream: Handle<Stream>) -> Done<bool> {
+        self.pump(process);
+        Ok(self.streams.get(stream)?.queue.is_empty())
+    }
+}
+
+impl Process {
+    /// Waits until a stream has room for one more launch.
+    pub(crate) fn make_room(&self, stream: Handle<Stream>, launch: bool) -> Done {
+        let state = self.state();
+        let full = state.streams.get(stream)?.is_full(launch);
+        let context = state.streams.get(stream)?.context;
+        drop(state);
+        if !full {
+            return Ok(());
+        }
+        self.wait_until(context, |state| {
+            let found = state.streams.find(stream).filter(|stream| stream.is_full(launch))?;
+            Some(crate::engine::Dep { stream, number: found.base })
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! Recording streams into graphs.
+
+use crate::abi::{CUresult, Code, Done, In, Out};
+use crate::call::call;
+use crate::engine::{Stream, StreamKind};
+use crate::graph::capture::{Mode, exchange_mode};
+use crate::graph::{Graph, Node};
+use crate::handle::Handle;
+use crate::process::Process;
+
+type S = Handle<Stream>;
+type G = Handle<Graph>;
+type N = Handle<Node>;
+
+/// Words for how a stream's recording stands.
+const NOT_CAPTURING: u32 = 0;
+const ACTIVE: u32 = 1;
+const INVALIDATED: u32 = 2;
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamBeginCapture_v2(stream: S, mode: u32) -> CUresult {
+    call(|process| {
+        let mut state = process.state();
+        let stream = state.stream(stream)?;
+        state.begin_capture(stream, Mode::from_number(mode)?, None)
+    })
+}
+
+/// The form of before CUDA 10.1, which knew one mode.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamBeginCapture(stream: S) -> CUresult {
+    cuStreamBeginCapture_v2(stream, 0)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamBeginCaptureToGraph(
+    stream: S,
+    graph: G,
+    deps: In<N>,
+    _edges: In<u64>,
+    count: usize,
+    mode: u32,
+) -> CUresult {
+    call(|process| {
+        let mut state = process.state();
+        let stream = state.stream(stream)?;
+        state.graphs.get(graph).map_err(|_| Code::INVALID_VALUE)?;
+        let deps = deps.list(count)?;
+        state.begin_capture(stream, Mode::from_number(mode)?, Some((graph, deps)))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamEndCapture(stream: S, graph: Out<G>) -> CUresult {
+    call(|process| {
+        let graph = graph.required()?;
+        graph.set_if_wanted(Handle::NULL);
+        let mut state = process.state();
+        let stream = state.stream(stream)?;
+        let ended = state.end_capture(stream)?;
+        graph.set(ended)
+    })
+}
+
+fn status(process: &Process, stream: S) -> Done<u32> {
+    let mut state = process.state();
+    let stream = state.stream(stream)?;
+    let found = state.streams.get(stream)?;
+    // Asking of stream 0 while a stream that it waits for is recorded spoils nothing here, and says so.
+    let recorded = found.kind == StreamKind::Legacy
+        && state.streams.iter().any(|(_, other)| {
+            other.context == found.context && other.kind == StreamKind::Blocking && other.capture.is_some()
+        });
+    if recorded {
+        return Err(Code::STREAM_CAPTURE_IMPLICIT);
+    }
+    let capture = found.capture.and_then(|capture| state.captures.find(capture));
+    Ok(match capture {
+        None => NOT_CAPTURING,
+        Some(capture) if capture.invalid => INVALIDATED,
+        Some(_) => ACTIVE,
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamIsCapturing(stream: S, out: Out<u32>) -> CUresult {
+    call(|process| {
+        let out = out.required()?;
+        out.set(status(process, stream)?)
+    })
+}
+
+/// Where information on a recording goes.
+struct Wanted {
+    status: Out<u32>,
+    id: Out<u64>,
+    graph: Out<G>,
+    deps: Out<*const N>,
+    count: Out<usize>,
+}
+
+thread_local! {
+    /// What the last question of this thread was answered with: it stays valid until the next one.
+    static DEPS: std::cell::RefCell<Vec<N>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+fn information(process: &Process, stream: S, wanted: &Wanted) -> Done {
+    let now = status(process, stream)?;
+    wanted.status.set(now)?;
+    if now != ACTIVE {
+        return Ok(());
+    }
+    let mut state = process.state();
+    let stream = state.stream(stream)?;
+    let Some(handle) = state.streams.get(stream)?.capture else { return Ok(()) };
+    let capture = state.captures.get(handle)?;
+    wanted.id.set_if_wanted(capture.id);
+    wanted.graph.set_if_wanted(capture.graph);
+    let frontier = capture.frontier(stream);
+    wanted.count.set_if_wanted(frontier.len());
+    DEPS.with_borrow_mut(|deps| {
+        *deps = frontier;
+        wanted.deps.set_if_wanted(deps.as_ptr());
+    });
+    Ok(())
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamGetCaptureInfo(stream: S, status: Out<u32>, id: Out<u64>) -> CUresult {
+    let nothing = std::ptr::null_mut;
+    let wanted = Wanted {
+        status,
+        id,
+        graph: Out(nothing()),
+        deps: Out(std::ptr::null_mut()),
+        count: Out(std::ptr::null_mut()),
+    };
+    call(|process| information(process, stream, &wanted))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamGetCaptureInfo_v2(
+    stream: S,
+    status: Out<u32>,
+    id: Out<u64>,
+    graph: Out<G>,
+    deps: Out<*const N>,
+    count: Out<usize>,
+) -> CUresult {
+    call(|process| information(process, stream, &Wanted { status, id, graph, deps, count }))
+}
+
+/// Edges have no data here.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamGetCaptureInfo_v3(
+    stream: S,
+    status: Out<u32>,
+    id: Out<u64>,
+    graph: Out<G>,
+    deps: Out<*const N>,
+    edges: Out<*const u64>,
+    count: Out<usize>,
+) -> CUresult {
+    call(|process| {
+        edges.set_if_wanted(std::ptr::null());
+        information(process, stream, &Wanted { status, id, graph, deps, count })
+    })
+}
+
+fn update(process: &Process, stream: S, deps: &[N], replace: bool) -> Done {
+    let mut state = process.state();
+    let stream = state.stream(stream)?;
+    let capture = state.capture_of(stream)?.ok_or(Code::ILLEGAL_STATE)?;
+    if deps.iter().any(|node| state.nodes.find(*node).is_none()) {
+        return Err(Code::INVALID_VALUE);
+    }
+    state.captures.get_mut(capture)?.update_frontier(stream, deps, replace);
+    Ok(())
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamUpdateCaptureDependencies(
+    stream: S,
+    deps: In<N>,
+    count: usize,
+    flags: u32,
+) -> CUresult {
+    call(|process| {
+        if flags > 1 {
+            Err(Code::INVALID_VALUE)
+        } else {
+            update(process, stream, &deps.list(count)?, flags == 1)
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamUpdateCaptureDependencies_v2(
+    stream: S,
+    deps: In<N>,
+    _edges: In<u64>,
+    count: usize,
+    flags: u32,
+) -> CUresult {
+    cuStreamUpdateCaptureDependencies(stream, deps, count, flags)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuThreadExchangeStreamCaptureMode(mode: Out<u32>) -> CUresult {
+    call(|_| {
+        let before = exchange_mode(mode.read()?)?;
+        mode.set(before)
+    })
+}
+
+include!(concat!(env!("OUT_DIR"), "/twins_capture.rs"));

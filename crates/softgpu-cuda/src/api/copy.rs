@@ -1,0 +1,417 @@
+//! Copies: plain ones, in two and three dimensions, from and to arrays.
+
+use crate::abi::{CUresult, Code, Done, In};
+use crate::call::call;
+use crate::engine::Stream;
+use crate::engine::task::{CopyJob, Side};
+use crate::graph::What;
+use crate::handle::Handle;
+use crate::memory::arrays::Array;
+use crate::process::Process;
+use crate::state::{Context, State};
+
+type S = Handle<Stream>;
+type A = Handle<Array>;
+
+/// What the caller says of the two sides of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Host,
+    Device,
+    /// Whatever the address is.
+    Anything,
+}
+
+/// One side as described: its kind, its address.
+type Part = (Says, u64);
+
+fn check(state: &State, (says, address): Part, bytes: u64) -> Done {
+    match says {
+        Says::Device => state.memory.check(address, bytes),
+        Says::Host if address == 0 => Err(Code::INVALID_VALUE),
+        Says::Anything if address == 0 => Err(Code::INVALID_VALUE),
+        Says::Anything if state.memory.knows(address) => state.memory.check(address, bytes),
+        Says::Host | Says::Anything => Ok(()),
+    }
+}
+
+/// How far a side reaches from its first byte.
+fn reach(job: &CopyJob, side: &Side) -> u64 {
+    (side.slice * (job.depth - 1) + side.pitch * (job.height - 1) + job.width) as u64
+}
+
+/// Puts a copy into a stream; waits for it unless the caller wants to go on.
+fn copy(process: &Process, job: CopyJob, sides: [Part; 2], numbers: Vec<u64>, stream: S, wait: bool) -> Done {
+    let mut state = process.state();
+    let current = state.current()?;
+    let stream = state.stream(stream)?;
+    if job.bytes() == 0 {
+        return Ok(());
+    }
+    check(&state, sides[0], reach(&job, &job.from))?;
+    check(&state, sides[1], reach(&job, &job.to))?;
+    let ordinal = state.contexts.get(current)?.ordinal;
+    let to_plain = !state.memory.knows(job.to.address);
+    let captured = state.streams.get(stream)?.capture.is_some();
+    let op = state.copy_op(process, ordinal, job)?;
+    drop(state);
+    process.make_room(stream, true)?;
+    process.state().submit(process, stream, What::Copy(op, numbers), true)?;
+    // Plain host memory is filled before the call comes back, as by the driver.
+    if captured || !(wait || to_plain) {
+        return Ok(());
+    }
+    process.wait_stream(stream)
+}
+
+fn line(process: &Process, from: Part, to: Part, bytes: usize, stream: S, wait: bool) -> Done {
+    copy(
+        process,
+        CopyJob::line(from.1, to.1, bytes),
+        [from, to],
+        vec![from.1, to.1, bytes as u64],
+        stream,
+        wait,
+    )
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpy(to: u64, from: u64, bytes: usize) -> CUresult {
+    call(|process| line(process, (Says::Anything, from), (Says::Anything, to), bytes, Handle::NULL, true))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyAsync(to: u64, from: u64, bytes: usize, stream: S) -> CUresult {
+    call(|process| line(process, (Says::Anything, from), (Says::Anything, to), bytes, stream, false))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyHtoD_v2(to: u64, from: u64, bytes: usize) -> CUresult {
+    call(|process| line(process, (Says::Host, from), (Says::Device, to), bytes, Handle::NULL, true))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyHtoDAsync_v2(to: u64, from: u64, bytes: usize, stream: S) -> CUresult {
+    call(|process| line(process, (Says::Host, from), (Says::Device, to), bytes, stream, false))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyDtoH_v2(to: u64, from: u64, bytes: usize) -> CUresult {
+    call(|process| line(process, (Says::Device, from), (Says::Host, to), bytes, Handle::NULL, true))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyDtoHAsync_v2(to: u64, from: u64, bytes: usize, stream: S) -> CUresult {
+    call(|process| line(process, (Says::Device, from), (Says::Host, to), bytes, stream, false))
+}
+
+/// Copies within a device do not hold the caller up.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyDtoD_v2(to: u64, from: u64, bytes: usize) -> CUresult {
+    cuMemcpyDtoDAsync_v2(to, from, bytes, Handle::NULL)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyDtoDAsync_v2(to: u64, from: u64, bytes: usize, stream: S) -> CUresult {
+    call(|process| line(process, (Says::Device, from), (Says::Device, to), bytes, stream, false))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyPeer(
+    to: u64,
+    to_context: Handle<Context>,
+    from: u64,
+    from_context: Handle<Context>,
+    bytes: usize,
+) -> CUresult {
+    cuMemcpyPeerAsync(to, to_context, from, from_context, bytes, Handle::NULL)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyPeerAsync(
+    to: u64,
+    to_context: Handle<Context>,
+    from: u64,
+    from_context: Handle<Context>,
+    bytes: usize,
+    stream: S,
+) -> CUresult {
+    call(|process| {
+        let state = process.state();
+        let known = [to_context, from_context].iter().all(|context| state.contexts.find(*context).is_some());
+        drop(state);
+        if !known {
+            return Err(Code::INVALID_CONTEXT);
+        }
+        line(process, (Says::Device, from), (Says::Device, to), bytes, stream, false)
+    })
+}
+
+/// `CUDA_MEMCPY2D`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Copy2d {
+    from_x: usize,
+    from_y: usize,
+    from_type: u32,
+    from_host: u64,
+    from_device: u64,
+    from_array: A,
+    from_pitch: usize,
+    to_x: usize,
+    to_y: usize,
+    to_type: u32,
+    to_host: u64,
+    to_device: u64,
+    to_array: A,
+    to_pitch: usize,
+    width: usize,
+    height: usize,
+}
+
+/// One side of `CUDA_MEMCPY3D`; a peer copy has a context where there is a spare word here.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Side3d {
+    x: usize,
+    y: usize,
+    z: usize,
+    level: usize,
+    kind: u32,
+    host: u64,
+    device: u64,
+    array: A,
+    spare: usize,
+    pitch: usize,
+    height: usize,
+}
+
+/// `CUDA_MEMCPY3D`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Copy3d {
+    from: Side3d,
+    to: Side3d,
+    width: usize,
+    height: usize,
+    depth: usize,
+}
+
+impl Copy2d {
+    fn whole(&self) -> Copy3d {
+        let side = |x, y, kind, host, device, array, pitch| Side3d {
+            x,
+            y,
+            z: 0,
+            level: 0,
+            kind,
+            host,
+            device,
+            array,
+            spare: 0,
+            pitch,
+            height: 0,
+        };
+        let from = side(
+            self.from_x,
+            self.from_y,
+            self.from_type,
+            self.from_host,
+            self.from_device,
+            self.from_array,
+            self.from_pitch,
+        );
+        let to = side(
+            self.to_x,
+            self.to_y,
+            self.to_type,
+            self.to_host,
+            self.to_device,
+            self.to_array,
+            self.to_pitch,
+        );
+        Copy3d { from, to, width: self.width, height: self.height, depth: 1 }
+    }
+}
+
+impl Side3d {
+    /// Where the first byte is, and how rows and planes follow.
+    fn resolve(&self, state: &State, width: usize, height: usize) -> Done<(Side, Says)> {
+        let (base, says, pitch, rows) = match self.kind {
+            1 => (self.host, Says::Host, self.pitch, self.height),
+            2 => (self.device, Says::Device, self.pitch, self.height),
+            3 => {
+                let array = state.arrays.find(self.array).ok_or(Code::INVALID_HANDLE)?;
+                (array.base, Says::Device, array.descriptor.pitch(), array.descriptor.rows())
+            }
+            4 => (self.device, Says::Anything, self.pitch, self.height),
+            _ => return Err(Code::INVALID_VALUE),
+        };
+        let pitch = if pitch == 0 { width } else { pitch };
+        let rows = if rows == 0 { height } else { rows };
+        if pitch < width || (self.kind == 3 && self.x + width > pitch) {
+            return Err(Code::INVALID_VALUE);
+        }
+        let slice = pitch.checked_mul(rows).ok_or(Code::INVALID_VALUE)?;
+        let offset = self.z * slice + self.y * pitch + self.x;
+        Ok((Side { address: base + offset as u64, pitch, slice }, says))
+    }
+}
+
+impl Copy3d {
+    /// Whether it copies nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.width == 0 || self.height == 0 || self.depth == 0
+    }
+
+    /// The copy, checked.
+    pub(super) fn checked(&self, state: &State) -> Done<CopyJob> {
+        let (job, sides) = self.parts(state)?;
+        check(state, sides[0], reach(&job, &job.from))?;
+        check(state, sides[1], reach(&job, &job.to))?;
+        Ok(job)
+    }
+
+    /// As words, to be kept.
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        let words = In((&raw const *self).cast::<[u64; size_of::<Self>() / 8]>());
+        words.optional().unwrap_or([0; size_of::<Self>() / 8]).to_vec()
+    }
+
+    /// From such words.
+    pub(super) fn from_numbers(numbers: &[u64]) -> Done<Self> {
+        if numbers.len() != size_of::<Self>() / 8 {
+            return Err(Code::INVALID_VALUE);
+        }
+        In(numbers.as_ptr().cast::<Self>()).get()
+    }
+
+    fn parts(&self, state: &State) -> Done<(CopyJob, [Part; 2])> {
+        let (from, from_says) = self.from.resolve(state, self.width, self.height)?;
+        let (to, to_says) = self.to.resolve(state, self.width, self.height)?;
+        let job =
+            CopyJob { from, to, width: self.width, height: self.height, depth: self.depth, staged: None };
+        Ok((job, [(from_says, from.address), (to_says, to.address)]))
+    }
+
+    fn run(&self, process: &Process, stream: S, wait: bool) -> Done {
+        let state = process.state();
+        state.current()?;
+        if self.is_empty() {
+            return Ok(());
+        }
+        let (job, sides) = self.parts(&state)?;
+        drop(state);
+        let wait = wait && sides.iter().any(|(says, _)| *says != Says::Device);
+        copy(process, job, sides, Vec::new(), stream, wait)
+    }
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpy2D_v2(copy: In<Copy2d>) -> CUresult {
+    call(|process| copy.get()?.whole().run(process, Handle::NULL, true))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpy2DUnaligned_v2(copy: In<Copy2d>) -> CUresult {
+    call(|process| copy.get()?.whole().run(process, Handle::NULL, true))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpy2DAsync_v2(copy: In<Copy2d>, stream: S) -> CUresult {
+    call(|process| copy.get()?.whole().run(process, stream, false))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpy3D_v2(copy: In<Copy3d>) -> CUresult {
+    call(|process| copy.get()?.run(process, Handle::NULL, true))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpy3DAsync_v2(copy: In<Copy3d>, stream: S) -> CUresult {
+    call(|process| copy.get()?.run(process, stream, false))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpy3DPeer(copy: In<Copy3d>) -> CUresult {
+    call(|process| copy.get()?.run(process, Handle::NULL, false))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpy3DPeerAsync(copy: In<Copy3d>, stream: S) -> CUresult {
+    call(|process| copy.get()?.run(process, stream, false))
+}
+
+/// A part of an array, by offset into its memory.
+fn in_array(process: &Process, array: A, offset: usize, bytes: usize) -> Done<u64> {
+    let state = process.state();
+    state.current()?;
+    let array = state.arrays.find(array).ok_or(Code::INVALID_HANDLE)?;
+    let whole = array.descriptor.pitch();
+    if array.descriptor.height > 0 || offset + bytes > whole {
+        return Err(Code::INVALID_VALUE);
+    }
+    Ok(array.base + offset as u64)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyHtoA_v2(array: A, offset: usize, from: u64, bytes: usize) -> CUresult {
+    call(|process| {
+        let to = in_array(process, array, offset, bytes)?;
+        line(process, (Says::Host, from), (Says::Device, to), bytes, Handle::NULL, true)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyAtoH_v2(to: u64, array: A, offset: usize, bytes: usize) -> CUresult {
+    call(|process| {
+        let from = in_array(process, array, offset, bytes)?;
+        line(process, (Says::Device, from), (Says::Host, to), bytes, Handle::NULL, true)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyHtoAAsync_v2(
+    array: A,
+    offset: usize,
+    from: u64,
+    bytes: usize,
+    stream: S,
+) -> CUresult {
+    call(|process| {
+        let to = in_array(process, array, offset, bytes)?;
+        line(process, (Says::Host, from), (Says::Device, to), bytes, stream, false)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyAtoHAsync_v2(
+    to: u64,
+    array: A,
+    offset: usize,
+    bytes: usize,
+    stream: S,
+) -> CUresult {
+    call(|process| {
+        let from = in_array(process, array, offset, bytes)?;
+        line(process, (Says::Device, from), (Says::Host, to), bytes, stream, false)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyDtoA_v2(array: A, offset: usize, from: u64, bytes: usize) -> CUresult {
+    call(|process| {
+        let to = in_array(process, array, offset, bytes)?;
+        line(process, (Says::Device, from), (Says::Device, to), bytes, Handle::NULL, false)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyAtoD_v2(to: u64, array: A, offset: usize, bytes: usize) -> CUresult {
+    call(|process| {
+        let from = in_array(process, array, offset, bytes)?;
+        line(process, (Says::Device, from), (Says::Device, to), bytes, Handle::NULL, false)
+    })
+}
+
+include!(concat!(env!("OUT_DIR"), "/twins_copy.rs"));

@@ -1,0 +1,299 @@
+//! Launching kernels.
+
+use std::ffi::c_void;
+
+use crate::abi::{CUresult, Code, Done, In};
+use crate::call::call;
+use crate::engine::{Engine, Op, Stream, Task};
+use crate::graph::{Launch, What};
+use crate::handle::Handle;
+use crate::kernels::{Builtin, Fault, Kernel};
+use crate::modules::Function;
+use crate::process::Process;
+use crate::state::State;
+
+type F = Handle<Function>;
+type S = Handle<Stream>;
+
+/// Marks in the list of `extra` arguments.
+const BUFFER_POINTER: usize = 1;
+const BUFFER_SIZE: usize = 2;
+/// Most pairs in that list.
+const EXTRA_MAX: usize = 16;
+/// Most threads of a block, in all and in depth.
+const THREADS_MAX: u32 = 1_024;
+const DEPTH_MAX: u32 = 64;
+/// Most blocks of a grid in width, and in height and depth.
+const WIDTH_MAX: u32 = i32::MAX as u32;
+const HEIGHT_MAX: u32 = 65_535;
+/// Most shared memory of a block that asked for it, in bytes.
+const SHARED_MAX: u32 = 48 << 10;
+
+/// What a launch says, whichever function it came by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) function: F,
+    pub(super) grid: [u32; 3],
+    pub(super) block: [u32; 3],
+    pub(super) shared_bytes: u32,
+    pub(super) parameters: In<*const c_void>,
+    pub(super) extra: In<usize>,
+    pub(super) cooperative: bool,
+}
+
+/// The bits of a number of 4 or 8 bytes.
+fn bits(at: *const c_void, size: usize) -> Done<u64> {
+    match size {
+        8 => In(at.cast::<u64>()).get(),
+        _ => In(at.cast::<u32>()).get().map(u64::from),
+    }
+}
+
+/// The arguments, from a list of pointers or out of one buffer.
+fn arguments(builtin: &Builtin, asked: &Asked) -> Done<Vec<u64>> {
+    if !asked.parameters.0.is_null() {
+        let pointers = asked.parameters.list(builtin.parameters.len())?;
+        return pointers.into_iter().zip(builtin.parameters).map(|(at, size)| bits(at, *size)).collect();
+    }
+    let mut buffer = None;
+    let mut length = 0;
+    for pair in 0..EXTRA_MAX {
+        let word = |index: usize| In(asked.extra.0.wrapping_add(2 * pair + index)).get();
+        match word(0)? {
+            BUFFER_POINTER => buffer = Some(word(1)?),
+            BUFFER_SIZE => length = In(word(1)? as *const usize).get()?,
+            _ => break,
+        }
+    }
+    let buffer = buffer.ok_or(Code::INVALID_VALUE)?;
+    let each = builtin.offsets().into_iter().zip(builtin.parameters).map(|(offset, size)| {
+        let fits = offset + size <= length;
+        if fits { bits((buffer + offset) as *const c_void, *size) } else { Err(Code::INVALID_VALUE) }
+    });
+    each.collect()
+}
+
+fn check_shape(process: &Process, state: &State, asked: &Asked, ordinal: i32) -> Done {
+    let [x, y, z] = asked.block;
+    let threads = x.checked_mul(y).and_then(|area| area.checked_mul(z)).unwrap_or(u32::MAX);
+    let [width, height, depth] = asked.grid;
+    let optin = state.functions.get(asked.function)?.attributes.get(&8).copied().unwrap_or(0);
+    let shared_max = SHARED_MAX.max(u32::try_from(optin).unwrap_or(0));
+    let wrong = threads == 0
+        || threads > THREADS_MAX
+        || z > DEPTH_MAX
+        || [width, height, depth].contains(&0)
+        || width > WIDTH_MAX
+        || height > HEIGHT_MAX
+        || depth > HEIGHT_MAX
+        || asked.shared_bytes > shared_max;
+    if wrong {
+        return Err(Code::INVALID_VALUE);
+    }
+    if asked.cooperative {
+        let model = process.model(ordinal)?;
+        let each = (model.limits().threads / threads.next_multiple_of(32)).min(model.limits().blocks);
+        let blocks = u64::from(width) * u64::from(height) * u64::from(depth);
+        if blocks > u64::from(each) * u64::from(model.multiprocessors) {
+            return Err(Code::COOPERATIVE_LAUNCH_TOO_LARGE);
+        }
+    }
+    Ok(())
+}
+
+/// The launch as something a stream or a graph can do.
+pub(super) fn prepare(process: &Process, state: &mut State, asked: &Asked, ordinal: i32) -> Done<Launch> {
+    let builtin = state.functions.get(asked.function)?.builtin;
+    check_shape(process, state, asked, ordinal)?;
+    let Some(builtin) = builtin else {
+        let name = state.functions.get(asked.function)?.name.to_string_lossy().into_owned();
+        process.ledger.count_unsupported(&format!("kernel:{name}"));
+        return Err(Code::NOT_SUPPORTED);
+    };
+    let both = !asked.parameters.0.is_null() && !asked.extra.0.is_null();
+    let neither = asked.parameters.0.is_null() && asked.extra.0.is_null() && !builtin.parameters.is_empty();
+    if both || neither {
+        return Err(Code::INVALID_VALUE);
+    }
+    let kernel = builtin.with(&arguments(builtin, asked)?)?;
+    let ns = kernel.ns(process.model(ordinal)?);
+    let task = task_of(process, state, kernel, ordinal);
+    let op = Op::Work { engine: Engine::Compute, ns, task };
+    let Asked { function, grid, block, shared_bytes, .. } = *asked;
+    Ok(Launch { function, grid, block, shared_bytes, op })
+}
+
+/// What the kernel does to memory, or the fault it runs into there.
+fn task_of(process: &Process, state: &mut State, kernel: Kernel, ordinal: i32) -> Option<Task> {
+    if let Some(fault) = kernel.own_fault() {
+        return Some(Task::Fault(fault));
+    }
+    for (address, bytes) in kernel.ranges() {
+        if address % 4 != 0 {
+            return Some(Task::Fault(Fault::Misaligned));
+        }
+        if bytes > 0 && state.memory.check(address, bytes).is_err() {
+            return Some(Task::Fault(Fault::WildAddress));
+        }
+        state.bring_managed(process, address, Some(ordinal));
+    }
+    if kernel.touches_nothing() { None } else { Some(Task::Kernel(kernel)) }
+}
+
+fn launch(process: &Process, stream: S, asked: &Asked) -> Done {
+    let mut state = process.state();
+    if asked.function.is_null() {
+        return Err(Code::INVALID_HANDLE);
+    }
+    state.functions.get(asked.function)?;
+    let stream = state.stream(stream)?;
+    let found = state.streams.get(stream)?;
+    let (context, full) = (found.context, found.is_full(true));
+    let ordinal = state.contexts.get(context)?.ordinal;
+    let prepared = prepare(process, &mut state, asked, ordinal)?;
+    if full {
+        drop(state);
+        process.make_room(stream, true)?;
+        state = process.state();
+    }
+    state.submit(process, stream, What::Kernel(prepared), true)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuLaunchKernel(
+    function: F,
+    grid_x: u32,
+    grid_y: u32,
+    grid_z: u32,
+    block_x: u32,
+    block_y: u32,
+    block_z: u32,
+    shared_bytes: u32,
+    stream: S,
+    parameters: In<*const c_void>,
+    extra: In<usize>,
+) -> CUresult {
+    call(|process| {
+        let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
+        let asked = Asked { function, grid, block, shared_bytes, parameters, extra, cooperative: false };
+        launch(process, stream, &asked)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuLaunchCooperativeKernel(
+    function: F,
+    grid_x: u32,
+    grid_y: u32,
+    grid_z: u32,
+    block_x: u32,
+    block_y: u32,
+    block_z: u32,
+    shared_bytes: u32,
+    stream: S,
+    parameters: In<*const c_void>,
+) -> CUresult {
+    call(|process| {
+        let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
+        let extra = In(std::ptr::null());
+        let asked = Asked { function, grid, block, shared_bytes, parameters, extra, cooperative: true };
+        launch(process, stream, &asked)
+    })
+}
+
+/// `CUlaunchConfig`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Configuration {
+    grid: [u32; 3],
+    block: [u32; 3],
+    shared_bytes: u32,
+    stream: S,
+    attributes: In<Attribute>,
+    attribute_count: u32,
+}
+
+/// `CUlaunchAttribute`: a number, and a value of 64 bytes.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attribute {
+    number: u32,
+    spare: u32,
+    value: [u64; 8],
+}
+
+/// Attributes that are numbered; most are hints to a real device.
+const COOPERATIVE: u32 = 2;
+const LAUNCH_COMPLETION_EVENT: u32 = 12;
+const PROGRAMMATIC_EVENT: u32 = 7;
+const ATTRIBUTES_MAX: u32 = 64;
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuLaunchKernelEx(
+    configuration: In<Configuration>,
+    function: F,
+    parameters: In<*const c_void>,
+    extra: In<usize>,
+) -> CUresult {
+    call(|process| {
+        let asked = configuration.get()?;
+        if asked.attribute_count > ATTRIBUTES_MAX {
+            return Err(Code::INVALID_VALUE);
+        }
+        let attributes = asked.attributes.list(asked.attribute_count as usize)?;
+        let cooperative = attributes.iter().any(|one| one.number == COOPERATIVE && one.value[0] as u32 != 0);
+        let Configuration { grid, block, shared_bytes, stream, .. } = asked;
+        launch(
+            process,
+            stream,
+            &Asked { function, grid, block, shared_bytes, parameters, extra, cooperative },
+        )?;
+        // Events that are reached early are reached with the kernel here.
+        for one in
+            attributes.iter().filter(|one| matches!(one.number, PROGRAMMATIC_EVENT | LAUNCH_COMPLETION_EVENT))
+        {
+            let mut state = process.state();
+            let stream = state.stream(stream)?;
+            state.record(process, Handle::of(one.value[0] as usize), stream)?;
+        }
+        Ok(())
+    })
+}
+
+/// `CUDA_LAUNCH_PARAMS`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DeviceLaunch {
+    function: F,
+    grid: [u32; 3],
+    block: [u32; 3],
+    shared_bytes: u32,
+    stream: S,
+    parameters: In<*const c_void>,
+}
+
+/// One cooperative kernel on several devices.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuLaunchCooperativeKernelMultiDevice(
+    list: In<DeviceLaunch>,
+    count: u32,
+    _flags: u32,
+) -> CUresult {
+    call(|process| {
+        if count == 0 || count as usize > process.device_count() {
+            return Err(Code::INVALID_VALUE);
+        }
+        for one in list.list(count as usize)? {
+            let DeviceLaunch { function, grid, block, shared_bytes, stream, parameters } = one;
+            let extra = In(std::ptr::null());
+            launch(
+                process,
+                stream,
+                &Asked { function, grid, block, shared_bytes, parameters, extra, cooperative: true },
+            )?;
+        }
+        Ok(())
+    })
+}
+
+include!(concat!(env!("OUT_DIR"), "/twins_launch.rs"));

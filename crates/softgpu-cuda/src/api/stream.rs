@@ -1,0 +1,270 @@
+//! Streams.
+
+use crate::abi::{CUresult, Code, Done, Out};
+use crate::call::call;
+use crate::engine::item::HostCall;
+use crate::engine::{Stream, StreamKind};
+use crate::graph::What;
+use crate::handle::Handle;
+use crate::process::Process;
+use crate::state::{Context, Event};
+
+type S = Handle<Stream>;
+
+/// Flag: has nothing to do with stream 0.
+const NON_BLOCKING: u32 = 1;
+/// The highest priority there is; lower numbers are higher.
+const PRIORITY_MIN: i32 = -5;
+
+fn create(process: &Process, out: Out<S>, flags: u32, priority: i32) -> Done {
+    let out = out.required()?;
+    let mut state = process.state();
+    let current = state.current()?;
+    let kind = match flags {
+        0 => StreamKind::Blocking,
+        NON_BLOCKING => StreamKind::NonBlocking,
+        _ => return Err(Code::INVALID_VALUE),
+    };
+    let stream = state.make_stream(process, current, kind, priority.clamp(PRIORITY_MIN, 0))?;
+    out.set(stream)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamCreate(stream: Out<S>, flags: u32) -> CUresult {
+    call(|process| create(process, stream, flags, 0))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamCreateWithPriority(stream: Out<S>, flags: u32, priority: i32) -> CUresult {
+    call(|process| create(process, stream, flags, priority))
+}
+
+/// What is in the stream still happens; the handle is gone at once.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamDestroy_v2(stream: S) -> CUresult {
+    call(|process| {
+        let state = process.state();
+        if !state.streams.get(stream)?.owned {
+            return Err(Code::INVALID_HANDLE);
+        }
+        let context = state.streams.get(stream)?.context;
+        let capture = state.streams.get(stream)?.capture;
+        drop(state);
+        if capture.is_none() {
+            process.wait_stream(stream)?;
+        }
+        let mut state = process.state();
+        if let Some(capture) = capture {
+            state.lose_stream(capture, stream);
+        }
+        state.streams.remove(stream)?;
+        if let Ok(context) = state.contexts.get_mut(context) {
+            context.streams.retain(|one| *one != stream);
+        }
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamQuery(stream: S) -> CUresult {
+    call(|process| {
+        let mut state = process.state();
+        let stream = state.stream(stream)?;
+        state.refuse_captured(stream)?;
+        state.refuse_unsafe()?;
+        let idle = state.is_idle(process, stream)?;
+        let context = state.streams.get(stream)?.context;
+        if let Some(code) = state.contexts.get(context)?.error {
+            return Err(code);
+        }
+        // Stream 0 is busy while a stream is that it waits for.
+        let legacy = state.streams.get(stream)?.kind == StreamKind::Legacy;
+        let others = legacy
+            && state.ends_of_context(context).iter().any(|end| {
+                state.streams.find(end.stream).is_some_and(|other| other.kind == StreamKind::Blocking)
+            });
+        if idle && !others { Ok(()) } else { Err(Code::NOT_READY) }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamSynchronize(stream: S) -> CUresult {
+    call(|process| {
+        let mut state = process.state();
+        let stream = state.stream(stream)?;
+        state.refuse_captured(stream)?;
+        state.refuse_unsafe()?;
+        let found = state.streams.get(stream)?;
+        let (kind, context) = (found.kind, found.context);
+        if kind != StreamKind::Legacy {
+            drop(state);
+            return process.wait_stream(stream);
+        }
+        let blocking = |end: &crate::engine::Dep| {
+            state.streams.find(end.stream).is_some_and(|other| other.kind != StreamKind::NonBlocking)
+        };
+        let ends: Vec<_> = state.ends_of_context(context).into_iter().filter(blocking).collect();
+        drop(state);
+        process.wait_for(context, &ends)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamWaitEvent(stream: S, event: Handle<Event>, flags: u32) -> CUresult {
+    call(|process| {
+        let mut state = process.state();
+        let stream = state.stream(stream)?;
+        if flags > 1 {
+            return Err(Code::INVALID_VALUE);
+        }
+        state.wait_event(process, stream, event)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamGetFlags(stream: S, flags: Out<u32>) -> CUresult {
+    call(|process| {
+        let flags = flags.required()?;
+        let mut state = process.state();
+        let stream = state.stream(stream)?;
+        flags.set(u32::from(state.streams.get(stream)?.kind == StreamKind::NonBlocking))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamGetPriority(stream: S, priority: Out<i32>) -> CUresult {
+    call(|process| {
+        let priority = priority.required()?;
+        let mut state = process.state();
+        let stream = state.stream(stream)?;
+        priority.set(state.streams.get(stream)?.priority)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamGetId(stream: S, id: Out<u64>) -> CUresult {
+    call(|process| {
+        let id = id.required()?;
+        let mut state = process.state();
+        let stream = state.stream(stream)?;
+        id.set(state.streams.get(stream)?.id)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamGetCtx(stream: S, context: Out<Handle<Context>>) -> CUresult {
+    call(|process| {
+        let context = context.required()?;
+        let mut state = process.state();
+        let stream = state.stream(stream)?;
+        context.set(state.streams.get(stream)?.context)
+    })
+}
+
+/// There are no green contexts here.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamGetCtx_v2(
+    stream: S,
+    context: Out<Handle<Context>>,
+    green: Out<usize>,
+) -> CUresult {
+    green.set_if_wanted(0);
+    cuStreamGetCtx(stream, context)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamGetDevice(stream: S, device: Out<i32>) -> CUresult {
+    call(|process| {
+        let device = device.required()?;
+        let mut state = process.state();
+        let stream = state.stream(stream)?;
+        let context = state.streams.get(stream)?.context;
+        device.set(state.contexts.get(context)?.ordinal)
+    })
+}
+
+fn call_host(process: &Process, stream: S, call: impl FnOnce(S) -> HostCall) -> Done {
+    let mut state = process.state();
+    let named = if stream.value() == 0 { Handle::of(0) } else { stream };
+    let stream = state.stream(stream)?;
+    drop(state);
+    process.make_room(stream, false)?;
+    process.state().submit(process, stream, What::Host(call(named)), false)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuLaunchHostFunc(
+    stream: S,
+    function: Option<extern "C" fn(usize)>,
+    argument: usize,
+) -> CUresult {
+    call(|process| {
+        let function = function.ok_or(Code::INVALID_VALUE)?;
+        call_host(process, stream, |_| HostCall::Plain(function, argument))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamAddCallback(
+    stream: S,
+    function: Option<extern "C" fn(usize, CUresult, usize)>,
+    argument: usize,
+    flags: u32,
+) -> CUresult {
+    call(|process| {
+        let function = function.ok_or(Code::INVALID_VALUE)?;
+        if flags != 0 {
+            return Err(Code::INVALID_VALUE);
+        }
+        let mut state = process.state();
+        let found = state.stream(stream)?;
+        state.refuse_captured(found)?;
+        drop(state);
+        call_host(process, stream, |named| HostCall::WithStream(function, named.value(), argument))
+    })
+}
+
+/// Memory belongs to one stream, one thread or all: this device need not know.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamAttachMemAsync(
+    stream: S,
+    address: u64,
+    _bytes: usize,
+    flags: u32,
+) -> CUresult {
+    call(|process| {
+        let mut state = process.state();
+        state.stream(stream)?;
+        state.memory.check(address, 1)?;
+        if matches!(flags, 1 | 2 | 4) { Ok(()) } else { Err(Code::INVALID_VALUE) }
+    })
+}
+
+/// Attributes of streams are hints; they are read back as zero.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamGetAttribute(stream: S, _attribute: u32, value: Out<[u64; 8]>) -> CUresult {
+    call(|process| {
+        let value = value.required()?;
+        process.state().stream(stream)?;
+        value.set([0; 8])
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamSetAttribute(stream: S, _attribute: u32, value: Out<[u64; 8]>) -> CUresult {
+    call(|process| {
+        value.required()?;
+        process.state().stream(stream).map(drop)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamCopyAttributes(to: S, from: S) -> CUresult {
+    call(|process| {
+        let mut state = process.state();
+        state.stream(to)?;
+        state.stream(from).map(drop)
+    })
+}
+
+include!(concat!(env!("OUT_DIR"), "/twins_stream.rs"));

@@ -1,0 +1,139 @@
+//! One thing in a stream.
+
+use fastgpu_softgpu::schedule::Position;
+
+use super::{Stream, Task};
+use crate::abi::CUresult;
+use crate::handle::Handle;
+use crate::state::Event;
+
+/// An item of a stream, by name: it is done when the stream has passed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Dep {
+    /// The stream.
+    pub(crate) stream: Handle<Stream>,
+    /// Which item of it, counted from 0 when the stream was made.
+    pub(crate) number: u64,
+}
+
+/// What an item asks of the device.
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    /// Work that takes time on an engine, and perhaps moves bytes.
+    Work {
+        /// Where.
+        engine: Engine,
+        /// How long, in nanoseconds.
+        ns: u64,
+        /// What happens to memory.
+        task: Option<Task>,
+    },
+    /// A function of the program, called when everything before it is complete.
+    Host(HostCall),
+    /// An event is reached.
+    Record(Handle<Event>),
+    /// Nothing but order.
+    Marker,
+    /// Waits until a word in memory has a value.
+    WaitValue(Condition),
+    /// Memory goes back to its pool.
+    Free(u64),
+}
+
+/// Which part of the device works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    /// Multiprocessors; also copies within a device, and sets.
+    Compute,
+    /// Copies from the host.
+    CopyIn,
+    /// Copies to the host.
+    CopyOut,
+    /// None: it takes no time.
+    Nothing,
+}
+
+/// A function of the program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum HostCall {
+    /// From `cuLaunchHostFunc`: function and argument.
+    Plain(extern "C" fn(usize), usize),
+    /// From `cuStreamAddCallback`: function, stream and argument.
+    WithStream(extern "C" fn(usize, CUresult, usize), usize, usize),
+}
+
+/// What a word in memory is compared with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Condition {
+    /// Where the word is.
+    pub(crate) address: u64,
+    /// The other side.
+    pub(crate) value: u64,
+    /// 64 bits, or 32.
+    pub(crate) wide: bool,
+    /// 0: at least (cyclic), 1: equal, 2: any common bit, 3: not all bits.
+    pub(crate) kind: u32,
+}
+
+impl Condition {
+    /// Whether it holds.
+    pub(crate) fn holds(&self) -> bool {
+        let value = if self.wide {
+            // SAFETY: the range was checked when the wait was asked for, and memory in use is not unmapped.
+            unsafe { (self.address as *const u64).read_volatile() }
+        } else {
+            // SAFETY: as above.
+            u64::from(unsafe { (self.address as *const u32).read_volatile() })
+        };
+        match self.kind {
+            0 if self.wide => value.wrapping_sub(self.value).cast_signed() >= 0,
+            0 => (value as u32).wrapping_sub(self.value as u32).cast_signed() >= 0,
+            1 => value == self.value,
+            2 => value & self.value != 0,
+            _ => !(value | self.value) != 0,
+        }
+    }
+}
+
+/// When an item's time comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Not decided.
+    Waiting,
+    /// When the device has come to this place in the context's work.
+    Compute(Position),
+    /// At this device time.
+    At(u64),
+    /// When its condition holds.
+    Poll,
+}
+
+/// Whether bytes were moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// There is something to do.
+    Ready,
+    /// Somebody is at it.
+    Running,
+    /// It was done at this device time; 0: there was nothing to do.
+    Done(u64),
+}
+
+/// One thing in a stream.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) op: Op,
+    pub(crate) deps: Vec<Dep>,
+    pub(crate) place: Place,
+    pub(crate) effect: Effect,
+    /// Whether it counts as a launch.
+    pub(crate) launch: bool,
+}
+
+impl Item {
+    pub(crate) fn new(op: Op, deps: Vec<Dep>, launch: bool) -> Self {
+        let ready = matches!(op, Op::Work { task: Some(_), .. } | Op::Host(_));
+        let effect = if ready { Effect::Ready } else { Effect::Done(0) };
+        Self { op, deps, place: Place::Waiting, effect, launch }
+    }
+}

@@ -1,0 +1,126 @@
+//! Effects: which may happen now, and what follows when one has.
+
+use super::item::{Effect, HostCall};
+use super::{Dep, Op, Stream, Task};
+use crate::abi::Done;
+use crate::call::call_back;
+use crate::handle::Handle;
+use crate::kernels::Fault;
+use crate::process::Process;
+use crate::state::State;
+
+/// An effect that somebody has taken on.
+#[derive(Debug)]
+pub(crate) struct Job {
+    dep: Dep,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Task(Task),
+    Host(HostCall),
+}
+
+/// Which effects somebody is willing to take on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Willing {
+    /// Those that move bytes.
+    Bytes,
+    /// Functions of the program.
+    Host,
+}
+
+impl State {
+    /// An effect whose turn has come, if there is one; it is ours from now on.
+    pub(crate) fn next_job(&mut self, willing: Willing) -> Option<Job> {
+        for place in 0..self.active.len() {
+            let handle = self.active[place];
+            self.skip_done(handle);
+            let stream = self.streams.find(handle)?;
+            let number = stream.effected;
+            let Some(item) = stream.item(number) else { continue };
+            if item.effect != Effect::Ready || !item.deps.iter().all(|dep| self.effect_done(*dep)) {
+                continue;
+            }
+            let what = match (&item.op, willing) {
+                (Op::Work { task: Some(task), .. }, Willing::Bytes) => What::Task(task.clone()),
+                // Only when everything before it is complete, in time too.
+                (Op::Host(call), Willing::Host) if number == stream.base && stream.placed > number => {
+                    What::Host(*call)
+                }
+                _ => continue,
+            };
+            if let Some(item) = self.streams.get_mut(handle).ok().and_then(|stream| stream.item_mut(number)) {
+                item.effect = Effect::Running;
+            }
+            self.running += 1;
+            return Some(Job { dep: Dep { stream: handle, number }, what });
+        }
+        None
+    }
+
+    /// Passes over items that have no effect, or had it.
+    fn skip_done(&mut self, handle: Handle<Stream>) {
+        while let Some(stream) = self.streams.find(handle) {
+            let Some(item) = stream.item(stream.effected) else { return };
+            // A word that is waited for comes before the effects behind it.
+            let passed = matches!(item.effect, Effect::Done(_)) && !matches!(item.op, Op::WaitValue(_));
+            if !passed || !item.deps.iter().all(|dep| self.effect_done(*dep)) {
+                return;
+            }
+            if let Ok(stream) = self.streams.get_mut(handle) {
+                stream.effected += 1;
+            }
+        }
+    }
+
+    fn effect_done(&self, dep: Dep) -> bool {
+        self.streams
+            .find(dep.stream)
+            .is_none_or(|stream| stream.effected > dep.number || stream.base > dep.number)
+    }
+
+    fn finish(&mut self, process: &Process, dep: Dep, result: Done) {
+        self.running -= 1;
+        let now = process.ledger.now_ns();
+        let Ok(stream) = self.streams.get_mut(dep.stream) else { return };
+        let context = stream.context;
+        if let Some(item) = stream.item_mut(dep.number) {
+            item.effect = Effect::Done(now);
+        }
+        if let Err(code) = result {
+            let device = self.contexts.get(context).and_then(|context| process.device(context.ordinal));
+            if let Ok(mut device) = device {
+                Fault::xids_of(code).iter().for_each(|xid| device.note_xid(*xid, process.me.pid));
+            }
+            self.fail_context(process, context, code);
+        }
+    }
+}
+
+impl Process {
+    /// Moves the bytes of one item, if one is ready.
+    pub(crate) fn help_with_bytes(&self) -> bool {
+        self.help(Willing::Bytes)
+    }
+
+    /// Takes on one effect, if there is one, and sees it through. Called without the state's lock.
+    pub(crate) fn help(&self, willing: Willing) -> bool {
+        let Some(job) = self.state().next_job(willing) else { return false };
+        let result = match &job.what {
+            What::Task(task) => task.run(),
+            What::Host(HostCall::Plain(function, argument)) => {
+                call_back(|| function(*argument));
+                Ok(())
+            }
+            What::Host(HostCall::WithStream(function, stream, argument)) => {
+                call_back(|| function(*stream, 0, *argument));
+                Ok(())
+            }
+        };
+        self.state().finish(self, job.dep, result);
+        self.progress.notify_all();
+        true
+    }
+}

@@ -1,0 +1,162 @@
+//! What happens to memory: real bytes, moved by the processor.
+//!
+//! All ranges were checked against the allocations when the work was asked for, and memory is not unmapped
+//! while work is under way: who frees it waits first.
+
+use std::sync::Arc;
+
+use crate::abi::Done;
+use crate::kernels::{Fault, Kernel};
+
+/// Something that happens to memory.
+#[derive(Debug, Clone)]
+pub(crate) enum Task {
+    /// A kernel runs.
+    Kernel(Kernel),
+    /// Bytes are copied.
+    Copy(CopyJob),
+    /// Memory is filled with a value.
+    Set(SetJob),
+    /// A word is written: address, value, whether it has 64 bits.
+    Write(u64, u64, bool),
+    /// A kernel dies.
+    Fault(Fault),
+}
+
+/// A copy of up to three dimensions.
+#[derive(Debug, Clone)]
+pub(crate) struct CopyJob {
+    pub(crate) from: Side,
+    pub(crate) to: Side,
+    /// Bytes of a row.
+    pub(crate) width: usize,
+    /// Rows of a plane.
+    pub(crate) height: usize,
+    /// Planes.
+    pub(crate) depth: usize,
+    /// What lay at the source when the copy was asked for, if that is what is to be copied.
+    pub(crate) staged: Option<Arc<[u8]>>,
+}
+
+/// One side of a copy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Side {
+    /// Address of the first byte.
+    pub(crate) address: u64,
+    /// From one row to the next, in bytes.
+    pub(crate) pitch: usize,
+    /// From one plane to the next, in bytes.
+    pub(crate) slice: usize,
+}
+
+/// Memory to be filled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SetJob {
+    pub(crate) address: u64,
+    pub(crate) value: u32,
+    /// Bytes of one element: 1, 2 or 4.
+    pub(crate) size: usize,
+    /// Elements of a row.
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    /// From one row to the next, in bytes.
+    pub(crate) pitch: usize,
+}
+
+impl Task {
+    /// Does it. Only a kernel can fail.
+    pub(crate) fn run(&self) -> Done {
+        match self {
+            Self::Kernel(kernel) => kernel.run(),
+            Self::Copy(job) => {
+                job.run();
+                Ok(())
+            }
+            Self::Set(job) => {
+                job.run();
+                Ok(())
+            }
+            Self::Write(address, value, true) => {
+                // SAFETY: the range was checked when the write was asked for.
+                unsafe { (*address as *mut u64).write_volatile(*value) };
+                Ok(())
+            }
+            Self::Write(address, value, false) => {
+                // SAFETY: the range was checked when the write was asked for.
+                unsafe { (*address as *mut u32).write_volatile(*value as u32) };
+                Ok(())
+            }
+            Self::Fault(fault) => Err(fault.code()),
+        }
+    }
+}
+
+impl CopyJob {
+    /// A copy of one row.
+    pub(crate) fn line(from: u64, to: u64, bytes: usize) -> Self {
+        let side = |address| Side { address, pitch: bytes, slice: bytes };
+        Self { from: side(from), to: side(to), width: bytes, height: 1, depth: 1, staged: None }
+    }
+
+    /// Everything it moves, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.width * self.height * self.depth) as u64
+    }
+
+    /// Takes the source's bytes now, so that the program may change them afterwards.
+    pub(crate) fn stage(&mut self) {
+        let mut bytes = vec![0u8; self.width * self.height * self.depth];
+        self.rows(|row, from, _| {
+            let to = &mut bytes[row * self.width..][..self.width];
+            // SAFETY: the program owes us a source as large as it says; the target is as long as a row.
+            unsafe { std::ptr::copy(from as *const u8, to.as_mut_ptr(), to.len()) };
+        });
+        self.staged = Some(bytes.into());
+    }
+
+    fn rows(&self, mut each: impl FnMut(usize, u64, u64)) {
+        for plane in 0..self.depth {
+            for row in 0..self.height {
+                let at = |side: &Side| side.address + (plane * side.slice + row * side.pitch) as u64;
+                each(plane * self.height + row, at(&self.from), at(&self.to));
+            }
+        }
+    }
+
+    fn run(&self) {
+        self.rows(|row, from, to| {
+            let from = match &self.staged {
+                Some(bytes) => bytes[row * self.width..].as_ptr(),
+                None => from as *const u8,
+            };
+            // SAFETY: device sides were checked, host sides are the program's to answer for; `copy` allows
+            // the two to overlap.
+            unsafe { std::ptr::copy(from, to as *mut u8, self.width) };
+        });
+    }
+}
+
+impl SetJob {
+    /// Everything it writes, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.size * self.width * self.height) as u64
+    }
+
+    fn run(&self) {
+        for row in 0..self.height {
+            let start = self.address + (row * self.pitch) as u64;
+            match self.size {
+                // SAFETY: the range was checked when the set was asked for.
+                1 => unsafe { std::ptr::write_bytes(start as *mut u8, self.value as u8, self.width) },
+                2 => fill(start, self.width, self.value as u16),
+                _ => fill(start, self.width, self.value),
+            }
+        }
+    }
+}
+
+fn fill<T: Copy>(start: u64, count: usize, value: T) {
+    // SAFETY: the range and its alignment were checked when the set was asked for; nobody else of this
+    // process may touch it meanwhile, by the rules of streams.
+    unsafe { std::slice::from_raw_parts_mut(start as *mut T, count) }.fill(value);
+}

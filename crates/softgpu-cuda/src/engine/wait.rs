@@ -1,0 +1,164 @@
+//! Waiting for items, and lending a hand meanwhile.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use fastgpu_softgpu::ledger::ClockMode;
+
+use super::item::Place;
+use super::jobs::Willing;
+use super::{Dep, Stream};
+use crate::abi::{Code, Done};
+use crate::handle::Handle;
+use crate::process::Process;
+use crate::state::{Context, State};
+
+/// The last stretch of a wait is spent spinning, as the driver does: waking a thread takes about as long.
+const SPIN_NS: u64 = 60_000;
+/// A waiter looks again after this at the latest: others may have changed what it waits for.
+const LOOK_AGAIN_NS: u64 = 50_000_000;
+/// How soon a word in memory is looked at again.
+const POLL_NS: u64 = 50_000;
+/// How deep a chain of dependencies is followed to guess when it ends.
+const DEPTH_MAX: u32 = 8;
+
+impl State {
+    /// Whether an item is complete.
+    pub(crate) fn is_done(&self, dep: Dep) -> bool {
+        self.streams.find(dep.stream).is_none_or(|stream| stream.base > dep.number)
+    }
+
+    /// The last item of a stream, if it is not complete.
+    pub(crate) fn end_of(&self, handle: Handle<Stream>) -> Option<Dep> {
+        let stream = self.streams.find(handle)?;
+        (!stream.queue.is_empty()).then(|| Dep { stream: handle, number: stream.end() - 1 })
+    }
+
+    /// The last items of all streams of a context.
+    pub(crate) fn ends_of_context(&self, context: Handle<Context>) -> Vec<Dep> {
+        let streams = self.contexts.find(context).map(|context| context.streams.as_slice());
+        streams.unwrap_or_default().iter().filter_map(|stream| self.end_of(*stream)).collect()
+    }
+
+    /// When it is worth to look at an item again, in device time; `None`: when somebody says so.
+    fn look_at(&self, process: &Process, dep: Dep, depth: u32) -> Option<u64> {
+        let stream = self.streams.find(dep.stream)?;
+        let item = stream.item(dep.number)?;
+        if item.place != Place::Waiting {
+            return self.time_of(process, stream, item.place);
+        }
+        if let Some(place) = stream.last_place() {
+            return self.time_of(process, stream, place);
+        }
+        if depth == 0 {
+            return None;
+        }
+        let first = stream.queue.front()?;
+        first.deps.iter().filter_map(|dep| self.look_at(process, *dep, depth - 1)).min()
+    }
+
+    fn time_of(&self, process: &Process, stream: &Stream, place: Place) -> Option<u64> {
+        let context = self.contexts.find(stream.context)?;
+        match place {
+            Place::Waiting => None,
+            Place::At(at) => Some(at),
+            Place::Poll => Some(process.ledger.now_ns() + POLL_NS),
+            Place::Compute(position) => {
+                process.device(context.ordinal).ok()?.schedule.predict(context.slot, position)
+            }
+        }
+    }
+
+    /// When it is worth to look at all streams again.
+    pub(crate) fn look_again_at(&self, process: &Process) -> Option<u64> {
+        let each = self.active.iter().filter_map(|handle| {
+            let stream = self.streams.find(*handle)?;
+            // What is behind the last placed item can only be placed when that one is complete.
+            let last = Dep { stream: *handle, number: stream.placed.max(stream.base + 1) - 1 };
+            self.look_at(process, last, DEPTH_MAX)
+        });
+        each.min()
+    }
+}
+
+impl Process {
+    /// Waits until all of these are complete, or the context fails.
+    pub(crate) fn wait_for(&self, context: Handle<Context>, deps: &[Dep]) -> Done {
+        self.wait_until(context, |state| deps.iter().copied().find(|dep| !state.is_done(*dep)))
+    }
+
+    /// Waits until `open` names nothing that must be waited for.
+    pub(crate) fn wait_until(&self, context: Handle<Context>, open: impl Fn(&State) -> Option<Dep>) -> Done {
+        loop {
+            let mut state = self.state();
+            if state.pump(self) {
+                self.progress.notify_all();
+            }
+            if let Some(code) = state.contexts.find(context).and_then(|context| context.error) {
+                return Err(code);
+            }
+            let Some(dep) = open(&state) else {
+                drop(state);
+                self.settle_freed(true);
+                return Ok(());
+            };
+            let look_at = state.look_at(self, dep, DEPTH_MAX);
+            let running = state.running > 0;
+            drop(state);
+            if self.help(Willing::Bytes) {
+                continue;
+            }
+            self.pause(look_at, running);
+        }
+    }
+
+    /// Sleeps until device time is `until`, or something happens.
+    fn pause(&self, until: Option<u64>, running: bool) {
+        let now = self.ledger.now_ns();
+        match (self.ledger.clock_mode(), until) {
+            // The clock stands while bytes are moved: what they cost the processor is nobody's time.
+            (ClockMode::Test, Some(until)) if !running && until > now => self.ledger.sleep_until(until),
+            (ClockMode::Manual, Some(until)) if until > now => self.ledger.sleep_until(until),
+            (ClockMode::Machine, Some(until)) if until > now => {
+                let left = (until - now).min(LOOK_AGAIN_NS);
+                match left.checked_sub(SPIN_NS) {
+                    Some(sleep) if sleep > 0 => self.rest(sleep),
+                    _ => spin(left),
+                }
+            }
+            // Its time has come and its effect has not, or nobody knows when it will come.
+            _ => self.rest(1_000_000),
+        }
+    }
+
+    fn rest(&self, ns: u64) {
+        let state = self.state();
+        let rest = self.progress.wait_timeout(state, Duration::from_nanos(ns));
+        drop(rest.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Waits for everything in a stream.
+    pub(crate) fn wait_stream(&self, handle: Handle<Stream>) -> Done {
+        let state = self.state();
+        let context = state.streams.get(handle)?.context;
+        let end = state.end_of(handle);
+        drop(state);
+        self.wait_for(context, end.as_slice())
+    }
+
+    /// Waits for everything in a context.
+    pub(crate) fn wait_context(&self, context: Handle<Context>) -> Done {
+        let state = self.state();
+        state.contexts.find(context).ok_or(Code::INVALID_CONTEXT)?;
+        let ends = state.ends_of_context(context);
+        drop(state);
+        self.wait_for(context, &ends)
+    }
+}
+
+fn spin(ns: u64) {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_nanos(ns) {
+        std::hint::spin_loop();
+    }
+}

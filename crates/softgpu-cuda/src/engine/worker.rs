@@ -1,0 +1,101 @@
+//! The threads of this process that carry on when no call does. They sleep while there is nothing to do.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release, SeqCst};
+use std::time::Duration;
+
+use fastgpu_softgpu::ledger::{ClockMode, wait_on, wake_all};
+
+use super::jobs::Willing;
+use crate::process::Process;
+
+/// Whether the threads were started.
+static STARTED: AtomicBool = AtomicBool::new(false);
+/// Whether the worker sleeps, so that it must be rung.
+static ASLEEP: AtomicBool = AtomicBool::new(false);
+/// Longest sleep while there is work: others may bring work that changes when ours is done.
+const LOOK_AGAIN_NS: u64 = 50_000_000;
+
+impl Process {
+    /// Starts the threads, the first time.
+    pub(crate) fn start_workers(&'static self) {
+        if !STARTED.swap(true, AcqRel) {
+            spawn("softgpu", move || self.work());
+            spawn("softgpu-host", move || self.call_host_functions());
+        }
+    }
+
+    /// Wakes the worker, if it sleeps.
+    pub(crate) fn ring_worker(&self) {
+        if ASLEEP.load(Acquire) {
+            let bell = &self.words().doorbell;
+            bell.fetch_add(1, Release);
+            wake_all(bell);
+        }
+    }
+
+    fn work(&self) {
+        let bell = &self.words().doorbell;
+        // SAFETY: gettid cannot fail and touches no memory.
+        let thread = unsafe { libc::gettid() };
+        self.words().worker_tid.store(thread.cast_unsigned(), Release);
+        loop {
+            let heard = bell.load(Acquire);
+            ASLEEP.store(true, SeqCst);
+            let mut state = self.state();
+            let moved = state.pump(self);
+            let look_at = state.look_again_at(self);
+            let idle = state.active.is_empty();
+            drop(state);
+            self.settle_freed(false);
+            if moved {
+                self.progress.notify_all();
+            }
+            crate::suspend::serve(self);
+            if self.help(Willing::Bytes) {
+                continue;
+            }
+            wait_on(bell, heard, self.sleep_for(idle, look_at));
+        }
+    }
+
+    fn sleep_for(&self, idle: bool, look_at: Option<u64>) -> Option<Duration> {
+        // A test clock rings when it moves.
+        if idle || self.ledger.clock_mode() != ClockMode::Machine {
+            return None;
+        }
+        let left = look_at.map_or(LOOK_AGAIN_NS, |at| at.saturating_sub(self.ledger.now_ns()));
+        Some(Duration::from_nanos(left.clamp(20_000, LOOK_AGAIN_NS)))
+    }
+
+    fn call_host_functions(&self) {
+        loop {
+            if !self.help(Willing::Host) {
+                let state = self.state();
+                let waited = if state.active.is_empty() {
+                    self.progress.wait(state).map(drop).is_ok()
+                } else {
+                    let timeout = Duration::from_nanos(LOOK_AGAIN_NS);
+                    self.progress.wait_timeout(state, timeout).map(drop).is_ok()
+                };
+                if !waited {
+                    return;
+                }
+            }
+            self.ring_worker();
+        }
+    }
+}
+
+/// Starts a thread that gets none of the program's signals.
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {
+    // SAFETY: both sets are valid; the mask is put back at once, and the new thread inherits the full one.
+    unsafe {
+        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        // Without a worker, work is carried on by calls alone; that is slower and not wrong.
+        let _ = std::thread::Builder::new().name(name.to_owned()).stack_size(256 << 10).spawn(body);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+    }
+}

@@ -1,0 +1,216 @@
+//! Physical memory and where it is mapped: the virtual memory calls.
+//!
+//! Physical memory lives while a handle or a mapping names it, in this process or another one.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use fastgpu_softgpu::ledger::layout::Class;
+
+use super::{GRANULE, Kind, space};
+use crate::abi::{Code, Done};
+use crate::handle::Handle;
+use crate::process::Process;
+use crate::state::State;
+
+/// Physical memory.
+#[derive(Debug)]
+pub(crate) struct Physical {
+    /// The device it is on; `None`: on the host.
+    pub(crate) ordinal: Option<i32>,
+    pub(crate) bytes: u64,
+    file: OwnedFd,
+    /// Handles that name it.
+    pub(crate) handles: u32,
+    /// Mappings of it.
+    pub(crate) mappings: u32,
+    /// How it may be exported.
+    pub(crate) handle_types: u32,
+    /// Device index and object, once it was exported or imported.
+    shared: Option<(usize, u64)>,
+}
+
+impl State {
+    /// Creates physical memory.
+    pub(crate) fn create_physical(
+        &mut self,
+        process: &Process,
+        ordinal: Option<i32>,
+        bytes: u64,
+        handle_types: u32,
+    ) -> Done<Handle<Physical>> {
+        if bytes == 0 || !bytes.is_multiple_of(GRANULE) {
+            return Err(Code::INVALID_VALUE);
+        }
+        if let Some(ordinal) = ordinal {
+            process.charge(ordinal, Class::Physical, bytes)?;
+        }
+        let file = memory_file(bytes).inspect_err(|_| {
+            if let Some(ordinal) = ordinal {
+                process.release(ordinal, Class::Physical, bytes);
+            }
+        })?;
+        let physical = Physical { ordinal, bytes, file, handles: 1, mappings: 0, handle_types, shared: None };
+        Ok(self.physicals.insert(physical))
+    }
+
+    /// Lets go of a handle, or with `mapping` of a mapping.
+    pub(crate) fn drop_physical(
+        &mut self,
+        process: &Process,
+        handle: Handle<Physical>,
+        mapping: bool,
+    ) -> Done {
+        let physical = self.physicals.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
+        let count = if mapping { &mut physical.mappings } else { &mut physical.handles };
+        *count = count.checked_sub(1).ok_or(Code::INVALID_VALUE)?;
+        if physical.handles + physical.mappings > 0 {
+            return Ok(());
+        }
+        let physical = self.physicals.remove(handle)?;
+        match (physical.shared, physical.ordinal) {
+            (Some((device, object)), _) => self.let_go(process, device, object),
+            (None, Some(ordinal)) => process.release(ordinal, Class::Physical, physical.bytes),
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Maps physical memory at a reserved address. It cannot be used until access is set.
+    pub(crate) fn map_physical(&mut self, base: u64, handle: Handle<Physical>) -> Done {
+        let physical = self.physicals.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
+        let (bytes, ordinal) = (physical.bytes, physical.ordinal.unwrap_or(0));
+        let (_, reserved) = self.memory.reservations.range(..=base).next_back().ok_or(Code::NOT_SUPPORTED)?;
+        let start = self.memory.reservations.range(..=base).next_back().map_or(0, |(start, _)| *start);
+        if base + bytes > start + reserved {
+            return Err(Code::NOT_SUPPORTED);
+        }
+        if self.memory.knows(base) || self.memory.within(base, bytes).next().is_some() {
+            return Err(Code::INVALID_VALUE);
+        }
+        space::commit_file(base, bytes, physical.file.as_raw_fd(), false)?;
+        physical.mappings += 1;
+        let kind = Kind::Mapping { physical: handle, access: 0 };
+        self.note(base, bytes, bytes, Handle::NULL, ordinal, kind);
+        Ok(())
+    }
+
+    /// Unmaps whole mappings. The caller has waited for the device.
+    pub(crate) fn unmap_physical(&mut self, process: &Process, base: u64, bytes: u64) -> Done {
+        let end = base.checked_add(bytes).ok_or(Code::INVALID_VALUE)?;
+        let inside: Vec<(u64, u64, Handle<Physical>)> = self
+            .memory
+            .within(base, bytes)
+            .filter_map(|one| match one.kind {
+                Kind::Mapping { physical, .. } => Some((one.base, one.bytes, physical)),
+                _ => None,
+            })
+            .collect();
+        let cut = inside.iter().any(|(at, length, _)| at + length > end);
+        if cut || self.memory.around(base).is_some_and(|one| one.base < base) {
+            return Err(Code::INVALID_VALUE);
+        }
+        for (at, length, physical) in inside {
+            space::decommit(at, length);
+            self.memory.remove(at);
+            self.drop_physical(process, physical, true)?;
+        }
+        Ok(())
+    }
+
+    /// Sets how mappings may be used: 0 not at all, 1 read, 3 read and write.
+    pub(crate) fn set_access(&mut self, base: u64, bytes: u64, flags: u32) -> Done {
+        let end = base.checked_add(bytes).ok_or(Code::INVALID_VALUE)?;
+        let mut at = base;
+        let mut parts = Vec::new();
+        while at < end {
+            let one = self.memory.at(at).filter(|one| matches!(one.kind, Kind::Mapping { .. }));
+            let one = one.filter(|one| one.end() <= end).ok_or(Code::INVALID_VALUE)?;
+            parts.push((one.base, one.bytes));
+            at = one.end();
+        }
+        for (at, length) in parts {
+            space::protect(at, length, flags != 0)?;
+            if let Some(Kind::Mapping { access, .. }) = self.memory.at_mut(at).map(|one| &mut one.kind) {
+                *access = flags;
+            }
+        }
+        Ok(())
+    }
+
+    /// A file descriptor through which another process can have the memory.
+    pub(crate) fn export_physical(&mut self, process: &Process, handle: Handle<Physical>) -> Done<i32> {
+        let physical = self.physicals.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
+        if physical.handle_types & 1 == 0 {
+            return Err(Code::INVALID_VALUE);
+        }
+        if let (None, Some(ordinal)) = (physical.shared, physical.ordinal) {
+            let device = process.index_of(ordinal)?;
+            let mut locked = process.ledger.device(device);
+            let object = locked.share(process.me.slot, Class::Physical, physical.bytes);
+            let object = object.ok_or(Code::OUT_OF_MEMORY)?;
+            locked.name_object(object, inode(&physical.file)?);
+            drop(locked);
+            physical.shared = Some((device, object));
+            process.words().shared.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        let copy = physical.file.try_clone().map_err(|_| Code::OPERATING_SYSTEM)?;
+        Ok(std::os::fd::IntoRawFd::into_raw_fd(copy))
+    }
+
+    /// Physical memory behind a file descriptor that some process exported.
+    pub(crate) fn import_physical(&mut self, process: &Process, descriptor: i32) -> Done<Handle<Physical>> {
+        // SAFETY: dup makes a descriptor of our own out of whatever the number names, or fails.
+        let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
+        if copy < 0 {
+            return Err(Code::INVALID_VALUE);
+        }
+        // SAFETY: the descriptor was made a line above and nobody else knows it.
+        let file = unsafe { OwnedFd::from_raw_fd(copy) };
+        let inode = inode(&file)?;
+        let known = self.physicals.handles(|one| self::inode(&one.file) == Ok(inode));
+        if let Some(handle) = known.first() {
+            self.physicals.get_mut(*handle)?.handles += 1;
+            return Ok(*handle);
+        }
+        let found = (0..process.ledger.device_count()).find_map(|device| {
+            let mut locked = process.ledger.device(device);
+            let object = locked.object_named(inode)?;
+            Some((device, object, locked.hold(object, process.me.slot)?))
+        });
+        let (device, object, bytes) = found.ok_or(Code::INVALID_VALUE)?;
+        process.words().shared.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let ordinal = process.ordinal_of(device);
+        let shared = Some((device, object));
+        let physical = Physical { ordinal, bytes, file, handles: 1, mappings: 0, handle_types: 1, shared };
+        Ok(self.physicals.insert(physical))
+    }
+}
+
+/// A file in memory that takes no room until it is written to.
+fn memory_file(bytes: u64) -> Done<OwnedFd> {
+    // SAFETY: the name is a text that ends.
+    let descriptor = unsafe { libc::memfd_create(c"softgpu".as_ptr(), libc::MFD_CLOEXEC) };
+    if descriptor < 0 {
+        return Err(Code::OUT_OF_MEMORY);
+    }
+    // SAFETY: the descriptor was made a line above and nobody else knows it.
+    let file = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    let length = libc::off_t::try_from(bytes).map_err(|_| Code::OUT_OF_MEMORY)?;
+    // SAFETY: the descriptor is open for writing.
+    if unsafe { libc::ftruncate(file.as_raw_fd(), length) } == 0 {
+        Ok(file)
+    } else {
+        Err(Code::OUT_OF_MEMORY)
+    }
+}
+
+fn inode(file: &OwnedFd) -> Done<u64> {
+    // SAFETY: the structure is numbers only.
+    let mut status: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open and the structure valid for one write.
+    if unsafe { libc::fstat(file.as_raw_fd(), &raw mut status) } == 0 {
+        Ok(status.st_ino)
+    } else {
+        Err(Code::INVALID_VALUE)
+    }
+}

@@ -1,0 +1,301 @@
+//! Stream-ordered memory: pools that reserve device memory and hand out parts of it.
+//!
+//! What a pool has reserved is charged, used or not. What is freed in a stream can be had again at once in
+//! the same stream, elsewhere when the stream has come to it. Synchronizing gives back what is reserved above
+//! the threshold.
+
+use std::collections::BTreeMap;
+
+use fastgpu_softgpu::ledger::layout::Class;
+
+use super::{ALIGNMENT, GRANULE, Kind, space};
+use crate::abi::{Code, Done};
+use crate::engine::Stream;
+use crate::handle::Handle;
+use crate::process::Process;
+use crate::state::{Context, State};
+
+/// Pools reserve in steps of this.
+const STEP: u64 = 16 * GRANULE;
+
+/// A pool.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) ordinal: i32,
+    /// On the host: nothing is charged.
+    pub(crate) on_host: bool,
+    /// The addresses it may use, of which the first `reserved` bytes have memory: base and length.
+    stretch: Option<(u64, u64)>,
+    /// Offset and length of what is taken.
+    taken: BTreeMap<u64, u64>,
+    /// Freed in a stream that has not come to it yet.
+    pending: Vec<Pending>,
+    /// As asked for, in bytes; and the most it ever was.
+    pub(crate) used: [u64; 2],
+    /// In bytes, and the most it ever was.
+    pub(crate) reserved: [u64; 2],
+    pub(crate) threshold: u64,
+    /// 0: no limit.
+    pub(crate) max_bytes: u64,
+    /// Ways to reuse memory that can be switched; all are on.
+    pub(crate) reuse: [i32; 3],
+    pub(crate) handle_types: u32,
+    /// Destroyed; it ends with its last allocation.
+    pub(crate) ended: bool,
+    /// Devices that may use it, beside its own.
+    pub(crate) access: Vec<(i32, i32, u32)>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    id: u64,
+    stream: Handle<Stream>,
+    address: u64,
+}
+
+impl Pool {
+    pub(crate) fn new(ordinal: i32, on_host: bool, max_bytes: u64, handle_types: u32) -> Self {
+        Self {
+            ordinal,
+            on_host,
+            stretch: None,
+            taken: BTreeMap::new(),
+            pending: Vec::new(),
+            used: [0; 2],
+            reserved: [0; 2],
+            threshold: 0,
+            max_bytes,
+            reuse: [1; 3],
+            handle_types,
+            ended: false,
+            access: Vec::new(),
+        }
+    }
+
+    /// Finds room in what is reserved.
+    fn take(&mut self, bytes: u64) -> Option<u64> {
+        let (base, _) = self.stretch?;
+        let mut at = 0;
+        for (start, length) in &self.taken {
+            if start - at >= bytes {
+                break;
+            }
+            at = start + length;
+        }
+        (at + bytes <= self.reserved[0]).then(|| {
+            self.taken.insert(at, bytes);
+            base + at
+        })
+    }
+
+    fn give(&mut self, address: u64) {
+        if let Some((base, _)) = self.stretch {
+            self.taken.remove(&(address - base));
+        }
+    }
+
+    /// Where the last allocation ends.
+    fn end(&self) -> u64 {
+        self.taken.last_key_value().map_or(0, |(start, length)| start + length)
+    }
+
+    fn reclaim(&mut self, mut ready: impl FnMut(&Pending) -> bool) {
+        let (now, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pending).into_iter().partition(|one| ready(one));
+        self.pending = later;
+        for one in now {
+            self.give(one.address);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.taken.is_empty()
+    }
+}
+
+impl State {
+    /// The pool that a device came with.
+    pub(crate) fn default_pool(&mut self, ordinal: i32) -> Done<Handle<Pool>> {
+        let primary =
+            self.primaries.get(usize::try_from(ordinal).unwrap_or(usize::MAX)).ok_or(Code::INVALID_DEVICE)?;
+        if let Some(pool) = primary.default_pool {
+            return Ok(pool);
+        }
+        let pool = self.pools.insert(Pool::new(ordinal, false, 0, 0));
+        self.primaries[ordinal.cast_unsigned() as usize].default_pool = Some(pool);
+        Ok(pool)
+    }
+
+    /// The pool that a device uses at present.
+    pub(crate) fn current_pool(&mut self, ordinal: i32) -> Done<Handle<Pool>> {
+        let primary =
+            self.primaries.get(usize::try_from(ordinal).unwrap_or(usize::MAX)).ok_or(Code::INVALID_DEVICE)?;
+        match primary.pool.filter(|pool| self.pools.find(*pool).is_some_and(|pool| !pool.ended)) {
+            Some(pool) => Ok(pool),
+            None => self.default_pool(ordinal),
+        }
+    }
+
+    /// Allocates from a pool, in the order of a stream.
+    pub(crate) fn allocate_from_pool(
+        &mut self,
+        process: &Process,
+        handle: Handle<Pool>,
+        stream: Handle<Stream>,
+        bytes: u64,
+    ) -> Done<u64> {
+        let length = bytes.max(1).checked_next_multiple_of(ALIGNMENT).ok_or(Code::OUT_OF_MEMORY)?;
+        let context = self.streams.get(stream)?.context;
+        let pool = self.pools.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
+        if pool.ended {
+            return Err(Code::INVALID_VALUE);
+        }
+        pool.reclaim(|pending| pending.stream == stream);
+        let ordinal = pool.ordinal;
+        let address = match pool.take(length) {
+            Some(address) => address,
+            None => {
+                self.grow(process, handle, length)?;
+                self.pools.get_mut(handle)?.take(length).ok_or(Code::OUT_OF_MEMORY)?
+            }
+        };
+        let pool = self.pools.get_mut(handle)?;
+        pool.used[0] += bytes;
+        pool.used[1] = pool.used[1].max(pool.used[0]);
+        self.note(address, bytes.max(1), length, context, ordinal, Kind::Pool { pool: handle });
+        Ok(address)
+    }
+
+    /// Reserves more, behind what is reserved, until `length` fits.
+    fn grow(&mut self, process: &Process, handle: Handle<Pool>, length: u64) -> Done {
+        let pool = self.pools.get(handle)?;
+        let (ordinal, on_host, now) = (pool.ordinal, pool.on_host, pool.reserved[0]);
+        let end = pool.end().checked_add(length).and_then(|end| end.checked_next_multiple_of(STEP));
+        let end = end.ok_or(Code::OUT_OF_MEMORY)?;
+        if pool.max_bytes > 0 && end > pool.max_bytes.next_multiple_of(STEP) {
+            return Err(Code::OUT_OF_MEMORY);
+        }
+        let (base, most) = match pool.stretch {
+            Some(stretch) => stretch,
+            None => {
+                let most = process.device(ordinal)?.capacity_bytes().next_multiple_of(STEP);
+                let stretch = (self.memory.space.take(most, GRANULE, 0)?, most);
+                self.pools.get_mut(handle)?.stretch = Some(stretch);
+                stretch
+            }
+        };
+        if end > most {
+            return Err(Code::OUT_OF_MEMORY);
+        }
+        let more = end - now;
+        if !on_host {
+            process.charge(ordinal, Class::Pool, more).or_else(|code| {
+                // What other pools hold and nobody uses is given back before anybody is refused.
+                self.trim_all(process, Some((0, handle)));
+                if code == Code::OUT_OF_MEMORY {
+                    process.charge(ordinal, Class::Pool, more)
+                } else {
+                    Err(code)
+                }
+            })?;
+        }
+        space::commit(base + now, more)?;
+        let pool = self.pools.get_mut(handle)?;
+        pool.reserved = [end, pool.reserved[1].max(end)];
+        Ok(())
+    }
+
+    /// Frees pool memory in the order of a stream: what the caller then puts into the stream is its id.
+    pub(crate) fn free_in_stream(&mut self, address: u64, stream: Handle<Stream>) -> Done<u64> {
+        let Some(Kind::Pool { pool }) = self.memory.at(address).map(|allocation| allocation.kind.clone())
+        else {
+            return Err(Code::INVALID_VALUE);
+        };
+        let allocation = self.memory.remove(address).ok_or(Code::INVALID_VALUE)?;
+        let pool = self.pools.get_mut(pool)?;
+        pool.used[0] = pool.used[0].saturating_sub(allocation.bytes);
+        pool.pending.push(Pending { id: allocation.id, stream, address });
+        Ok(allocation.id)
+    }
+
+    /// Frees pool memory at once. The caller has waited for the device.
+    pub(crate) fn free_to_pool(&mut self, process: &Process, address: u64) -> Done {
+        let id = self.free_in_stream(address, Handle::NULL)?;
+        self.freed.push(id);
+        self.settle(process, true);
+        Ok(())
+    }
+
+    /// Gives ranges back to their pools whose end was reached; `trim` when somebody synchronized.
+    pub(crate) fn settle(&mut self, process: &Process, trim: bool) {
+        let freed = std::mem::take(&mut self.freed);
+        let handles = self.pools.handles(|_| true);
+        for handle in &handles {
+            if let Ok(pool) = self.pools.get_mut(*handle) {
+                pool.reclaim(|pending| freed.contains(&pending.id));
+            }
+        }
+        if trim {
+            self.trim_all(process, None);
+        }
+    }
+
+    /// Trims every pool to its threshold, or all but one to so many bytes; forgets pools that have ended.
+    fn trim_all(&mut self, process: &Process, keep: Option<(u64, Handle<Pool>)>) {
+        for handle in self.pools.handles(|_| true) {
+            let Some(pool) = self.pools.find(handle) else { continue };
+            let (ended, threshold) = (pool.ended, pool.threshold);
+            let to = match keep {
+                Some((_, spared)) if spared == handle => continue,
+                Some((bytes, _)) => bytes,
+                None => threshold,
+            };
+            self.trim(process, handle, if ended { 0 } else { to });
+            if ended
+                && self.pools.find(handle).is_some_and(Pool::is_idle)
+                && let Ok(Pool { stretch: Some((base, bytes)), .. }) = self.pools.remove(handle)
+            {
+                self.memory.space.give(base, bytes);
+            }
+        }
+    }
+
+    /// Gives back what a pool has reserved behind its last allocation, down to `keep` bytes.
+    pub(crate) fn trim(&mut self, process: &Process, handle: Handle<Pool>, keep: u64) {
+        let Ok(pool) = self.pools.get_mut(handle) else { return };
+        let (ordinal, on_host, now) = (pool.ordinal, pool.on_host, pool.reserved[0]);
+        let needed = pool.end().max(keep.min(now)).next_multiple_of(STEP).min(now);
+        let Some((base, _)) = pool.stretch.filter(|_| needed < now) else { return };
+        pool.reserved[0] = needed;
+        space::decommit(base + needed, now - needed);
+        if !on_host {
+            process.release(ordinal, Class::Pool, now - needed);
+        }
+    }
+
+    /// Frees everything that was allocated in a context and not freed.
+    pub(crate) fn free_all_of(&mut self, process: &Process, context: Handle<Context>) {
+        let left: Vec<u64> = self
+            .memory
+            .iter()
+            .filter(|allocation| allocation.context == context)
+            .filter(|allocation| !matches!(allocation.kind, Kind::Mapping { .. } | Kind::Array | Kind::Graph))
+            .map(|allocation| allocation.base)
+            .collect();
+        for base in left {
+            let freed = self.free(process, base).or_else(|_| self.free_host(base));
+            // What is neither was opened from another process.
+            let _ = freed.or_else(|_| self.close_imported(process, base, true));
+        }
+    }
+}
+
+impl Process {
+    /// After synchronizing: pools give back what they must.
+    pub(crate) fn settle_freed(&self, trim: bool) {
+        let mut state = self.state();
+        if trim || !state.freed.is_empty() {
+            state.settle(self, trim);
+        }
+    }
+}

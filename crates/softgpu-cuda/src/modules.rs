@@ -1,0 +1,211 @@
+//! Modules, libraries and the functions in them.
+//!
+//! An image is a text that names kernels: lines of PTX with `.entry NAME(`. Kernels that are built in run;
+//! others load and cannot be launched, which is counted. Compiled images are refused as by a device for
+//! which they were not compiled.
+
+use std::collections::HashMap;
+
+use crate::abi::{Code, Done, Text};
+use crate::handle::Handle;
+use crate::kernels::Builtin;
+use crate::state::{Context, State};
+
+/// Code up to this size is part of what a context costs; beyond, it is charged.
+pub(crate) const CODE_FREE_BYTES: u64 = 1 << 20;
+
+/// A module: loaded in one context.
+#[derive(Debug)]
+pub(crate) struct Module {
+    pub(crate) context: Handle<Context>,
+    pub(crate) functions: Vec<Handle<Function>>,
+    /// Size of its image, in bytes.
+    pub(crate) bytes: u64,
+}
+
+/// A library: loaded in whatever context uses it.
+#[derive(Debug)]
+pub(crate) struct Library {
+    pub(crate) kernels: Vec<Handle<Function>>,
+    pub(crate) modules: HashMap<Handle<Context>, Handle<Module>>,
+    /// What reading it ended with: a library is only looked into when it is used.
+    pub(crate) image: Done<Image>,
+}
+
+/// A function of a module, or a kernel of a library.
+#[derive(Debug, Clone)]
+pub(crate) struct Function {
+    pub(crate) name: std::ffi::CString,
+    pub(crate) builtin: Option<&'static Builtin>,
+    /// `None` for a kernel of a library, which belongs to no context.
+    pub(crate) module: Option<Handle<Module>>,
+    pub(crate) library: Option<Handle<Library>>,
+    /// Attributes that the program set.
+    pub(crate) attributes: HashMap<u32, i32>,
+}
+
+/// What an image says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Image {
+    pub(crate) kernels: Vec<String>,
+    pub(crate) bytes: u64,
+}
+
+impl Image {
+    /// Reads the image at an address.
+    pub(crate) fn at(address: *const u8) -> Done<Self> {
+        if address.is_null() {
+            return Err(Code::INVALID_VALUE);
+        }
+        // SAFETY: an image is at least four bytes long, by its contract.
+        let start = unsafe { address.cast::<[u8; 4]>().read() };
+        match start {
+            [0x7f, b'E', b'L', b'F'] | [0x50, 0xed, 0x55, 0xba] | [0xb1, 0x43, 0x62, 0x46] => {
+                Err(Code::NO_BINARY_FOR_GPU)
+            }
+            [first, ..] if !first.is_ascii() || first == 0 => Err(Code::INVALID_IMAGE),
+            _ => {
+                let text = Text(address.cast());
+                Self::of(text.get().map_err(|_| Code::INVALID_IMAGE)?)
+            }
+        }
+    }
+
+    /// Reads a text.
+    pub(crate) fn of(text: &str) -> Done<Self> {
+        let code = without_comments(text);
+        if !code.trim_start().starts_with(".version") {
+            return Err(Code::INVALID_IMAGE);
+        }
+        let balanced = code.matches('{').count() == code.matches('}').count();
+        if !balanced
+            || !only_directives(&code)
+            || !code.contains(".target")
+            || !code.contains(".address_size")
+        {
+            return Err(Code::INVALID_PTX);
+        }
+        let names = code.split(".entry").skip(1).map(|rest| {
+            let rest = rest.trim_start();
+            let end =
+                rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$'))).unwrap_or(rest.len());
+            rest[..end].to_owned()
+        });
+        Ok(Self { kernels: names.filter(|name| !name.is_empty()).collect(), bytes: text.len() as u64 })
+    }
+}
+
+/// Outside of bodies and parameter lists every line begins with a directive.
+fn only_directives(code: &str) -> bool {
+    let mut depth = 0i32;
+    let mut outside = String::new();
+    for letter in code.chars() {
+        match letter {
+            '{' | '(' => depth += 1,
+            '}' | ')' => depth -= 1,
+            _ if depth == 0 => outside.push(letter),
+            _ => {}
+        }
+    }
+    outside.lines().map(str::trim).all(|line| line.is_empty() || line == ";" || line.starts_with('.'))
+}
+
+fn without_comments(text: &str) -> String {
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or(""));
+    let mut code = lines.collect::<Vec<_>>().join("\n");
+    while let Some(start) = code.find("/*") {
+        let end = code[start..].find("*/").map_or(code.len(), |end| start + end + 2);
+        code.replace_range(start..end, " ");
+    }
+    code
+}
+
+impl State {
+    /// Puts the functions of an image down.
+    pub(crate) fn insert_functions(
+        &mut self,
+        image: &Image,
+        module: Option<Handle<Module>>,
+        library: Option<Handle<Library>>,
+    ) -> Vec<Handle<Function>> {
+        let functions = image.kernels.iter().map(|name| Function {
+            name: std::ffi::CString::new(name.as_str()).unwrap_or_default(),
+            builtin: Builtin::find(name),
+            module,
+            library,
+            attributes: HashMap::new(),
+        });
+        functions.collect::<Vec<_>>().into_iter().map(|function| self.functions.insert(function)).collect()
+    }
+
+    /// The function with a name.
+    pub(crate) fn function_named(&self, among: &[Handle<Function>], name: &str) -> Done<Handle<Function>> {
+        let named = |handle: &&Handle<Function>| {
+            self.functions.find(**handle).is_some_and(|function| function.name.to_bytes() == name.as_bytes())
+        };
+        among.iter().find(named).copied().ok_or(Code::NOT_FOUND)
+    }
+
+    /// Loads an image into a context.
+    pub(crate) fn load_module(
+        &mut self,
+        context: Handle<Context>,
+        image: &Image,
+        library: Option<Handle<Library>>,
+    ) -> Handle<Module> {
+        let module = Module { context, functions: Vec::new(), bytes: image.bytes };
+        let handle = self.modules.insert(module);
+        let functions = self.insert_functions(image, Some(handle), library);
+        if let Ok(module) = self.modules.get_mut(handle) {
+            module.functions = functions;
+        }
+        handle
+    }
+
+    /// Unloads a module and its functions.
+    pub(crate) fn unload_module(&mut self, handle: Handle<Module>) -> Done<u64> {
+        let module = self.modules.remove(handle)?;
+        for function in module.functions {
+            let _ = self.functions.remove(function);
+        }
+        Ok(module.bytes)
+    }
+
+    /// A library's module in a context; loads it there if it is not.
+    pub(crate) fn library_in(
+        &mut self,
+        library: Handle<Library>,
+        context: Handle<Context>,
+    ) -> Done<Handle<Module>> {
+        let known = self.libraries.get(library)?;
+        if let Some(module) = known.modules.get(&context) {
+            return Ok(*module);
+        }
+        let image = known.image.clone()?;
+        let module = self.load_module(context, &image, Some(library));
+        self.libraries.get_mut(library)?.modules.insert(context, module);
+        Ok(module)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PTX: &str = "// made by hand\n.version 8.0\n.target sm_70\n.address_size 64\n.visible .entry busy(.param .u64 us)\n{\n ret;\n}\n.entry other_1() { ret; }";
+
+    #[test]
+    fn an_image_names_its_kernels() {
+        let image = Image::of(PTX).unwrap();
+        assert_eq!(image.kernels, ["busy", "other_1"]);
+    }
+
+    #[test]
+    fn what_is_no_image_gets_the_drivers_code() {
+        assert_eq!(Image::of("hello"), Err(Code::INVALID_IMAGE));
+        assert_eq!(Image::of(&PTX.replace("}", "")), Err(Code::INVALID_PTX));
+        assert_eq!(Image::of(".version 8.0\n"), Err(Code::INVALID_PTX));
+        assert_eq!(Image::at(c"\x7fELF".as_ptr().cast()), Err(Code::NO_BINARY_FOR_GPU));
+        assert_eq!(Image::at(std::ptr::null()), Err(Code::INVALID_VALUE));
+    }
+}

@@ -1,0 +1,154 @@
+//! The objects of one process, under one lock.
+
+use std::collections::HashMap;
+use std::thread::ThreadId;
+
+use fastgpu_softgpu::schedule::ContextSlot;
+
+use crate::abi::Code;
+use crate::engine::{Dep, Stream};
+use crate::graph::capture::Capture;
+use crate::graph::{Graph, GraphExec, Node};
+use crate::handle::{Handle, Slab};
+use crate::memory::Memory;
+use crate::memory::arrays::Array;
+use crate::memory::graph_memory::GraphMemory;
+use crate::memory::physical::Physical;
+use crate::memory::pools::Pool;
+use crate::modules::{Function, Library, Module};
+use crate::suspend::Suspended;
+
+/// How many limits a context has.
+pub(crate) const LIMITS: usize = 10;
+
+/// Everything.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) contexts: Slab<Context>,
+    pub(crate) streams: Slab<Stream>,
+    pub(crate) events: Slab<Event>,
+    pub(crate) modules: Slab<Module>,
+    pub(crate) libraries: Slab<Library>,
+    pub(crate) functions: Slab<Function>,
+    pub(crate) graphs: Slab<Graph>,
+    pub(crate) nodes: Slab<Node>,
+    pub(crate) execs: Slab<GraphExec>,
+    pub(crate) captures: Slab<Capture>,
+    pub(crate) pools: Slab<Pool>,
+    pub(crate) arrays: Slab<Array>,
+    pub(crate) physicals: Slab<Physical>,
+    pub(crate) memory: Memory,
+    /// What graphs hold of each device, by ordinal.
+    pub(crate) graph_memory: Vec<GraphMemory>,
+    /// One for each ordinal.
+    pub(crate) primaries: Vec<Primary>,
+    /// Streams that have something in their queue.
+    pub(crate) active: Vec<Handle<Stream>>,
+    /// Effects that somebody is at.
+    pub(crate) running: usize,
+    /// The error of a context that failed: no other can be made after that.
+    pub(crate) poisoned: Option<Code>,
+    /// Contexts that have just failed.
+    pub(crate) failed: Vec<(Handle<Context>, Code)>,
+    /// Stream-ordered memory whose end was reached.
+    pub(crate) freed: Vec<u64>,
+    /// What was held when the process was suspended.
+    pub(crate) suspended: Option<Suspended>,
+    next_id: u64,
+}
+
+impl State {
+    pub(crate) fn new(devices: usize) -> Self {
+        Self {
+            contexts: Slab::new(0x51),
+            streams: Slab::new(0x52),
+            events: Slab::new(0x53),
+            modules: Slab::new(0x54),
+            libraries: Slab::new(0x55),
+            functions: Slab::new(0x56),
+            graphs: Slab::new(0x57),
+            nodes: Slab::new(0x58),
+            execs: Slab::new(0x59),
+            captures: Slab::new(0x5a),
+            pools: Slab::new(0x5b),
+            arrays: Slab::new(0x5c),
+            physicals: Slab::new(0x5d),
+            memory: Memory::default(),
+            graph_memory: vec![GraphMemory::default(); devices],
+            primaries: (0..devices).map(|_| Primary::default()).collect(),
+            active: Vec::new(),
+            running: 0,
+            poisoned: None,
+            failed: Vec::new(),
+            freed: Vec::new(),
+            suspended: None,
+            // The driver's first few belong to itself.
+            next_id: 20,
+        }
+    }
+
+    /// A number that nothing else in this process has.
+    pub(crate) fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+/// A context.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) ordinal: i32,
+    /// Its queue on the device.
+    pub(crate) slot: ContextSlot,
+    /// Which context of the device it is.
+    pub(crate) serial: u64,
+    pub(crate) flags: u32,
+    pub(crate) primary: bool,
+    pub(crate) id: u64,
+    /// Stream 0.
+    pub(crate) legacy: Handle<Stream>,
+    /// The threads' own streams.
+    pub(crate) per_thread: HashMap<ThreadId, Handle<Stream>>,
+    /// All streams.
+    pub(crate) streams: Vec<Handle<Stream>>,
+    pub(crate) limits: [usize; LIMITS],
+    pub(crate) cache_config: u32,
+    pub(crate) shared_config: u32,
+    /// Every call gets it once it is there.
+    pub(crate) error: Option<Code>,
+    /// Contexts whose memory this one may use.
+    pub(crate) peers: Vec<Handle<Context>>,
+    /// What it was charged, in bytes: for itself, and for code.
+    pub(crate) own_bytes: u64,
+    pub(crate) code_bytes: u64,
+    /// Most streams it ever had, which take memory in steps.
+    pub(crate) streams_most: usize,
+}
+
+/// A device's primary context.
+#[derive(Debug, Default)]
+pub(crate) struct Primary {
+    pub(crate) context: Option<Handle<Context>>,
+    /// The handle it had, and has again when it comes back.
+    pub(crate) handle: Option<Handle<Context>>,
+    pub(crate) retained: u32,
+    pub(crate) flags: u32,
+    /// The pool that `cuMemAllocAsync` uses, and the one the device came with.
+    pub(crate) pool: Option<Handle<Pool>>,
+    pub(crate) default_pool: Option<Handle<Pool>>,
+}
+
+/// An event.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) context: Handle<Context>,
+    pub(crate) timed: bool,
+    /// Made for other processes too.
+    pub(crate) interprocess: bool,
+    /// Where it was recorded last.
+    pub(crate) recorded: Option<Dep>,
+    /// When that was reached, in device time.
+    pub(crate) reached_ns: Option<u64>,
+    /// The recording it is a part of, and the nodes it stands for.
+    pub(crate) captured: Option<(Handle<Capture>, Vec<Handle<Node>>)>,
+}

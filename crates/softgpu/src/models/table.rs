@@ -1,0 +1,490 @@
+//! The entries of the table of models.
+//!
+//! Facts, as drivers of the 580 branch print them (`nvidia-smi -q`) and as programs report them. What the
+//! driver keeps for itself is the difference between the total and what a fresh program can have; power at
+//! rest and clocks at rest are what idle machines show.
+
+use super::{Architecture, Brand, Clocks, Memory, Model, Pci, Power};
+
+/// Every model in every size, older ones first.
+pub const MODELS: &[Model] = &[
+    Model {
+        key: "P100",
+        nominal_gb: 16,
+        name: "Tesla P100-PCIE-16GB",
+        architecture: Architecture::Pascal,
+        compute_capability: (6, 0),
+        brand: Brand::Tesla,
+        multiprocessors: 56,
+        memory: memory(16_384, 104, 4096, 4096, 16_384),
+        clocks: clocks(405, 1328, 715, 715),
+        power: power(26_000, 125_000, 250_000, 250_000),
+        pci: pci(0x15f8, 0x118f, 3),
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "V100",
+        nominal_gb: 16,
+        name: "Tesla V100-SXM2-16GB",
+        architecture: Architecture::Volta,
+        compute_capability: (7, 0),
+        brand: Brand::Tesla,
+        multiprocessors: 80,
+        memory: memory(16_384, 224, 4096, 6144, 16_384),
+        clocks: clocks(135, 1530, 877, 877),
+        power: power(42_000, 150_000, 300_000, 300_000),
+        pci: pci(0x1db1, 0x1212, 3),
+        nvlinks: 6,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "V100",
+        nominal_gb: 32,
+        name: "Tesla V100-SXM2-32GB",
+        architecture: Architecture::Volta,
+        compute_capability: (7, 0),
+        brand: Brand::Tesla,
+        multiprocessors: 80,
+        memory: memory(32_768, 274, 4096, 6144, 32_768),
+        clocks: clocks(135, 1530, 877, 877),
+        power: power(42_000, 150_000, 300_000, 300_000),
+        pci: pci(0x1db5, 0x1249, 3),
+        nvlinks: 6,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "T4",
+        nominal_gb: 16,
+        name: "Tesla T4",
+        architecture: Architecture::Turing,
+        compute_capability: (7, 5),
+        brand: Brand::Tesla,
+        multiprocessors: 40,
+        memory: memory(15_360, 430, 256, 4096, 256),
+        clocks: clocks(300, 1590, 405, 5001),
+        power: power(10_000, 60_000, 70_000, 70_000),
+        pci: pci(0x1eb8, 0x12a2, 3),
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "A2",
+        nominal_gb: 16,
+        name: "NVIDIA A2",
+        architecture: Architecture::Ampere,
+        compute_capability: (8, 6),
+        multiprocessors: 10,
+        memory: memory(15_356, 420, 128, 2048, 16_384),
+        clocks: clocks(210, 1770, 405, 6251),
+        power: power(6000, 35_000, 60_000, 60_000),
+        pci: pci(0x25b6, 0x157e, 4),
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "A10",
+        nominal_gb: 24,
+        name: "NVIDIA A10",
+        architecture: Architecture::Ampere,
+        compute_capability: (8, 6),
+        multiprocessors: 72,
+        memory: memory(23_028, 439, 384, 6144, 32_768),
+        clocks: clocks(210, 1695, 405, 6251),
+        power: power(21_000, 100_000, 150_000, 150_000),
+        pci: pci(0x2236, 0x1482, 4),
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "A10G",
+        nominal_gb: 24,
+        name: "NVIDIA A10G",
+        architecture: Architecture::Ampere,
+        compute_capability: (8, 6),
+        multiprocessors: 80,
+        memory: memory(23_028, 470, 384, 6144, 32_768),
+        clocks: clocks(210, 1710, 405, 6251),
+        power: power(21_000, 100_000, 300_000, 300_000),
+        pci: pci(0x2237, 0x152f, 4),
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "A16",
+        nominal_gb: 16,
+        name: "NVIDIA A16",
+        architecture: Architecture::Ampere,
+        compute_capability: (8, 6),
+        multiprocessors: 10,
+        memory: memory(15_356, 420, 128, 2048, 16_384),
+        clocks: clocks(210, 1755, 405, 6251),
+        power: power(15_000, 40_000, 62_500, 62_500),
+        pci: pci(0x25b6, 0x14a9, 4),
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "A30",
+        nominal_gb: 24,
+        name: "NVIDIA A30",
+        architecture: Architecture::Ampere,
+        compute_capability: (8, 0),
+        multiprocessors: 56,
+        memory: memory(24_576, 512, 3072, 24_576, 32_768),
+        clocks: clocks(210, 1440, 1215, 1215),
+        power: power(30_000, 100_000, 165_000, 165_000),
+        pci: pci(0x20b7, 0x1532, 4),
+        nvlinks: 4,
+        mig: true,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "A40",
+        nominal_gb: 48,
+        name: "NVIDIA A40",
+        architecture: Architecture::Ampere,
+        compute_capability: (8, 6),
+        multiprocessors: 84,
+        memory: memory(46_068, 600, 384, 6144, 65_536),
+        clocks: clocks(210, 1740, 405, 7251),
+        power: power(25_000, 100_000, 300_000, 300_000),
+        pci: pci(0x2235, 0x145a, 4),
+        nvlinks: 4,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "A100",
+        nominal_gb: 40,
+        name: "NVIDIA A100-SXM4-40GB",
+        architecture: Architecture::Ampere,
+        compute_capability: (8, 0),
+        multiprocessors: 108,
+        memory: memory(40_960, 451, 5120, 40_960, 65_536),
+        clocks: clocks(210, 1410, 1215, 1215),
+        power: power(43_000, 100_000, 400_000, 400_000),
+        pci: pci(0x20b0, 0x144e, 4),
+        nvlinks: 12,
+        mig: true,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "A100",
+        nominal_gb: 80,
+        name: "NVIDIA A100-SXM4-80GB",
+        architecture: Architecture::Ampere,
+        compute_capability: (8, 0),
+        multiprocessors: 108,
+        memory: memory(81_920, 768, 5120, 40_960, 131_072),
+        clocks: clocks(210, 1410, 1593, 1593),
+        power: power(62_000, 100_000, 400_000, 400_000),
+        pci: pci(0x20b2, 0x1463, 4),
+        nvlinks: 12,
+        mig: true,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "A100-PCIe",
+        nominal_gb: 40,
+        name: "NVIDIA A100-PCIE-40GB",
+        architecture: Architecture::Ampere,
+        compute_capability: (8, 0),
+        multiprocessors: 108,
+        memory: memory(40_960, 451, 5120, 40_960, 65_536),
+        clocks: clocks(210, 1410, 1215, 1215),
+        power: power(32_000, 150_000, 250_000, 250_000),
+        pci: pci(0x20f1, 0x145f, 4),
+        nvlinks: 12,
+        mig: true,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "A100-PCIe",
+        nominal_gb: 80,
+        name: "NVIDIA A100 80GB PCIe",
+        architecture: Architecture::Ampere,
+        compute_capability: (8, 0),
+        multiprocessors: 108,
+        memory: memory(81_920, 768, 5120, 40_960, 131_072),
+        clocks: clocks(210, 1410, 1512, 1512),
+        power: power(43_000, 150_000, 300_000, 300_000),
+        pci: pci(0x20b5, 0x1533, 4),
+        nvlinks: 12,
+        mig: true,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "A6000",
+        nominal_gb: 48,
+        name: "NVIDIA RTX A6000",
+        architecture: Architecture::Ampere,
+        compute_capability: (8, 6),
+        brand: Brand::NvidiaRtx,
+        multiprocessors: 84,
+        memory: memory(49_140, 490, 384, 6144, 256),
+        clocks: clocks(210, 2100, 405, 8001),
+        power: power(22_000, 100_000, 300_000, 300_000),
+        pci: pci(0x2230, 0x1459, 4),
+        nvlinks: 4,
+        fans: 1,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "L4",
+        nominal_gb: 24,
+        name: "NVIDIA L4",
+        architecture: Architecture::Ada,
+        compute_capability: (8, 9),
+        multiprocessors: 58,
+        memory: memory(23_034, 471, 192, 49_152, 32_768),
+        clocks: clocks(210, 2040, 405, 6251),
+        power: power(12_000, 40_000, 72_000, 72_000),
+        pci: pci(0x27b8, 0x16ca, 4),
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "L40",
+        nominal_gb: 48,
+        name: "NVIDIA L40",
+        architecture: Architecture::Ada,
+        compute_capability: (8, 9),
+        multiprocessors: 142,
+        memory: memory(46_068, 600, 384, 98_304, 65_536),
+        clocks: clocks(210, 2490, 405, 9001),
+        power: power(35_000, 100_000, 300_000, 300_000),
+        pci: pci(0x26b5, 0x169d, 4),
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "L40S",
+        nominal_gb: 48,
+        name: "NVIDIA L40S",
+        architecture: Architecture::Ada,
+        compute_capability: (8, 9),
+        multiprocessors: 142,
+        memory: memory(46_068, 600, 384, 98_304, 65_536),
+        clocks: clocks(210, 2520, 405, 9001),
+        power: power(33_000, 100_000, 350_000, 350_000),
+        pci: pci(0x26b9, 0x1851, 4),
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "H100",
+        nominal_gb: 80,
+        name: "NVIDIA H100 80GB HBM3",
+        architecture: Architecture::Hopper,
+        compute_capability: (9, 0),
+        multiprocessors: 132,
+        memory: memory(81_559, 480, 5120, 51_200, 131_072),
+        clocks: clocks(345, 1980, 2619, 2619),
+        power: power(70_000, 200_000, 700_000, 700_000),
+        pci: pci(0x2330, 0x16c1, 5),
+        nvlinks: 18,
+        mig: true,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "H100-PCIe",
+        nominal_gb: 80,
+        name: "NVIDIA H100 PCIe",
+        architecture: Architecture::Hopper,
+        compute_capability: (9, 0),
+        multiprocessors: 114,
+        memory: memory(81_559, 480, 5120, 51_200, 131_072),
+        clocks: clocks(345, 1755, 1593, 1593),
+        power: power(47_000, 200_000, 350_000, 350_000),
+        pci: pci(0x2331, 0x1626, 5),
+        nvlinks: 12,
+        mig: true,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "H100-NVL",
+        nominal_gb: 94,
+        name: "NVIDIA H100 NVL",
+        architecture: Architecture::Hopper,
+        compute_capability: (9, 0),
+        multiprocessors: 132,
+        memory: memory(95_830, 600, 6016, 61_440, 131_072),
+        clocks: clocks(345, 1785, 2619, 2619),
+        power: power(62_000, 200_000, 400_000, 400_000),
+        pci: pci(0x2321, 0x1839, 5),
+        nvlinks: 12,
+        mig: true,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "H200",
+        nominal_gb: 141,
+        name: "NVIDIA H200",
+        architecture: Architecture::Hopper,
+        compute_capability: (9, 0),
+        multiprocessors: 132,
+        memory: memory(143_771, 606, 6144, 61_440, 262_144),
+        clocks: clocks(345, 1980, 3201, 3201),
+        power: power(76_000, 200_000, 700_000, 700_000),
+        pci: pci(0x2335, 0x18be, 5),
+        nvlinks: 18,
+        mig: true,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "H200-NVL",
+        nominal_gb: 141,
+        name: "NVIDIA H200 NVL",
+        architecture: Architecture::Hopper,
+        compute_capability: (9, 0),
+        multiprocessors: 132,
+        memory: memory(143_771, 606, 6144, 61_440, 262_144),
+        clocks: clocks(345, 1785, 3201, 3201),
+        power: power(70_000, 200_000, 600_000, 600_000),
+        pci: pci(0x233b, 0x1996, 5),
+        nvlinks: 18,
+        mig: true,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "GH200",
+        nominal_gb: 96,
+        name: "NVIDIA GH200 480GB",
+        architecture: Architecture::Hopper,
+        compute_capability: (9, 0),
+        multiprocessors: 132,
+        memory: memory(97_871, 600, 6144, 61_440, 131_072),
+        clocks: clocks(345, 1980, 2619, 2619),
+        power: power(75_000, 100_000, 900_000, 900_000),
+        pci: pci(0x2342, 0x16eb, 5),
+        nvlinks: 18,
+        mig: true,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "B200",
+        nominal_gb: 192,
+        name: "NVIDIA B200",
+        architecture: Architecture::Blackwell,
+        compute_capability: (10, 0),
+        multiprocessors: 148,
+        memory: memory(183_359, 729, 7680, 129_536, 262_144),
+        clocks: clocks(120, 1965, 3996, 3996),
+        power: power(140_000, 200_000, 1_000_000, 1_000_000),
+        pci: pci(0x2901, 0x1999, 5),
+        nvlinks: 18,
+        mig: true,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "GB200",
+        nominal_gb: 192,
+        name: "NVIDIA GB200",
+        architecture: Architecture::Blackwell,
+        compute_capability: (10, 0),
+        multiprocessors: 152,
+        memory: memory(189_471, 729, 8192, 129_536, 262_144),
+        clocks: clocks(120, 2062, 3996, 3996),
+        power: power(140_000, 200_000, 1_200_000, 1_200_000),
+        pci: pci(0x2941, 0x2046, 5),
+        nvlinks: 18,
+        mig: true,
+        ..BOARD_OF_SERVERS
+    },
+    Model {
+        key: "RTX3080",
+        nominal_gb: 10,
+        name: "NVIDIA GeForce RTX 3080",
+        architecture: Architecture::Ampere,
+        compute_capability: (8, 6),
+        multiprocessors: 68,
+        memory: memory(10_240, 240, 320, 5120, 256),
+        clocks: clocks(210, 2100, 405, 9501),
+        power: power(20_000, 100_000, 320_000, 370_000),
+        pci: pci(0x2206, 0x1467, 4),
+        ..BOARD_OF_GAMES
+    },
+    Model {
+        key: "RTX3090",
+        nominal_gb: 24,
+        name: "NVIDIA GeForce RTX 3090",
+        architecture: Architecture::Ampere,
+        compute_capability: (8, 6),
+        multiprocessors: 82,
+        memory: memory(24_576, 324, 384, 6144, 256),
+        clocks: clocks(210, 2100, 405, 9751),
+        power: power(21_000, 100_000, 350_000, 366_000),
+        pci: pci(0x2204, 0x147d, 4),
+        nvlinks: 4,
+        ..BOARD_OF_GAMES
+    },
+    Model {
+        key: "RTX4080",
+        nominal_gb: 16,
+        name: "NVIDIA GeForce RTX 4080",
+        architecture: Architecture::Ada,
+        compute_capability: (8, 9),
+        multiprocessors: 76,
+        memory: memory(16_376, 379, 256, 65_536, 256),
+        clocks: clocks(210, 3105, 405, 11_201),
+        power: power(12_000, 150_000, 320_000, 320_000),
+        pci: pci(0x2704, 0x16d3, 4),
+        ..BOARD_OF_GAMES
+    },
+    Model {
+        key: "RTX4090",
+        nominal_gb: 24,
+        name: "NVIDIA GeForce RTX 4090",
+        architecture: Architecture::Ada,
+        compute_capability: (8, 9),
+        multiprocessors: 128,
+        memory: memory(24_564, 414, 384, 73_728, 256),
+        clocks: clocks(210, 3105, 405, 10_501),
+        power: power(16_000, 150_000, 450_000, 600_000),
+        pci: pci(0x2684, 0x16f4, 4),
+        ..BOARD_OF_GAMES
+    },
+    Model {
+        key: "RTX5090",
+        nominal_gb: 32,
+        name: "NVIDIA GeForce RTX 5090",
+        architecture: Architecture::Blackwell,
+        compute_capability: (12, 0),
+        multiprocessors: 170,
+        memory: memory(32_607, 498, 512, 98_304, 32_768),
+        clocks: clocks(180, 3090, 405, 14_001),
+        power: power(16_000, 400_000, 575_000, 600_000),
+        pci: pci(0x2b85, 0x2057, 5),
+        ..BOARD_OF_GAMES
+    },
+];
+
+/// What boards of servers have in common; the rest is overwritten.
+const BOARD_OF_SERVERS: Model = Model {
+    key: "",
+    nominal_gb: 0,
+    name: "",
+    architecture: Architecture::Pascal,
+    compute_capability: (0, 0),
+    brand: Brand::Nvidia,
+    multiprocessors: 0,
+    memory: memory(0, 0, 0, 0, 0),
+    clocks: clocks(0, 0, 0, 0),
+    power: power(0, 0, 0, 0),
+    pci: pci(0, 0, 0),
+    nvlinks: 0,
+    fans: 0,
+    ecc: true,
+    mig: false,
+};
+
+/// What boards for games have in common.
+const BOARD_OF_GAMES: Model = Model { brand: Brand::GeForce, fans: 1, ecc: false, ..BOARD_OF_SERVERS };
+
+const fn memory(total_mib: u64, reserved_mib: u64, bus_bits: u32, l2_kib: u32, bar1_mib: u64) -> Memory {
+    Memory { total_mib, reserved_mib, bus_bits, l2_kib, bar1_mib }
+}
+
+const fn clocks(idle: u32, max: u32, memory_idle: u32, memory_max: u32) -> Clocks {
+    Clocks { idle, max, memory_idle, memory_max }
+}
+
+const fn power(idle: u32, min: u32, limit: u32, max: u32) -> Power {
+    Power { idle, min, limit, max }
+}
+
+/// The subsystem of a board of NVIDIA's own; its vendor stands below it.
+const fn pci(device: u16, board: u16, generation: u32) -> Pci {
+    Pci { device, subsystem: ((board as u32) << 16) | 0x10de, generation }
+}

@@ -1,0 +1,85 @@
+"""Python's ways to a GPU over the driver import, find the device and allocate on the software GPU, as far as no
+compiled kernel is needed. What goes through NVIDIA's runtime (CuPy, `cuda.bindings.runtime`) is in test_runtime.py."""
+
+import textwrap
+import unittest
+
+import machine
+
+BINDINGS = """
+    from cuda.bindings import driver
+
+    def call(answer):
+        assert int(answer[0]) == 0, answer
+        return answer[1] if len(answer) == 2 else answer[1:]
+
+    call(driver.cuInit(0))
+    assert call(driver.cuDriverGetVersion()) == 13000
+    assert call(driver.cuDeviceGetCount()) == 2
+    device = call(driver.cuDeviceGet(1))
+    print(call(driver.cuDeviceGetName(64, device)).rstrip(b"\\0").decode())
+    context = call(driver.cuDevicePrimaryCtxRetain(device))
+    call(driver.cuCtxSetCurrent(context))
+    stream = call(driver.cuStreamCreate(1))
+    memory = call(driver.cuMemAlloc(1 << 20))
+    source, back = bytearray(b"software" * 16), bytearray(128)
+    call(driver.cuMemcpyHtoDAsync(memory, source, 128, stream))
+    call(driver.cuMemcpyDtoHAsync(back, memory, 128, stream))
+    call(driver.cuStreamSynchronize(stream))
+    assert back == source, back
+    later = call(driver.cuMemAllocAsync(1 << 20, stream))
+    call(driver.cuMemFreeAsync(later, stream))
+    call(driver.cuStreamSynchronize(stream))
+    refused = driver.cuMemAlloc(1 << 45)
+    assert refused[0] == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY, refused
+    call(driver.cuMemFree(memory))
+    call(driver.cuStreamDestroy(stream))
+    call(driver.cuDevicePrimaryCtxRelease(device))
+    print("done")
+"""
+
+NUMBA = """
+    import numpy
+    from numba import cuda
+
+    print(len(cuda.gpus), cuda.gpus[0].name, cuda.get_current_device().compute_capability)
+    assert len(cuda.gpus) == 2
+    values = numpy.arange(100_000, dtype=numpy.float32)
+    on_device = cuda.to_device(values)
+    assert (on_device.copy_to_host() == values).all()
+    stream = cuda.stream()
+    empty = cuda.device_array(1000, dtype=numpy.int32, stream=stream)
+    empty.copy_to_device(numpy.full(1000, 5, dtype=numpy.int32), stream=stream)
+    stream.synchronize()
+    assert empty.copy_to_host().sum() == 5000
+    pinned = cuda.pinned_array(1000, dtype=numpy.int32)
+    pinned[:] = 3
+    assert cuda.to_device(pinned).copy_to_host().sum() == 3000
+    first, second = cuda.event(), cuda.event()
+    first.record(), second.record()
+    second.synchronize()
+    assert first.elapsed_time(second) >= 0
+    free, total = cuda.current_context().get_memory_info()
+    assert 0 < free < total
+    print("done")
+"""
+
+
+class FrameworksTest(unittest.TestCase):
+    def works(self, program):
+        with machine.SoftGpu("2xH100-80GB") as gpu:
+            code, said = gpu.python(textwrap.dedent(program))
+            self.assertEqual(0, code, said)
+            self.assertEqual("done", said.strip().splitlines()[-1])
+            self.assertIn("H100", said)
+            self.assertEqual([], gpu.wrong(), "the ledger after the program")
+
+    def test_the_driver_bindings_of_cuda_python_allocate_and_copy(self):
+        self.works(BINDINGS)
+
+    def test_numba_finds_the_devices_and_moves_arrays(self):
+        self.works(NUMBA)
+
+
+if __name__ == "__main__":
+    unittest.main()
