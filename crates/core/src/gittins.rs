@@ -33,6 +33,7 @@ const TOGETHER_MAX: u32 = 16;
 
 /// The binary logarithm in 64ths, piecewise linear; 0 for 0 and 1.
 #[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "the fraction is less than an octave")]
 pub const fn log2(x: u64) -> u32 {
     if x <= 1 {
         return 0;

@@ -116,6 +116,8 @@ impl Round<'_> {
         let mut keeps: Vec<Keep> = state.keeps().to_vec();
         let overtaken = |keep: &Keep| keep.cause == KeepCause::Overtaken;
         keeps.retain(|keep| keep::is_wanted(state, keep));
+        // What is let go may serve somebody else.
+        let mut everywhere = keeps.len() != state.keeps().len();
         if !keeps.iter().any(overtaken) {
             let kept_already = |id: TaskId| keeps.iter().any(|keep| keep.task == id);
             let begun = keep::begin(state, now).filter(|keep| !kept_already(keep.task));
@@ -126,11 +128,12 @@ impl Round<'_> {
             keeps.into_iter().partition(|keep| keep::stands(state, keep));
         for at in 0..cleared.len() {
             let others = keeps.iter().chain(&cleared[at + 1..]);
-            self.serve(&cleared[at], others);
+            self.serve(&cleared[at], others, true);
         }
+        everywhere |= !cleared.is_empty();
         for at in 0..keeps.len() {
             let (before, after) = (&keeps[..at], &keeps[at + 1..]);
-            self.serve(&keeps[at], before.iter().chain(after));
+            self.serve(&keeps[at], before.iter().chain(after), everywhere);
         }
         keeps.retain(|keep| !self.settled.contains(&keep.task));
         self.settled.extend(keeps.iter().map(|keep| keep.task));
@@ -139,12 +142,12 @@ impl Round<'_> {
     }
 
     /// Starts the task of a keep if all of it is free, out of sight of what is kept for others.
-    fn serve<'k>(&mut self, keep: &Keep, others: impl Iterator<Item = &'k Keep>) {
+    fn serve<'k>(&mut self, keep: &Keep, others: impl Iterator<Item = &'k Keep>, everywhere: bool) {
         let mut view = view_after(self.state, &self.plan.starts);
         others
             .filter(|other| !self.settled.contains(&other.task))
             .for_each(|other| other.hide_from_others(&mut view));
-        if let Some(parts) = keep.place(self.state, &view) {
+        if let Some(parts) = keep.place(self.state, &view, everywhere) {
             self.settled.insert(keep.task);
             self.plan.starts.push(Start { task: keep.task, parts });
         }

@@ -240,7 +240,7 @@ impl World {
         for (_, lane) in self.state.queue().lanes() {
             assert!(view.place(&lane.ask, None).is_none(), "{:?} fits and waits", lane.ask);
             // What is said of the first of them names no place that is not there; sometimes is often enough.
-            if self.commands % 32 != 0 {
+            if !self.commands.is_multiple_of(32) {
                 continue;
             }
             let first = lane.ranks().next().unwrap().task();

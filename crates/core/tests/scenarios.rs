@@ -1,7 +1,5 @@
 //! Placement, order and explanation as stories; see [`story`] for their language.
 
-#![expect(clippy::unwrap_used, reason = "a test may end at the first surprise")]
-
 mod story;
 
 use std::sync::Arc;

@@ -207,7 +207,7 @@ mod tests {
         for batch in &mut batches {
             let changes = &mut Changes::default();
             for command in batch.commands.clone() {
-                if let Reply::Submitted(ids) = state.apply(command, batch.now, changes).unwrap() {
+                if let Ok(Reply::Submitted(ids)) = state.apply(command, batch.now, changes) {
                     batch.accepted.extend(ids);
                 }
             }

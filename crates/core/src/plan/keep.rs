@@ -5,6 +5,8 @@
 //! who ranks behind may use them meanwhile, but for tasks whose own limit ends before that; everything else goes
 //! on being filled.
 
+use std::collections::BTreeSet;
+
 use crate::ask::{Ask, GrantPart, Spread};
 use crate::cluster::{DeviceSlot, Node};
 use crate::ids::{DeviceIndex, NodeId, TaskId};
@@ -55,8 +57,7 @@ pub(super) fn is_wanted(state: &State, keep: &Keep) -> bool {
         slot.is_some_and(|slot| allows_device(&task.ask, slot))
     });
     // Somebody more important came: a keep for who was overtaken is for the head of the queue only.
-    let is_due =
-        || keep.cause == KeepCause::Preempting || head(state).is_some_and(|(rank, _)| rank == Rank::of(task));
+    let is_due = || keep.cause == KeepCause::Preempting || head(state) == Some(Rank::of(task));
     waits && nodes_stand && devices_stand && is_due()
 }
 
@@ -69,10 +70,35 @@ fn is_being_cleared(state: &State, keep: &Keep) -> bool {
 
 /// The first in the queue for whom devices could be kept at all: one that is too big for the whole cluster
 /// must not block everybody else.
-fn head(state: &State) -> Option<(Rank, Choice)> {
-    state.queue().heads().take(HEADS_ASKED_MAX).find_map(|rank| {
-        let task = state.task(rank.task())?;
-        Some((rank, choose(state, &task.ask)?))
+fn head(state: &State) -> Option<Rank> {
+    let could_be_kept_for =
+        |rank: &Rank| state.task(rank.task()).is_some_and(|task| could_hold(state, &task.ask));
+    state.queue().heads().take(HEADS_ASKED_MAX).find(could_be_kept_for)
+}
+
+/// Whether the ask could be held if nobody held anything. Mostly the first node says so.
+fn could_hold(state: &State, ask: &Ask) -> bool {
+    let count = usize::from(ask.devices.min);
+    let could_serve =
+        |slot: &&DeviceSlot| allows_device(ask, slot) && ask.share.on(slot.info.memory).is_some();
+    let mut counts = able_nodes(state, ask).map(|node| node.devices.iter().filter(could_serve).count());
+    if ask.constraints.spread == Spread::AnyNodes && count > 1 {
+        let mut missing = count;
+        return counts.any(|found| {
+            missing = missing.saturating_sub(found);
+            missing == 0
+        });
+    }
+    counts.any(|found| found >= count)
+}
+
+/// The nodes that could ever run a task with this ask.
+fn able_nodes<'a>(state: &'a State, ask: &'a Ask) -> impl Iterator<Item = &'a Node> {
+    state.cluster().nodes().filter(|node| {
+        node.takes_tasks()
+            && allows_node(ask, node)
+            && ask.cpu <= node.cpu
+            && ask.host_memory <= node.host_memory
     })
 }
 
@@ -90,13 +116,14 @@ pub(super) fn begin(state: &State, now: Timestamp) -> Option<Keep> {
     if !somebody_is_due {
         return None;
     }
-    let (rank, (nodes, devices, free_at)) = head(state)?;
+    let rank = head(state)?;
     let task = state.task(rank.task())?;
     // If it fits as things are, the round will start it and nothing has to be kept.
     let fits = || View::new(state.cluster()).place(&task.ask, None).is_some();
     if due(state, rank)? > now || fits() {
         return None;
     }
+    let (nodes, devices, free_at) = choose(state, &task.ask)?;
     Some(Keep { task: task.id, devices, nodes, free_at, cause: KeepCause::Overtaken })
 }
 
@@ -127,13 +154,7 @@ type Choice = (Vec<NodeId>, Vec<(NodeId, DeviceIndex)>, Timestamp);
 /// The devices that would be free first, if everybody kept to their time limits.
 fn choose(state: &State, ask: &Ask) -> Option<Choice> {
     let count = usize::from(ask.devices.min);
-    let able = |node: &&Node| {
-        node.takes_tasks()
-            && allows_node(ask, node)
-            && ask.cpu <= node.cpu
-            && ask.host_memory <= node.host_memory
-    };
-    let nodes = state.cluster().nodes().filter(able);
+    let nodes = able_nodes(state, ask);
     if ask.constraints.spread == Spread::AnyNodes && count > 1 {
         let mut all: Vec<_> = nodes.flat_map(|node| free_times(state, ask, node)).collect();
         return take_first(&mut all, count);
@@ -202,10 +223,15 @@ impl Keep {
     }
 
     /// The place of the task itself, once all of it is free: preferably what was kept, but anything that
-    /// became free meanwhile is as good. `view` shows nothing that is kept for others.
-    pub(super) fn place(&self, state: &State, view: &View<'_>) -> Option<Vec<GrantPart>> {
+    /// became free meanwhile is as good. `view` shows nothing that is kept for others; `everywhere` says to look
+    /// at all nodes, and not only at those that changed.
+    pub(super) fn place(&self, state: &State, view: &View<'_>, everywhere: bool) -> Option<Vec<GrantPart>> {
         let ask = &state.task(self.task)?.ask;
-        let nodes = self.nodes.iter().copied().collect();
-        view.place(ask, Some(&nodes)).or_else(|| view.place(ask, None))
+        let kept: BTreeSet<NodeId> = self.nodes.iter().copied().collect();
+        let elsewhere = || match everywhere || ask.constraints.spread == Spread::AnyNodes {
+            true => view.place(ask, None),
+            false => view.place(ask, Some(state.cluster().changed())),
+        };
+        view.place(ask, Some(&kept)).or_else(elsewhere)
     }
 }

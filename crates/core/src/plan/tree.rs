@@ -75,8 +75,7 @@ mod tests {
         let mut tree = Tree::of(scores.iter().copied());
         for step in 0..2_000usize {
             let position = step * 31 % scores.len();
-            scores[position] =
-                if step % 5 == 0 { NONE } else { (step as u32).wrapping_mul(2_654_435_761) >> 28 };
+            scores[position] = if step % 5 == 0 { NONE } else { u32::try_from(step * 7_919 % 16).unwrap() };
             tree.set(position, scores[position]);
             let smallest = *scores.iter().min().unwrap();
             let expected = scores.iter().position(|&score| score == smallest).filter(|_| smallest != NONE);

@@ -109,7 +109,7 @@ impl Worth {
         let (cpu_left, memory_left) = shape.host_left(spot);
         let before = table.node(worth, idle, spot.cpu, spot.host_memory);
         let after = table.node(worth - lost, idle - opened, cpu_left, memory_left);
-        let cost = ((before - after) * table.price >> 8).div_euclid(ROUND);
+        let cost = (((before - after) * table.price) >> 8).div_euclid(ROUND);
         u32::try_from((cost + BIAS).max(0)).unwrap_or(u32::MAX)
     }
 

@@ -4,7 +4,7 @@
 //! again. What it was made for is written beside the libraries, in one line per fact.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,7 @@ pub(super) fn prepare(softgpu: &Path, spec: &SimulateSpec, seed: u64) -> io::Res
     if let Some(note) = read(softgpu)? {
         let same = note.boot == boot && note.build == build && note.spec == *spec;
         if same && Ledger::open(&note.ledger).is_ok() {
+            hold(&note.ledger)?;
             return Ok(note.ledger);
         }
         // Programs that still use it keep its memory; nobody finds it any more.
@@ -47,7 +48,10 @@ pub(super) fn prepare(softgpu: &Path, spec: &SimulateSpec, seed: u64) -> io::Res
     let ledger = fresh_folder(softgpu)?;
     let creation = Creation { seed, ..Creation::of(spec.as_software()) };
     Ledger::open_or_create(&ledger, &creation)?;
-    fs::write(ledger.join(OWNER), softgpu.as_os_str().as_encoded_bytes())?;
+    let draft = ledger.join(format!("{OWNER}.new"));
+    fs::write(&draft, softgpu.as_os_str().as_encoded_bytes())?;
+    fs::rename(&draft, ledger.join(OWNER))?;
+    hold(&ledger)?;
     let note = format!("{boot}\n{build}\n{spec}\n{}\n", ledger.display());
     let draft = softgpu.join(format!("{NOTE}.{}", std::process::id()));
     fs::write(&draft, note)?;
@@ -99,6 +103,16 @@ fn fresh_folder(softgpu: &Path) -> io::Result<PathBuf> {
     Ok(on_disk)
 }
 
+/// Shows for the life of this process that the ledger is in use: another node, which may not see our folder (it
+/// can lie in a mount namespace), then leaves it alone.
+fn hold(ledger: &Path) -> io::Result<()> {
+    let owner = fs::File::open(ledger.join(OWNER))?;
+    owner.lock_shared()?;
+    // The lock goes with the process, and with nothing before.
+    std::mem::forget(owner);
+    Ok(())
+}
+
 /// Removes ledgers of ours whose node is gone, such as those of tests that were killed.
 fn clear_away_orphans() {
     let user = rustix::process::getuid().as_raw();
@@ -112,7 +126,10 @@ fn clear_away_orphans() {
             continue;
         }
         // Without that file it is being made at this moment, or nobody can say whose it is.
-        if fs::read_to_string(path.join(OWNER)).is_ok_and(|owner| !Path::new(&owner).exists()) {
+        let Ok(mut owner) = fs::File::open(path.join(OWNER)) else { continue };
+        let mut folder = String::new();
+        let is_gone = owner.read_to_string(&mut folder).is_ok() && !Path::new(&folder).exists();
+        if is_gone && owner.try_lock().is_ok() {
             remove(&path);
         }
     }

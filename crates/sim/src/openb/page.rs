@@ -9,8 +9,9 @@ pub fn report(answers: &[Answer], command: String, settings: Vec<(String, String
     let best = answers.iter().max_by(|a, b| last(&a.mean).total_cmp(&last(&b.mean)));
     let summary = best.map_or_else(String::new, |best| {
         let runs = best.seeds.len();
+        let orders = if runs == 1 { "one order".to_owned() } else { format!("{runs} orders") };
         format!(
-            "{} allocates most: {:.2} % on average over {runs} orders of tasks.",
+            "{} allocates most: {:.2} % on average over {orders} of tasks.",
             best.policy,
             last(&best.mean)
         )
@@ -90,13 +91,17 @@ fn chart(answers: &[Answer]) -> Chart {
         intervals: Vec::new(),
         like: None,
     };
+    // What policies differ in is small: the axis begins just below the worst.
+    let allocated = answers.iter().flat_map(|answer| answer.mean.allocation.values().copied());
+    let worst = allocated.fold(100.0, f64::min);
+    let from = ((worst / 5.0).floor() - 1.0).max(0.0) * 0.05;
     Chart::Line(LineChart {
         caption: Caption {
             title: "Allocated over asked for".to_owned(),
             note: "What cannot be allocated is idle in pieces that no task wants.".to_owned(),
         },
         x: Axis { label: "asked for, of all GPU".to_owned(), unit: Unit::Fraction, ..Axis::default() },
-        y: Axis { label: "allocated".to_owned(), unit: Unit::Fraction, ..Axis::default() },
+        y: Axis { label: "allocated".to_owned(), unit: Unit::Fraction, min: Some(from), ..Axis::default() },
         series: answers.iter().map(series).collect(),
         guides: Vec::new(),
     })
