@@ -9,7 +9,7 @@ use crate::ask::{Ask, DeviceCount, Share, Spread};
 use crate::cluster::{DeviceSlot, Node};
 use crate::ids::TaskId;
 use crate::node::{Exit, ExitKind};
-use crate::plan::fit::{Free, View, allows_device, allows_node};
+use crate::plan::fit::{View, allows_device, allows_node};
 use crate::plan::{Keep, KeepCause};
 use crate::queue::Rank;
 use crate::retry::FailureClass;
@@ -176,10 +176,7 @@ impl Waiting<'_> {
             .collect();
         for (at, id) in placed {
             let hold = state.task(id)?.state.hold()?;
-            for part in &hold.grant.parts {
-                let node = cluster.node(part.node)?;
-                view.edit(node, |free: &mut Free| free.put_back(node, part));
-            }
+            view.put_back(&hold.grant.parts);
             // What ends there goes to the one it is kept for.
             self.other_keeps().for_each(|keep| keep.hide_from_others(&mut view));
             if view.place(ask, None).is_some() {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ask::GrantPart;
 use crate::ids::TaskId;
-use crate::plan::fit::{Free, View};
+use crate::plan::fit::View;
 use crate::queue::Rank;
 use crate::state::State;
 use crate::task::{Task, TaskState};
@@ -48,11 +48,7 @@ pub fn forecast(state: &State, now: Timestamp, tasks_max: usize) -> BTreeMap<Tas
         looked_at += 1;
         let Some((parts, basis)) = future.held.remove(&id) else { continue };
         future.basis = future.basis.max(basis);
-        for part in &parts {
-            if let Some(node) = state.cluster().node(part.node) {
-                future.view.edit(node, |free: &mut Free| free.put_back(node, part));
-            }
-        }
+        future.view.put_back(&parts);
         // Several end at once: only then is it known what fits.
         if future.ends.first().is_none_or(|&(next, _)| next > at) {
             future.start_what_fits(at);
@@ -115,11 +111,7 @@ impl<'a> Future<'a> {
                 self.waiting.push((rank, id));
                 continue;
             };
-            for part in &parts {
-                if let Some(node) = self.state.cluster().node(part.node) {
-                    self.view.edit(node, |free: &mut Free| free.take(node, part));
-                }
-            }
+            self.view.take(&parts);
             self.found.insert(id, Forecast { start_at: Some(at), basis: self.basis });
             let (end, basis) = self.end_of(task, at);
             self.ends.insert((end, id));

@@ -216,11 +216,7 @@ impl Round<'_> {
             };
             let first = self.state.queue().heads_after(&is_settled).take(BACKFILLS_MAX).find_map(fits);
             let Some(start) = first else { return };
-            for part in &start.parts {
-                if let Some(node) = self.state.cluster().node(part.node) {
-                    view.edit(node, |free| free.take(node, part));
-                }
-            }
+            view.take(&start.parts);
             self.places.take(&start.parts);
             self.settled.insert(start.task);
             self.plan.starts.push(start);
@@ -243,17 +239,13 @@ impl Round<'_> {
 /// The cluster less what a round gave away.
 fn view_after<'a>(state: &'a State, starts: &[Start]) -> View<'a> {
     let mut view = View::new(state.cluster());
-    for part in starts.iter().flat_map(|start| &start.parts) {
-        if let Some(node) = state.cluster().node(part.node) {
-            view.edit(node, |free| free.take(node, part));
-        }
-    }
+    starts.iter().for_each(|start| view.take(&start.parts));
     view
 }
 
 fn wanted(state: &State, lane: LaneId, task: TaskId) -> Option<Wanted<'_>> {
     let found = state.queue().lane(lane)?;
-    let placement = state.config().queue(&found.queue).unwrap_or_default().placement;
+    let placement = state.policy_of_queue(&found.queue).placement;
     Some(Wanted { lane, ask: &found.ask, placement, salt: task.get() })
 }
 

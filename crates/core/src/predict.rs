@@ -30,17 +30,6 @@ pub struct Predictor {
     prior: History,
 }
 
-/// How long a task will run, as history has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prediction {
-    /// Half of those before it ran at most this long.
-    pub median: Millis,
-    /// Nine of ten of those before it ran at most this long.
-    pub p90: Millis,
-    /// On how many runs this rests.
-    pub samples: usize,
-}
-
 /// One run that ended well, to learn from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
@@ -113,16 +102,6 @@ impl Predictor {
     pub fn urgency(&self, task: &Task, age: Millis) -> u32 {
         let age_s = age.0 / 1_000;
         self.known(task).map_or_else(|| self.prior.index(age_s), |samples| samples.history.index(age_s))
-    }
-
-    /// What history says about a task; `None` if nothing like it ran often enough.
-    #[must_use]
-    pub fn predict(&self, task: &Task) -> Option<Prediction> {
-        self.samples(task).map(|sorted| Prediction {
-            median: Millis(quantile(&sorted, 50)),
-            p90: Millis(quantile(&sorted, 90)),
-            samples: sorted.len(),
-        })
     }
 
     /// How long the task will run in all: as stated, within reason; else as predicted; else as limited.

@@ -42,12 +42,6 @@ impl Rank {
     pub const fn task(self) -> TaskId {
         self.task
     }
-
-    /// Whether `self` goes before `other` for more than having come first: by priority or class.
-    #[must_use]
-    pub fn outranks(self, other: Self) -> bool {
-        (self.priority, self.class) < (other.priority, other.class)
-    }
 }
 
 /// Numbers of groups without a task that are kept.

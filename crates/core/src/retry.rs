@@ -178,14 +178,17 @@ pub fn verdict(
 /// Between half of `wait` and all of it, by the task's id: a thousand tasks that fail together do not come
 /// back together, and the same task waits the same time in every replay.
 fn jittered(wait: Millis, task: TaskId, nth: u16) -> Millis {
-    // SplitMix64 (Steele, Lea, Flood 2014), as a hash.
-    let mut x = task.get() ^ (u64::from(nth) << 48);
-    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^= x >> 31;
+    let x = mixed(task.get() ^ (u64::from(nth) << 48));
     let half = wait.0 / 2;
     Millis(half + x % (wait.0 - half + 1))
+}
+
+/// A number that looks like chance and depends on `x` alone: SplitMix64 (Steele, Lea, Flood 2014), as a hash.
+pub(crate) const fn mixed(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 #[cfg(test)]

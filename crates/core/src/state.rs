@@ -202,12 +202,6 @@ impl State {
         &self.cluster
     }
 
-    /// What is known of run times.
-    #[must_use]
-    pub const fn predictor(&self) -> &Predictor {
-        &self.predictor
-    }
-
     /// What placement keeps room for.
     #[must_use]
     pub const fn outlook(&self) -> &Outlook {

@@ -103,6 +103,25 @@ impl<'a> View<'a> {
         edit(self.own.entry(node.id).or_insert_with(|| Free::of(node)));
     }
 
+    /// Takes away what a grant holds, on all of its nodes.
+    pub fn take(&mut self, parts: &[GrantPart]) {
+        self.each(parts, Free::take);
+    }
+
+    /// Puts back what a grant held, on all of its nodes.
+    pub fn put_back(&mut self, parts: &[GrantPart]) {
+        self.each(parts, Free::put_back);
+    }
+
+    fn each(&mut self, parts: &[GrantPart], change: impl Fn(&mut Free, &Node, &GrantPart)) {
+        let cluster = self.cluster;
+        for part in parts {
+            if let Some(node) = cluster.node(part.node) {
+                self.edit(node, |free| change(free, node, part));
+            }
+        }
+    }
+
     /// What is seen of one node.
     pub(super) fn free(&self, node: &Node) -> Free {
         self.own.get(&node.id).cloned().unwrap_or_else(|| Free::of(node))

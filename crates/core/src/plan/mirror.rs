@@ -106,8 +106,7 @@ pub(super) struct Mirror {
 const LOG_MAX: usize = 16_384;
 
 impl Mirror {
-    /// Takes in what changed in the cluster since the last time, and what is kept now. Returns whether
-    /// everything may be different.
+    /// Takes in what changed in the cluster since the last time, and what is kept now.
     pub(super) fn sync(&mut self, cluster: &Cluster, hidden: Hidden) {
         let journal = cluster.journal_since(self.cursor);
         self.cursor = cluster.journal_end();

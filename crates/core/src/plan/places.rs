@@ -16,6 +16,7 @@ use crate::plan::tree::Tree;
 use crate::plan::worth::Worth;
 use crate::policy::Placement;
 use crate::queue::LaneId;
+use crate::retry::mixed;
 
 /// Scores kept at most, over all shapes (64 MiB); the shapes asked about longest ago go first.
 const SCORES_MAX: usize = 1 << 23;
@@ -201,12 +202,4 @@ fn drawn(tree: &Tree, salt: u64) -> Option<usize> {
     let fitting = tree.positions().count() as u64;
     let pick = mixed(salt).checked_rem(fitting)?;
     tree.positions().nth(usize::try_from(pick).expect("less than the number of nodes"))
-}
-
-/// A number that looks like chance and depends on `x` alone (the finalizer of SplitMix64).
-pub(super) const fn mixed(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }

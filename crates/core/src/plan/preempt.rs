@@ -12,7 +12,7 @@ use crate::ask::{Ask, Class, Spread};
 use crate::cluster::Node;
 use crate::gittins::{History, LEVEL, OCTAVE};
 use crate::ids::{DeviceIndex, NodeId, TaskId};
-use crate::plan::fit::{Free, View};
+use crate::plan::fit::View;
 use crate::plan::keep::{Keep, KeepCause};
 use crate::policy::{Order, Preempt as Policy};
 use crate::state::State;
@@ -331,16 +331,11 @@ impl<'a> Search<'a> {
             return false;
         }
         let mut after = self.view.clone();
-        for &victim in &victims {
-            self.give_back(&mut after, victim);
-        }
+        let holds = victims.iter().filter_map(|&victim| self.state.task(victim)?.state.hold());
+        holds.for_each(|hold| after.put_back(&hold.grant.parts));
         let nodes: BTreeSet<NodeId> = clearings.iter().map(|clearing| clearing.node).collect();
         let Some(parts) = after.place(&task.ask, Some(&nodes)) else { return false };
-        for part in &parts {
-            if let Some(node) = self.state.cluster().node(part.node) {
-                after.edit(node, |free| free.take(node, part));
-            }
-        }
+        after.take(&parts);
         if how == How::Move && !self.all_fit_elsewhere(&mut after.clone(), &victims) {
             return false;
         }
@@ -362,27 +357,13 @@ impl<'a> Search<'a> {
         true
     }
 
-    fn give_back(&self, view: &mut View<'_>, victim: TaskId) {
-        let hold = self.state.task(victim).and_then(|task| task.state.hold());
-        for part in hold.into_iter().flat_map(|hold| &hold.grant.parts) {
-            if let Some(node) = self.state.cluster().node(part.node) {
-                view.edit(node, |free: &mut Free| free.put_back(node, part));
-            }
-        }
-    }
-
     /// Whether all who are stopped would find another place at once.
     fn all_fit_elsewhere(&self, view: &mut View<'_>, victims: &BTreeSet<TaskId>) -> bool {
         let mut moved: Vec<&Task> = victims.iter().filter_map(|&id| self.state.task(id)).collect();
         moved.sort_by_key(|task| (Reverse(crate::state::held_milli(task)), task.id));
         moved.into_iter().all(|task| {
-            let Some(parts) = view.place(&task.ask, None) else { return false };
-            for part in &parts {
-                if let Some(node) = self.state.cluster().node(part.node) {
-                    view.edit(node, |free: &mut Free| free.take(node, part));
-                }
-            }
-            true
+            let place = view.place(&task.ask, None);
+            place.inspect(|parts| view.take(parts)).is_some()
         })
     }
 

@@ -6,11 +6,12 @@
 use crate::ask::GrantPart;
 use crate::cluster::Cluster;
 use crate::plan::mirror::{Mirror, Slot, Spot};
-use crate::plan::places::{Wanted, mixed};
+use crate::plan::places::Wanted;
 use crate::plan::shape::{Shape, closest};
 use crate::plan::tree::NONE;
 use crate::plan::worth::Worth;
 use crate::policy::Placement;
+use crate::retry::mixed;
 
 /// A device that is missing from what was asked for at most weighs more than any other difference.
 const MISSING: u32 = 1 << 26;

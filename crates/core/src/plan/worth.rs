@@ -105,7 +105,7 @@ impl Worth {
         let Some(table) = spot.class.map(|class| &self.tables[usize::from(class)]) else { return 0 };
         let idle = spot.slots.iter().filter(|slot| slot.is_idle()).count();
         let worth: i64 = spot.slots.iter().map(|slot| table.left(slot.room)).sum();
-        let (lost, opened) = self.loss(table, shape, spot, count);
+        let (lost, opened) = loss(table, shape, spot, count);
         let (cpu_left, memory_left) = shape.host_left(spot);
         let before = table.node(worth, idle, spot.cpu, spot.host_memory);
         let after = table.node(worth - lost, idle - opened, cpu_left, memory_left);
@@ -113,26 +113,28 @@ impl Worth {
         u32::try_from((cost + BIAS).max(0)).unwrap_or(u32::MAX)
     }
 
-    /// The worth of devices that `count` of the cheapest for `shape` take away, and how many idle ones they open.
-    fn loss(&self, table: &Table, shape: &Shape, spot: &Spot, count: usize) -> (i64, usize) {
-        let drops = spot.slots.iter().filter_map(|slot| {
-            let (milli, memory) = shape.need(slot)?;
-            Some((table.left(slot.room) - table.left(slot.room_after(milli, memory)), slot.is_idle()))
-        });
-        if count == 1 {
-            let (lost, idle) = drops.min_by_key(|&(lost, _)| lost).unwrap_or_default();
-            return (lost, usize::from(idle));
-        }
-        let mut drops: Vec<(i64, bool)> = drops.collect();
-        drops.sort_by_key(|&(lost, _)| lost);
-        drops.truncate(count);
-        (drops.iter().map(|&(lost, _)| lost).sum(), drops.iter().filter(|&&(_, idle)| idle).count())
-    }
-
     /// What a share of this device costs of its worth.
     pub(super) fn drop_of(&self, shape: &Shape, spot: &Spot, slot: &Slot) -> i64 {
-        let (Some(class), Some((milli, memory))) = (spot.class, shape.need(slot)) else { return 0 };
-        let table = &self.tables[usize::from(class)];
-        table.left(slot.room) - table.left(slot.room_after(milli, memory))
+        let table = spot.class.map(|class| &self.tables[usize::from(class)]);
+        table.and_then(|table| drop_in(table, shape, slot)).unwrap_or(0)
     }
+}
+
+/// The worth of devices that `count` of the cheapest for `shape` take away, and how many idle ones they open.
+fn loss(table: &Table, shape: &Shape, spot: &Spot, count: usize) -> (i64, usize) {
+    let drops = spot.slots.iter().filter_map(|slot| Some((drop_in(table, shape, slot)?, slot.is_idle())));
+    if count == 1 {
+        let (lost, idle) = drops.min_by_key(|&(lost, _)| lost).unwrap_or_default();
+        return (lost, usize::from(idle));
+    }
+    let mut drops: Vec<(i64, bool)> = drops.collect();
+    drops.sort_by_key(|&(lost, _)| lost);
+    drops.truncate(count);
+    (drops.iter().map(|&(lost, _)| lost).sum(), drops.iter().filter(|&&(_, idle)| idle).count())
+}
+
+/// The worth that a device loses to the shape; `None` if it has no room for it.
+fn drop_in(table: &Table, shape: &Shape, slot: &Slot) -> Option<i64> {
+    let (milli, memory) = shape.need(slot)?;
+    Some(table.left(slot.room) - table.left(slot.room_after(milli, memory)))
 }

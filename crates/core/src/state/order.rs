@@ -22,10 +22,15 @@ const PROMOTED_PART: u64 = 8;
 const FLOOR: Millis = Millis::from_secs(60);
 
 impl State {
-    /// The rules of a task's queue; those of the default queue if its own was taken out of the configuration.
+    /// The rules of a task's queue.
     #[must_use]
     pub fn policy_of(&self, task: &Task) -> QueuePolicy {
-        self.config.queue(&task.queue).unwrap_or_default()
+        self.policy_of_queue(&task.queue)
+    }
+
+    /// The rules of a queue; those that nobody set if it was taken out of the configuration.
+    pub(crate) fn policy_of_queue(&self, name: &str) -> QueuePolicy {
+        self.config.queue(name).unwrap_or_default()
     }
 
     /// How long a task will still run from `now` on, as far as anybody knows.
