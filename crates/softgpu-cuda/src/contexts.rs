@@ -69,6 +69,20 @@ fn context_bytes(architecture: Architecture) -> u64 {
     }
 }
 
+impl Process {
+    /// Waits for what a context still does, and lets a runtime part with what it keeps there.
+    pub(crate) fn finish_context(&self, context: Handle<Context>) {
+        // One that failed has nothing to wait for.
+        let _ = self.wait_context(context);
+        let kept = self.state().contexts.get_mut(context).map(|found| std::mem::take(&mut found.keepsakes));
+        for (key, keepsake) in kept.unwrap_or_default() {
+            if let Some(leave) = keepsake.leave {
+                leave(context, key, keepsake.value);
+            }
+        }
+    }
+}
+
 impl State {
     /// The current context, alive.
     pub(crate) fn current(&self) -> Done<Handle<Context>> {
@@ -126,6 +140,7 @@ impl State {
             own_bytes,
             code_bytes: 0,
             streams_most: 0,
+            keepsakes: HashMap::new(),
         };
         // A primary context has the same handle each time.
         let context = match again {

@@ -123,6 +123,18 @@ pub(crate) struct Context {
     pub(crate) code_bytes: u64,
     /// Most streams it ever had, which take memory in steps.
     pub(crate) streams_most: usize,
+    /// What a runtime keeps with it, by the runtime's own keys.
+    pub(crate) keepsakes: HashMap<usize, Keepsake>,
+}
+
+/// Called with the context, the key and the value when the context ends.
+pub(crate) type Leave = extern "C" fn(Handle<Context>, usize, usize);
+
+/// A value that a runtime keeps with a context.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keepsake {
+    pub(crate) value: usize,
+    pub(crate) leave: Option<Leave>,
 }
 
 /// A device's primary context.

@@ -53,7 +53,11 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], numbers: Vec<u64>, st
     let ordinal = state.contexts.get(current)?.ordinal;
     let to_plain = !state.memory.knows(job.to.address);
     let captured = state.streams.get(stream)?.capture.is_some();
-    let op = state.copy_op(process, ordinal, job)?;
+    // A graph reads plain host memory anew each time it runs.
+    let op = match captured {
+        true => state.copy_op_unstaged(process, ordinal, job)?,
+        false => state.copy_op(process, ordinal, job)?,
+    };
     drop(state);
     process.make_room(stream, true)?;
     process.state().submit(process, stream, What::Copy(op, numbers), true)?;
