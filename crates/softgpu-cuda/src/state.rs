@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) poisoned: Option<Code>,
     /// Contexts that have just failed.
     pub(crate) failed: Vec<(Handle<Context>, Code)>,
+    /// How often the ledger's fault bell had rung when faults were looked for last.
+    pub(crate) faults_heard: u32,
     /// Stream-ordered memory whose end was reached.
     pub(crate) freed: Vec<u64>,
     /// What was held when the process was suspended.
@@ -80,6 +82,7 @@ impl State {
             running: 0,
             poisoned: None,
             failed: Vec::new(),
+            faults_heard: 0,
             freed: Vec::new(),
             suspended: None,
             // The driver's first few belong to itself.

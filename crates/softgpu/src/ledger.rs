@@ -202,6 +202,12 @@ impl Ledger {
         self.ring_workers();
     }
 
+    /// How often that bell has rung.
+    #[must_use]
+    pub fn faults_rung(&self) -> u32 {
+        self.root.header.fault_bell.load(Acquire)
+    }
+
     /// Wakes the workers of all attached processes, so that they look at the clock and the faults.
     pub fn ring_workers(&self) {
         let high = self.registry().processes_high as usize;
