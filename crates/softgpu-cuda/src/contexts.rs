@@ -113,7 +113,7 @@ impl State {
         process.charge(ordinal, Class::Driver, DRIVER_BYTES).inspect_err(|_| {
             process.release(ordinal, Class::Context, own_bytes);
         })?;
-        let opened = process.device(ordinal)?.schedule.open(process.me.slot);
+        let opened = process.device(ordinal)?.open_context(process.me.slot);
         let Some((slot, serial)) = opened else {
             process.release(ordinal, Class::Context, own_bytes);
             process.release(ordinal, Class::Driver, DRIVER_BYTES);

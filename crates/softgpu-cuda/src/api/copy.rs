@@ -13,6 +13,9 @@ use crate::state::{Context, State};
 type S = Handle<Stream>;
 type A = Handle<Array>;
 
+/// Up to this size a copy from plain host memory does not hold the caller up, in bytes.
+const STAGED_BYTES_MAX: u64 = 64 << 10;
+
 /// What the caller says of the two sides of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Says {
@@ -53,16 +56,19 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], numbers: Vec<u64>, st
     let ordinal = state.contexts.get(current)?.ordinal;
     let to_plain = !state.memory.knows(job.to.address);
     let captured = state.streams.get(stream)?.capture.is_some();
-    // A graph reads plain host memory anew each time it runs.
-    let op = match captured {
-        true => state.copy_op_unstaged(process, ordinal, job)?,
-        false => state.copy_op(process, ordinal, job)?,
+    // A graph reads plain host memory anew each time it runs. Of other copies only small ones take it with them,
+    // as by the driver; the caller waits for the rest.
+    let from_plain = !state.memory.knows(job.from.address);
+    let read_now = from_plain && !captured && !wait && job.bytes() <= STAGED_BYTES_MAX;
+    let op = match read_now {
+        true => state.copy_op(process, ordinal, job)?,
+        false => state.copy_op_unstaged(process, ordinal, job)?,
     };
     drop(state);
     process.make_room(stream, true)?;
     process.state().submit(process, stream, What::Copy(op, numbers), true)?;
-    // Plain host memory is filled before the call comes back, as by the driver.
-    if captured || !(wait || to_plain) {
+    // Plain host memory is filled, or was read, before the call comes back, as by the driver.
+    if captured || !(wait || to_plain || (from_plain && !read_now)) {
         return Ok(());
     }
     process.wait_stream(stream)
