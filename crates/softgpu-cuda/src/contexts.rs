@@ -164,11 +164,8 @@ impl State {
         priority: i32,
     ) -> Done<Handle<Stream>> {
         let found = self.contexts.get(context)?;
-        let owned = 1 + found
-            .streams
-            .iter()
-            .filter(|one| self.streams.find(**one).is_some_and(|one| one.owned))
-            .count();
+        // Less stream 0, which counts for the one that comes, and the threads' own.
+        let owned = found.streams.len() - found.per_thread.len();
         let (ordinal, most) = (found.ordinal, found.streams_most);
         let steps = owned.div_ceil(STREAMS_STEP).saturating_sub(most.div_ceil(STREAMS_STEP)) as u64;
         process.charge(ordinal, Class::Context, steps * STREAMS_BYTES)?;

@@ -76,7 +76,9 @@ impl Software {
             let what = format!("there are {} software GPUs, numbered from 0", ledger.device_count());
             return Err(io::Error::new(io::ErrorKind::NotFound, what));
         }
-        apply(&mut ledger.device_within(place, PATIENCE).map_err(stuck)?, fault);
+        let mut device = ledger.device_within(place, PATIENCE).map_err(stuck)?;
+        apply(&mut device, fault);
+        drop(device);
         ledger.ring_fault();
         Ok(())
     }
