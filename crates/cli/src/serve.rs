@@ -402,9 +402,19 @@ fn own_program() -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::new(format!("this program does not know where it is: {error}")))
 }
 
+/// What every task's environment begins with. The path ends with the folder of this program, so that a task finds
+/// `fastgpu` wherever it was started from.
 fn base_variables(environment: &Environment) -> Vec<(String, String)> {
     let set = |name: &&str| environment.get(name).map(|value| ((*name).to_owned(), value.to_owned()));
-    BASE_VARIABLES.iter().filter_map(set).collect()
+    let mut variables: Vec<(String, String)> = BASE_VARIABLES.iter().filter_map(set).collect();
+    let own = own_program().ok();
+    let own = own.as_deref().and_then(Path::parent).and_then(Path::to_str).filter(|own| !own.contains(':'));
+    if let (Some(own), Some((_, path))) = (own, variables.iter_mut().find(|(name, _)| name == "PATH"))
+        && !path.split(':').any(|folder| folder == own)
+    {
+        *path = format!("{path}:{own}");
+    }
+    variables
 }
 
 /// How to ask the GPU driver.

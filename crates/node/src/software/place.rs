@@ -48,7 +48,8 @@ pub(super) fn prepare(softgpu: &Path, spec: &SimulateSpec, seed: u64) -> io::Res
     clear_away_orphans();
     let creation = Creation { seed, ..Creation::of(spec.as_software()) };
     // On the disk it is slower, and there is room.
-    let ledger = fresh_ledger(&in_memory(), &creation).or_else(|_| fresh_ledger(&on_disk(softgpu), &creation))?;
+    let ledger =
+        fresh_ledger(&in_memory(), &creation).or_else(|_| fresh_ledger(&on_disk(softgpu), &creation))?;
     let draft = ledger.join(format!("{OWNER}.new"));
     fs::write(&draft, softgpu.as_os_str().as_encoded_bytes())?;
     fs::rename(&draft, ledger.join(OWNER))?;
