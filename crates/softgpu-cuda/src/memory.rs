@@ -16,6 +16,7 @@ pub(crate) mod host;
 pub(crate) mod ipc;
 pub(crate) mod physical;
 pub(crate) mod pools;
+pub(crate) mod shared_pools;
 pub(crate) mod space;
 
 use physical::Physical;
@@ -91,6 +92,8 @@ pub(crate) struct Memory {
     ranges: BTreeMap<u64, Allocation>,
     /// Granules that small allocations share: base, context, and what is taken of it.
     pub(crate) granules: BTreeMap<u64, device::Granule>,
+    /// How often this process holds each object of the ledger, by device index and object.
+    pub(crate) held: BTreeMap<(usize, u64), u32>,
     /// Granules that other processes may hold too: device index and object.
     pub(crate) exported_granules: BTreeMap<u64, (usize, u64)>,
     /// Addresses promised to allocations of graphs, and how long they are.

@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use fastgpu_softgpu::ledger::layout::Class;
+use fastgpu_softgpu::ledger::layout::{Class, ObjectKind};
 
 use super::{GRANULE, Kind, space};
 use crate::abi::{Code, Done};
@@ -148,24 +148,19 @@ impl State {
             let mut locked = process.ledger.device(device);
             let object = locked.share(process.me.slot, Class::Physical, physical.bytes);
             let object = object.ok_or(Code::OUT_OF_MEMORY)?;
-            locked.name_object(object, inode(&physical.file)?);
+            locked.name_object(object, ObjectKind::Allocation, inode(&physical.file)?);
             drop(locked);
             physical.shared = Some((device, object));
-            process.words().shared.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.count_held(process, device, object);
         }
+        let physical = self.physicals.get_mut(handle)?;
         let copy = physical.file.try_clone().map_err(|_| Code::OPERATING_SYSTEM)?;
         Ok(std::os::fd::IntoRawFd::into_raw_fd(copy))
     }
 
     /// Physical memory behind a file descriptor that some process exported.
     pub(crate) fn import_physical(&mut self, process: &Process, descriptor: i32) -> Done<Handle<Physical>> {
-        // SAFETY: dup makes a descriptor of our own out of whatever the number names, or fails.
-        let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
-        if copy < 0 {
-            return Err(Code::INVALID_VALUE);
-        }
-        // SAFETY: the descriptor was made a line above and nobody else knows it.
-        let file = unsafe { OwnedFd::from_raw_fd(copy) };
+        let file = duplicate(descriptor)?;
         let inode = inode(&file)?;
         let known = self.physicals.handles(|one| self::inode(&one.file) == Ok(inode));
         if let Some(handle) = known.first() {
@@ -173,12 +168,11 @@ impl State {
             return Ok(*handle);
         }
         let found = (0..process.ledger.device_count()).find_map(|device| {
-            let mut locked = process.ledger.device(device);
-            let object = locked.object_named(inode)?;
-            Some((device, object, locked.hold(object, process.me.slot)?))
+            let locked = process.ledger.device(device);
+            Some((device, locked.object_named(ObjectKind::Allocation, inode)?))
         });
-        let (device, object, bytes) = found.ok_or(Code::INVALID_VALUE)?;
-        process.words().shared.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (device, object) = found.ok_or(Code::INVALID_VALUE)?;
+        let bytes = self.hold(process, device, object).ok_or(Code::INVALID_VALUE)?;
         let ordinal = process.ordinal_of(device);
         let shared = Some((device, object));
         let physical = Physical { ordinal, bytes, file, handles: 1, mappings: 0, handle_types: 1, shared };
@@ -186,8 +180,19 @@ impl State {
     }
 }
 
+/// A descriptor of our own for what a program's descriptor names.
+pub(crate) fn duplicate(descriptor: i32) -> Done<OwnedFd> {
+    // SAFETY: dup makes a descriptor of our own out of whatever the number names, or fails.
+    let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
+    if copy < 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    // SAFETY: the descriptor was made a line above and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
 /// A file in memory that takes no room until it is written to.
-fn memory_file(bytes: u64) -> Done<OwnedFd> {
+pub(crate) fn memory_file(bytes: u64) -> Done<OwnedFd> {
     // SAFETY: the name is a text that ends.
     let descriptor = unsafe { libc::memfd_create(c"softgpu".as_ptr(), libc::MFD_CLOEXEC) };
     if descriptor < 0 {
@@ -204,7 +209,8 @@ fn memory_file(bytes: u64) -> Done<OwnedFd> {
     }
 }
 
-fn inode(file: &OwnedFd) -> Done<u64> {
+/// The number that names a file.
+pub(crate) fn inode(file: &OwnedFd) -> Done<u64> {
     // SAFETY: the structure is numbers only.
     let mut status: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: the descriptor is open and the structure valid for one write.

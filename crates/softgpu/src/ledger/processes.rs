@@ -92,6 +92,7 @@ impl Ledger {
                     let _ = fs::remove_file(self.object_path(index, id));
                 }
             }
+            self.forget_events_of(&registry, slot);
             registry.processes[slot as usize].state = ProcessState::Free as u32;
             reaped += 1;
         }

@@ -1,0 +1,28 @@
+//! What processes share, and what is left when one of them is killed.
+
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod support;
+
+use support::Bench;
+
+/// Runs a program, and gives what was called that is not there; nothing may be left.
+fn nothing_is_left(program: &str, scenario: &str) {
+    let bench = Bench::new("2xH100");
+    bench.run(&bench.build(program), &[scenario]);
+    assert_eq!(bench.settle(), [], "{program} {scenario}");
+}
+
+#[test]
+fn a_pool_is_shared_and_given_back_in_order() {
+    nothing_is_left("shared_pools", "orderly");
+}
+
+#[test]
+fn a_pool_outlives_its_maker_for_those_who_have_it_open() {
+    nothing_is_left("shared_pools", "maker_dies");
+}
+
+#[test]
+fn a_pool_forgets_a_user_that_is_killed() {
+    nothing_is_left("shared_pools", "user_dies");
+}
