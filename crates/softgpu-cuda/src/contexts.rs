@@ -221,7 +221,7 @@ impl State {
             self.libraries.get_mut(library)?.modules.remove(&handle);
         }
         for event in self.events.handles(|event| event.context == handle) {
-            let _ = self.events.remove(event);
+            self.remove_event(process, event)?;
         }
         let context = match self.contexts.get(handle)?.primary {
             true => self.contexts.lift(handle).ok_or(Code::INVALID_CONTEXT)?,

@@ -26,6 +26,7 @@ mod graph;
 mod kernels;
 mod memory;
 mod modules;
+mod shared_events;
 mod state;
 mod suspend;
 

@@ -1,6 +1,6 @@
 //! The objects of one process, under one lock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::thread::ThreadId;
 
 use fastgpu_softgpu::schedule::ContextSlot;
@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) failed: Vec<(Handle<Context>, Code)>,
     /// Stream-ordered memory whose end was reached.
     pub(crate) freed: Vec<u64>,
+    /// How often this process holds each event of the ledger, by place.
+    pub(crate) held_events: BTreeMap<u32, u32>,
     /// What was held when the process was suspended.
     pub(crate) suspended: Option<Suspended>,
     next_id: u64,
@@ -81,6 +83,7 @@ impl State {
             poisoned: None,
             failed: Vec::new(),
             freed: Vec::new(),
+            held_events: BTreeMap::new(),
             suspended: None,
             // The driver's first few belong to itself.
             next_id: 20,
@@ -149,6 +152,8 @@ pub(crate) struct Event {
     pub(crate) recorded: Option<Dep>,
     /// When that was reached, in device time.
     pub(crate) reached_ns: Option<u64>,
+    /// Its place in the ledger, once other processes may hold it.
+    pub(crate) shared: Option<u32>,
     /// The recording it is a part of, and the nodes it stands for.
     pub(crate) captured: Option<(Handle<Capture>, Vec<Handle<Node>>)>,
 }

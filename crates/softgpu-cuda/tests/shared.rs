@@ -1,4 +1,5 @@
 //! What processes share, and what is left when one of them is killed.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod support;
@@ -25,4 +26,19 @@ fn a_pool_outlives_its_maker_for_those_who_have_it_open() {
 #[test]
 fn a_pool_forgets_a_user_that_is_killed() {
     nothing_is_left("shared_pools", "user_dies");
+}
+
+#[test]
+fn an_event_is_recorded_in_one_process_and_waited_for_in_another() {
+    nothing_is_left("shared_events", "orderly");
+}
+
+#[test]
+fn nobody_waits_for_an_event_that_a_dead_maker_recorded() {
+    nothing_is_left("shared_events", "maker_dies");
+}
+
+#[test]
+fn nobody_waits_for_an_event_that_a_dead_user_recorded() {
+    nothing_is_left("shared_events", "user_dies");
 }

@@ -31,7 +31,7 @@ impl State {
         }
         self.order_with_stream_0(handle, context, kind, &mut item.deps);
         let quiet = matches!(item.effect, Effect::Done(_));
-        let timed = matches!(item.op, Op::Record(_));
+        let timed = matches!(item.op, Op::Record(_) | Op::Signal(_));
         let calls = matches!(item.op, Op::Host(_));
         let stream = self.streams.get_mut(handle)?;
         if stream.queue.is_empty() {
@@ -216,9 +216,14 @@ impl State {
                     Place::At(device.schedule.submit_copy(CopyEngine::Out, stream.last_ns, *ns))
                 }
                 (Op::WaitValue(_), Before::Nothing) => Place::Poll,
+                (Op::Await(_), Before::Nothing) => Place::Told,
                 (_, Before::Nothing) => Place::At(now),
                 (
-                    Op::Work { engine: Engine::Nothing, .. } | Op::Record(_) | Op::Marker | Op::Free(_),
+                    Op::Work { engine: Engine::Nothing, .. }
+                    | Op::Record(_)
+                    | Op::Signal(_)
+                    | Op::Marker
+                    | Op::Free(_),
                     Before::Compute(position),
                 ) => Place::Compute(position),
                 (_, Before::Compute(_)) => break,
@@ -243,6 +248,10 @@ impl State {
                     Op::WaitValue(condition) => condition.holds().then_some(now),
                     _ => Some(now),
                 },
+                Place::Told => match &item.op {
+                    Op::Await(signal) => signal.is_reached().then_some(now),
+                    _ => Some(now),
+                },
             };
             let Some(due) = due else { break };
             stream.last_ns = stream.last_ns.max(due).max(effect_ns);
@@ -253,6 +262,7 @@ impl State {
             stream.launches -= usize::from(item.launch);
             match item.op {
                 Op::Record(event) => self.reach_event(event, stream.last_ns, number),
+                Op::Signal(signal) => signal.reach(),
                 Op::Free(address) => self.freed.push(address),
                 _ => {}
             }
