@@ -125,7 +125,7 @@ impl State {
 
     /// Records an event in a stream.
     pub(crate) fn record(&mut self, process: &Process, event: Handle<Event>, stream: Handle<Stream>) -> Done {
-        let same = self.events.get(event)?.context == self.streams.get(stream)?.context;
+        let same = self.events.get(event)?.context == self.root(self.streams.get(stream)?.context);
         if !same {
             return Err(Code::INVALID_HANDLE);
         }

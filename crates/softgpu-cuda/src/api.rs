@@ -4,6 +4,7 @@
 
 mod array;
 mod attributes;
+mod batch;
 mod capture;
 mod context;
 mod copy;
@@ -13,6 +14,7 @@ mod export_table;
 mod graph;
 mod graph_memory;
 mod graph_node;
+mod green;
 mod host;
 mod ipc;
 mod launch;
@@ -33,6 +35,7 @@ mod virtual_memory;
 mod words;
 
 pub(crate) use array::*;
+pub(crate) use batch::*;
 pub(crate) use capture::*;
 pub(crate) use context::*;
 pub(crate) use copy::*;
@@ -42,6 +45,7 @@ pub(crate) use export_table::*;
 pub(crate) use graph::*;
 pub(crate) use graph_memory::*;
 pub(crate) use graph_node::*;
+pub(crate) use green::*;
 pub(crate) use host::*;
 pub(crate) use ipc::*;
 pub(crate) use launch::*;

@@ -70,8 +70,13 @@ fn context_bytes(architecture: Architecture) -> u64 {
 }
 
 impl State {
-    /// The current context, alive.
+    /// The current context, alive: the primary one if it is a green one, since all but streams belong to that.
     pub(crate) fn current(&self) -> Done<Handle<Context>> {
+        self.current_view().map(|view| self.root(view))
+    }
+
+    /// The current context, alive; a green one is itself.
+    pub(crate) fn current_view(&self) -> Done<Handle<Context>> {
         let handle = current();
         if handle.is_null() {
             return Err(Code::INVALID_CONTEXT);
@@ -126,6 +131,10 @@ impl State {
             own_bytes,
             code_bytes: 0,
             streams_most: 0,
+            parent: Handle::NULL,
+            green: Handle::NULL,
+            marks: None,
+            gate: Vec::new(),
         };
         // A primary context has the same handle each time.
         let context = match again {
@@ -160,7 +169,9 @@ impl State {
         let found = self.contexts.get_mut(context)?;
         found.streams_most = most.max(owned);
         found.own_bytes += steps * STREAMS_BYTES;
-        self.add_stream(context, kind, priority, true)
+        let stream = self.add_stream(context, kind, priority, true)?;
+        self.hold_at_gate(process, context, stream)?;
+        Ok(stream)
     }
 
     /// Adds a stream to a context.
@@ -189,11 +200,11 @@ impl State {
             STREAM_PER_THREAD => true,
             _ => {
                 let stream = self.streams.get(handle)?;
-                let error = self.contexts.find(stream.context).and_then(|context| context.error);
-                return error.map_or(Ok(handle), Err);
+                let context = self.contexts.find(stream.context).ok_or(Code::CONTEXT_IS_DESTROYED)?;
+                return context.error.map_or(Ok(handle), Err);
             }
         };
-        let current = self.current()?;
+        let current = self.current_view()?;
         let context = self.contexts.get(current)?;
         if !own {
             return Ok(context.legacy);
@@ -210,6 +221,9 @@ impl State {
     /// Ends a context with everything in it. The caller has waited for it, or it has failed.
     pub(crate) fn destroy_context(&mut self, process: &Process, handle: Handle<Context>) -> Done {
         let code_bytes = self.contexts.get(handle)?.code_bytes;
+        for green in self.greens_of(handle) {
+            self.end_green(process, green)?;
+        }
         self.free_all_of(process, handle);
         for array in self.arrays.handles(|array| array.context == handle) {
             self.destroy_array(process, array)?;

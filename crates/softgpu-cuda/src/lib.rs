@@ -23,6 +23,7 @@ mod actions;
 mod contexts;
 mod engine;
 mod graph;
+mod green;
 mod kernels;
 mod memory;
 mod modules;

@@ -9,6 +9,7 @@ use crate::abi::Code;
 use crate::engine::{Dep, Stream};
 use crate::graph::capture::Capture;
 use crate::graph::{Graph, GraphExec, Node};
+use crate::green::{Green, Resources};
 use crate::handle::{Handle, Slab};
 use crate::memory::Memory;
 use crate::memory::arrays::Array;
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) pools: Slab<Pool>,
     pub(crate) arrays: Slab<Array>,
     pub(crate) physicals: Slab<Physical>,
+    pub(crate) greens: Slab<Green>,
+    pub(crate) resources: Slab<Resources>,
     pub(crate) memory: Memory,
     /// What graphs hold of each device, by ordinal.
     pub(crate) graph_memory: Vec<GraphMemory>,
@@ -75,6 +78,8 @@ impl State {
             pools: Slab::new(0x5b),
             arrays: Slab::new(0x5c),
             physicals: Slab::new(0x5d),
+            greens: Slab::new(0x5e),
+            resources: Slab::new(0x5f),
             memory: Memory::default(),
             graph_memory: vec![GraphMemory::default(); devices],
             primaries: (0..devices).map(|_| Primary::default()).collect(),
@@ -126,6 +131,14 @@ pub(crate) struct Context {
     pub(crate) code_bytes: u64,
     /// Most streams it ever had, which take memory in steps.
     pub(crate) streams_most: usize,
+    /// The primary context that it is a part of; null for all but green contexts.
+    pub(crate) parent: Handle<Context>,
+    /// The green context that it is the view of; null for all others.
+    pub(crate) green: Handle<Green>,
+    /// A stream of ours, in which events are recorded that stand for the whole context.
+    pub(crate) marks: Option<Handle<Stream>>,
+    /// What every stream that is yet to be made waits for first.
+    pub(crate) gate: Vec<Dep>,
 }
 
 /// A device's primary context.

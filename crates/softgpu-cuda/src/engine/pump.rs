@@ -149,15 +149,17 @@ impl State {
         !failed.is_empty()
     }
 
-    /// Ends a context's work with an error that every later call gets.
+    /// Ends a context's work with an error that every later call gets, in its green contexts too.
     pub(crate) fn fail_context(&mut self, process: &Process, handle: Handle<Context>, code: Code) {
-        let Ok(context) = self.contexts.get_mut(handle) else { return };
-        context.error.get_or_insert(code);
-        self.poisoned.get_or_insert(code);
-        let streams = context.streams.clone();
-        for stream in streams {
-            if let Ok(stream) = self.streams.get_mut(stream) {
-                stream.abandon();
+        for one in self.family(handle) {
+            let Ok(context) = self.contexts.get_mut(one) else { continue };
+            context.error.get_or_insert(code);
+            self.poisoned.get_or_insert(code);
+            let streams = context.streams.clone();
+            for stream in streams {
+                if let Ok(stream) = self.streams.get_mut(stream) {
+                    stream.abandon();
+                }
             }
         }
         process.progress.notify_all();

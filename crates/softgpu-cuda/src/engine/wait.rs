@@ -37,10 +37,12 @@ impl State {
         (!stream.queue.is_empty()).then(|| Dep { stream: handle, number: stream.end() - 1 })
     }
 
-    /// The last items of all streams of a context.
+    /// The last items of all streams of a context, and of the green ones in it.
     pub(crate) fn ends_of_context(&self, context: Handle<Context>) -> Vec<Dep> {
-        let streams = self.contexts.find(context).map(|context| context.streams.as_slice());
-        streams.unwrap_or_default().iter().filter_map(|stream| self.end_of(*stream)).collect()
+        let inside =
+            |(handle, one): &(Handle<Context>, &Context)| *handle == context || one.parent == context;
+        let streams = self.contexts.iter().filter(inside).flat_map(|(_, one)| &one.streams);
+        streams.filter_map(|stream| self.end_of(*stream)).collect()
     }
 
     /// When it is worth to look at an item again, in device time; `None`: when somebody says so.

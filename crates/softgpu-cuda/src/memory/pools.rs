@@ -159,7 +159,7 @@ impl State {
         bytes: u64,
     ) -> Done<u64> {
         let length = bytes.max(1).checked_next_multiple_of(ALIGNMENT).ok_or(Code::OUT_OF_MEMORY)?;
-        let context = self.streams.get(stream)?.context;
+        let context = self.root(self.streams.get(stream)?.context);
         let pool = self.pools.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
         if pool.ended || pool.imported {
             return Err(Code::INVALID_VALUE);
