@@ -131,6 +131,7 @@ impl State {
             own_bytes,
             code_bytes: 0,
             streams_most: 0,
+            dumps: None,
             parent: Handle::NULL,
             green: Handle::NULL,
             marks: None,
@@ -225,7 +226,13 @@ impl State {
             self.end_green(process, green)?;
         }
         self.free_all_of(process, handle);
-        for array in self.arrays.handles(|array| array.context == handle) {
+        for mipmap in self.mipmaps.handles(|mipmap| mipmap.context == handle) {
+            self.destroy_mipmap(process, mipmap)?;
+        }
+        for texture in self.textures.handles(|texture| texture.context == handle) {
+            self.textures.remove(texture)?;
+        }
+        for array in self.arrays.handles(|array| array.context == handle && array.bytes > 0) {
             self.destroy_array(process, array)?;
         }
         for module in self.modules.handles(|module| module.context == handle) {

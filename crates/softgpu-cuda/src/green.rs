@@ -183,6 +183,7 @@ impl State {
             own_bytes: 0,
             code_bytes: 0,
             streams_most: 0,
+            dumps: None,
             parent,
             green,
             marks: None,

@@ -30,6 +30,7 @@ mod modules;
 mod shared_events;
 mod state;
 mod suspend;
+mod textures;
 
 mod api;
 mod exports;

@@ -163,7 +163,7 @@ pub(crate) extern "C" fn cuStreamGetCtx(stream: S, context: Out<Handle<Context>>
     })
 }
 
-/// A stream of a green context is of that, and of no plain one.
+/// A stream of a green context is of that and of the primary context it is in.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamGetCtx_v2(
     stream: S,
@@ -176,7 +176,7 @@ pub(crate) extern "C" fn cuStreamGetCtx_v2(
         let view = state.streams.get(stream)?.context;
         let of = state.contexts.get(view)?.green;
         green.set_if_wanted(of);
-        context.set_if_wanted(if of.is_null() { view } else { Handle::NULL });
+        context.set_if_wanted(state.root(view));
         Ok(())
     })
 }
