@@ -40,3 +40,9 @@ fn multiprocessors_are_split_as_documented_for_each_generation() {
 fn settings_are_kept_and_given_back() {
     works("2xH100", "settings", &[]);
 }
+
+#[test]
+fn a_device_without_linked_others_is_in_no_multicast_object() {
+    works("1xH100", "no_team", &[]);
+    works("2xL4", "no_team", &[]);
+}

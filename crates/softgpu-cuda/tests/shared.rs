@@ -42,3 +42,23 @@ fn nobody_waits_for_an_event_that_a_dead_maker_recorded() {
 fn nobody_waits_for_an_event_that_a_dead_user_recorded() {
     nothing_is_left("shared_events", "user_dies");
 }
+
+#[test]
+fn a_multicast_object_keeps_what_is_bound_to_it() {
+    nothing_is_left("teams", "alone");
+}
+
+#[test]
+fn a_multicast_object_is_made_of_devices_that_two_processes_add() {
+    nothing_is_left("teams", "orderly");
+}
+
+#[test]
+fn a_multicast_object_outlives_its_maker() {
+    nothing_is_left("teams", "maker_dies");
+}
+
+#[test]
+fn a_multicast_object_forgets_a_user_that_is_killed() {
+    nothing_is_left("teams", "user_dies");
+}

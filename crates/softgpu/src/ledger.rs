@@ -10,6 +10,7 @@ pub mod layout;
 pub mod lock;
 pub mod memory;
 pub mod processes;
+pub mod teams;
 
 mod create;
 mod futex;

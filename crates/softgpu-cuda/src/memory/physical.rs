@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use fastgpu_softgpu::ledger::layout::{Class, ObjectKind};
 
+use super::teams::Team;
 use super::{GRANULE, Kind, space};
 use crate::abi::{Code, Done};
 use crate::handle::Handle;
@@ -18,7 +19,7 @@ pub(crate) struct Physical {
     /// The device it is on; `None`: on the host.
     pub(crate) ordinal: Option<i32>,
     pub(crate) bytes: u64,
-    file: OwnedFd,
+    pub(super) file: OwnedFd,
     /// Handles that name it.
     pub(crate) handles: u32,
     /// Mappings of it.
@@ -26,7 +27,16 @@ pub(crate) struct Physical {
     /// How it may be exported.
     pub(crate) handle_types: u32,
     /// Device index and object, once it was exported or imported.
-    shared: Option<(usize, u64)>,
+    pub(super) shared: Option<(usize, u64)>,
+    /// It is a multicast object.
+    pub(super) team: Option<Team>,
+}
+
+impl Physical {
+    /// Memory that one handle of this process names.
+    pub(super) fn new(ordinal: Option<i32>, bytes: u64, file: OwnedFd, handle_types: u32) -> Self {
+        Self { ordinal, bytes, file, handles: 1, mappings: 0, handle_types, shared: None, team: None }
+    }
 }
 
 impl State {
@@ -49,8 +59,7 @@ impl State {
                 process.release(ordinal, Class::Physical, bytes);
             }
         })?;
-        let physical = Physical { ordinal, bytes, file, handles: 1, mappings: 0, handle_types, shared: None };
-        Ok(self.physicals.insert(physical))
+        Ok(self.physicals.insert(Physical::new(ordinal, bytes, file, handle_types)))
     }
 
     /// Lets go of a handle, or with `mapping` of a mapping.
@@ -67,6 +76,9 @@ impl State {
             return Ok(());
         }
         let physical = self.physicals.remove(handle)?;
+        if let Some(team) = physical.team {
+            return self.end_team(process, team);
+        }
         match (physical.shared, physical.ordinal) {
             (Some((device, object)), _) => self.let_go(process, device, object),
             (None, Some(ordinal)) => process.release(ordinal, Class::Physical, physical.bytes),
@@ -89,7 +101,7 @@ impl State {
         }
         space::commit_file(base, bytes, physical.file.as_raw_fd(), false)?;
         physical.mappings += 1;
-        let kind = Kind::Mapping { physical: handle, access: 0 };
+        let kind = Kind::Mapping { physical: handle, access: 0, multicast: physical.team.is_some() };
         self.note(base, bytes, bytes, Handle::NULL, ordinal, kind);
         Ok(())
     }
@@ -125,11 +137,12 @@ impl State {
         while at < end {
             let one = self.memory.at(at).filter(|one| matches!(one.kind, Kind::Mapping { .. }));
             let one = one.filter(|one| one.end() <= end).ok_or(Code::INVALID_VALUE)?;
-            parts.push((one.base, one.bytes));
+            let multicast = matches!(one.kind, Kind::Mapping { multicast: true, .. });
+            parts.push((one.base, one.bytes, flags != 0 && !multicast));
             at = one.end();
         }
-        for (at, length) in parts {
-            space::protect(at, length, flags != 0)?;
+        for (at, length, usable) in parts {
+            space::protect(at, length, usable)?;
             if let Some(Kind::Mapping { access, .. }) = self.memory.at_mut(at).map(|one| &mut one.kind) {
                 *access = flags;
             }
@@ -171,12 +184,11 @@ impl State {
             let locked = process.ledger.device(device);
             Some((device, locked.object_named(ObjectKind::Allocation, inode)?))
         });
-        let (device, object) = found.ok_or(Code::INVALID_VALUE)?;
+        let Some((device, object)) = found else { return self.import_team(process, file) };
         let bytes = self.hold(process, device, object).ok_or(Code::INVALID_VALUE)?;
         let ordinal = process.ordinal_of(device);
         let shared = Some((device, object));
-        let physical = Physical { ordinal, bytes, file, handles: 1, mappings: 0, handle_types: 1, shared };
-        Ok(self.physicals.insert(physical))
+        Ok(self.physicals.insert(Physical { shared, ..Physical::new(ordinal, bytes, file, 1) }))
     }
 }
 

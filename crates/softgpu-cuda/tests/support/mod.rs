@@ -80,6 +80,7 @@ impl Bench {
             assert!(begun.elapsed().as_secs() < 10, "somebody does not end: {:?}", ledger.processes());
             std::thread::yield_now();
         }
+        assert_eq!(ledger.teams_held(), 0, "teams that nobody holds");
         assert_eq!(ledger.events_held(), 0, "events that nobody holds");
         for index in 0..ledger.device_count() {
             let device = ledger.device(index);

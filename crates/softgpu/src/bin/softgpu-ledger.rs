@@ -99,6 +99,9 @@ fn check(ledger: Ledger) -> bool {
     if live == 0 && ledger.events_held() > 0 {
         wrong(format!("leaked_events {}", ledger.events_held()));
     }
+    if live == 0 && ledger.teams_held() > 0 {
+        wrong(format!("leaked_teams {}", ledger.teams_held()));
+    }
     for (name, calls) in ledger.registry().counted() {
         wrong(format!("unsupported {name} {calls}"));
     }

@@ -20,6 +20,8 @@ pub const PROCESSES_MAX: usize = 1_024;
 pub const OBJECTS_MAX: usize = 1_024;
 /// Most events that processes share at once; one framework alone keeps a thousand.
 pub const EVENTS_MAX: usize = 4_096;
+/// Most teams of devices at once.
+pub const TEAMS_MAX: usize = 256;
 /// Most names whose unsupported calls are counted; more than the driver has functions.
 pub const COUNTERS_MAX: usize = 2_048;
 /// XID reports kept per device; older ones are overwritten.
@@ -97,6 +99,10 @@ pub struct Registry {
     pub cuda_version: u32,
     /// Version of the NVML library against the kernel module: not 0: they differ.
     pub version_mismatch: u32,
+    /// Rises with each team.
+    pub team_serial: u64,
+    /// Teams of devices; see [`super::teams`].
+    pub teams: [Team; TEAMS_MAX],
     /// Calls of what is not implemented, by name.
     pub counters: [Counter; COUNTERS_MAX],
 }
@@ -178,6 +184,26 @@ pub struct SharedEvent {
     pub device: AtomicU32,
     /// One bit for each process slot that holds it.
     pub holders: [AtomicU64; PROCESSES_MAX / 64],
+}
+
+/// A team of devices that memory is to be written to at once.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Team {
+    /// Its name; 0: the place is free.
+    pub id: u64,
+    /// The file it is known by.
+    pub inode: u64,
+    /// How much memory of each device can be bound to it.
+    pub bytes: u64,
+    /// One bit for each device that was added.
+    pub added: u64,
+    /// How many devices there are to be.
+    pub wanted: u32,
+    /// How it may be shown to other processes, as the driver's bits.
+    pub handle_types: u32,
+    /// One bit for each process slot that holds it.
+    pub holders: [u64; PROCESSES_MAX / 64],
 }
 
 /// How often something was called that is not there.

@@ -93,6 +93,7 @@ impl Ledger {
                 }
             }
             self.forget_events_of(&registry, slot);
+            Self::forget_teams_of(&mut registry, slot);
             registry.processes[slot as usize].state = ProcessState::Free as u32;
             reaped += 1;
         }
