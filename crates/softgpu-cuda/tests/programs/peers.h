@@ -63,6 +63,8 @@ static inline int split(void) {
     peer = fork();
     line = ends[peer == 0];
     close(ends[peer != 0]);
+    /* Nothing here takes a second; what would wait for ever has failed. */
+    alarm(60);
     if (peer == 0) {
         peer = parent;
         return 1;
