@@ -202,21 +202,23 @@ impl State {
             return Err(Code::OUT_OF_MEMORY);
         }
         let more = end - now;
-        if !on_host {
-            self.charge_pool(process, handle, more).or_else(|code| {
-                // What other pools hold and nobody uses is given back before anybody is refused.
-                self.trim_all(process, Some((0, handle)));
-                if code == Code::OUT_OF_MEMORY { self.charge_pool(process, handle, more) } else { Err(code) }
-            })?;
-        }
-        let pool = self.pools.get_mut(handle)?;
-        match &pool.file {
+        // Mapped first, which costs nothing, so that nobody is charged for what cannot be had.
+        match &self.pools.get(handle)?.file {
             None => space::commit(base + now, more)?,
             Some(file) => {
                 lengthen(file, end)?;
                 space::commit_part(base + now, more, file.as_raw_fd(), now)?;
             }
         }
+        if !on_host {
+            let charged = self.charge_pool(process, handle, more).or_else(|code| {
+                // What other pools hold and nobody uses is given back before anybody is refused.
+                self.trim_all(process, Some((0, handle)));
+                if code == Code::OUT_OF_MEMORY { self.charge_pool(process, handle, more) } else { Err(code) }
+            });
+            charged.inspect_err(|_| space::decommit(base + now, more))?;
+        }
+        let pool = self.pools.get_mut(handle)?;
         pool.reserved = [end, pool.reserved[1].max(end)];
         Ok(())
     }
