@@ -29,6 +29,11 @@ fn green_contexts_have_streams_of_their_own_and_all_else_in_common() {
 }
 
 #[test]
+fn a_process_with_a_green_context_is_suspended_and_goes_on() {
+    works("1xH100", "green_suspended", &[]);
+}
+
+#[test]
 fn multiprocessors_are_split_as_documented_for_each_generation() {
     works("1xP100", "green", &["56", "2", "2"]);
     works("1xT4", "green", &["40", "2", "2"]);

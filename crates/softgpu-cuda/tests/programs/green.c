@@ -148,9 +148,9 @@ static void parts(void) {
     MUST(cuStreamCreate(&plain, 1));
     MUST(cuStreamGetGreenCtx(plain, &of));
     TRUE(of == NULL);
-    MUST(busy(function, 20000, stream));
+    MUST(busy(function, 200000, stream));
     MUST(cuMemsetD32Async(at, 7, 1024, second));
-    MUST(busy(function, 20000, second));
+    MUST(busy(function, 200000, second));
     MUST(cuGreenCtxRecordEvent(green, event));
     EXPECT(600, cuEventQuery(event));
     MUST(cuStreamWaitEvent(plain, event, 0));
@@ -163,7 +163,7 @@ static void parts(void) {
 
     /* Everything of the green context waits, also a stream that is made later; synchronizing the primary one waits. */
     CUstream later;
-    MUST(busy(function, 20000, plain));
+    MUST(busy(function, 200000, plain));
     MUST(cuEventRecord(event, plain));
     MUST(cuGreenCtxWaitEvent(green, event));
     MUST(cuGreenCtxStreamCreate(&later, green, 1, 0));
@@ -171,7 +171,7 @@ static void parts(void) {
     EXPECT(600, cuStreamQuery(later));
     MUST(cuCtxSynchronize());
     EXPECT(0, cuStreamQuery(later));
-    MUST(busy(function, 20000, later));
+    MUST(busy(function, 200000, later));
     MUST(cuCtxRecordEvent(primary, event));
     MUST(cuCtxWaitEvent(primary, event));
     EXPECT(600, cuStreamQuery(plain));

@@ -19,7 +19,7 @@ CUresult cuMemcpyDtoHAsync_v2(void *, CUdeviceptr, size_t, CUstream);
 CUresult cuDeviceGetAttribute(int *, int, CUdevice);
 
 /* How long the work takes before the event is reached; a test that waits for all of the long one has failed. */
-enum { SHORT_US = 40000, LONG_US = 60000000, INTERPROCESS = 4, NO_TIMING = 2 };
+enum { SHORT_US = 400000, LONG_US = 60000000, INTERPROCESS = 4, NO_TIMING = 2 };
 
 typedef struct {
     CUipcEventHandle event;
