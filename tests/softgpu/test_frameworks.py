@@ -1,6 +1,7 @@
 """Python's ways to a GPU over the driver import, find the device and allocate on the software GPU, as far as no
 compiled kernel is needed. What goes through NVIDIA's runtime is in test_runtime.py and test_cupy.py."""
 
+import sys
 import textwrap
 import unittest
 
@@ -65,6 +66,46 @@ NUMBA = """
 """
 
 
+PARTS = """
+    from cuda.bindings import driver
+
+    def call(answer):
+        assert int(answer[0]) == 0, answer
+        return answer[1] if len(answer) == 2 else answer[1:]
+
+    call(driver.cuInit(0))
+    device = call(driver.cuDeviceGet(0))
+    print(call(driver.cuDeviceGetName(64, device)).rstrip(b"\\0").decode())
+    kind = driver.CUdevResourceType.CU_DEV_RESOURCE_TYPE_SM
+    whole = call(driver.cuDeviceGetDevResource(device, kind))
+    groups, count, rest = call(driver.cuDevSmResourceSplitByCount(2, whole, 0, 20))
+    assert (whole.sm.smCount, count, rest.sm.smCount) == (132, 2, 84), (count, rest.sm.smCount)
+    contexts, streams = [], []
+    for group in groups:
+        description = call(driver.cuDevResourceGenerateDesc([group], 1))
+        green = call(driver.cuGreenCtxCreate(description, device, driver.CUgreenCtxCreate_flags.CU_GREEN_CTX_DEFAULT_STREAM))
+        assert call(driver.cuGreenCtxGetDevResource(green, kind)).sm.smCount == 24
+        contexts.append(green)
+        streams.append(call(driver.cuGreenCtxStreamCreate(green, driver.CUstream_flags.CU_STREAM_NON_BLOCKING, 0)))
+    call(driver.cuCtxSetCurrent(call(driver.cuCtxFromGreenCtx(contexts[0]))))
+    source, memory = bytearray(b"parts" * 20), [call(driver.cuMemAlloc(100)) for _ in range(2)]
+    attributes = driver.CUmemcpyAttributes()
+    attributes.srcAccessOrder = driver.CUmemcpySrcAccessOrder.CU_MEMCPY_SRC_ACCESS_ORDER_STREAM
+    call(driver.cuMemcpyHtoD(memory[0], source, 100))
+    call(driver.cuMemcpyBatchAsync([memory[1]], [memory[0]], [100], 1, [attributes], [0], 1, streams[0]))
+    call(driver.cuStreamSynchronize(streams[0]))
+    back = bytearray(100)
+    call(driver.cuMemcpyDtoH(back, memory[1], 100))
+    assert back == source, back
+    for one in memory:
+        call(driver.cuMemFree(one))
+    for stream, green in zip(streams, contexts):
+        call(driver.cuStreamDestroy(stream))
+        call(driver.cuGreenCtxDestroy(green))
+    print("done")
+"""
+
+
 class FrameworksTest(unittest.TestCase):
     def works(self, program):
         with machine.SoftGpu("2xH100-80GB") as gpu:
@@ -79,6 +120,16 @@ class FrameworksTest(unittest.TestCase):
 
     def test_numba_finds_the_devices_and_moves_arrays(self):
         self.works(NUMBA)
+
+    def test_the_driver_bindings_split_a_device_and_copy_in_batches(self):
+        self.works(PARTS)
+
+    def test_cuda_core_hands_pools_and_events_to_another_process(self):
+        with machine.SoftGpu("2xH100-80GB") as gpu:
+            code, said = gpu.run([sys.executable, machine.HERE / "core_sharing.py"])
+            self.assertEqual(0, code, said)
+            self.assertEqual("NVIDIA H100 80GB HBM3 132 8\ndone\n", said)
+            self.assertEqual([], gpu.wrong(), "the ledger after the program")
 
 
 if __name__ == "__main__":

@@ -125,12 +125,17 @@ impl State {
 
     /// Records an event in a stream.
     pub(crate) fn record(&mut self, process: &Process, event: Handle<Event>, stream: Handle<Stream>) -> Done {
-        let same = self.events.get(event)?.context == self.streams.get(stream)?.context;
+        let same = self.events.get(event)?.context == self.root(self.streams.get(stream)?.context);
         if !same {
             return Err(Code::INVALID_HANDLE);
         }
         if self.record_captured(event, stream)? {
             return Ok(());
+        }
+        if let Some(signal) = self.record_shared(process, event)? {
+            let enqueued = self.enqueue(process, stream, Item::new(Op::Signal(signal), Vec::new(), false));
+            // What is not recorded is nothing to wait for.
+            return enqueued.inspect_err(|_| signal.reach()).map(drop);
         }
         // The item may be complete before this returns, so the event must know its number first.
         let number = self.streams.get(stream)?.end();
@@ -149,6 +154,12 @@ impl State {
     ) -> Done {
         if self.wait_captured(stream, event)? {
             return Ok(());
+        }
+        if let Some(signal) = self.last_signal(process, event)? {
+            if signal.is_reached() {
+                return Ok(());
+            }
+            return self.enqueue(process, stream, Item::new(Op::Await(signal), Vec::new(), false)).map(drop);
         }
         let recorded = self.events.get(event)?.recorded;
         let deps = recorded.filter(|dep| dep.stream != stream && !self.is_done(*dep));

@@ -61,6 +61,8 @@ impl Code {
     pub(crate) const TIMEOUT: Self = Self(909);
     pub(crate) const GRAPH_EXEC_UPDATE_FAILURE: Self = Self(910);
     pub(crate) const FUNCTION_NOT_LOADED: Self = Self(913);
+    pub(crate) const INVALID_RESOURCE_TYPE: Self = Self(914);
+    pub(crate) const INVALID_RESOURCE_CONFIGURATION: Self = Self(915);
     pub(crate) const UNKNOWN: Self = Self(999);
 }
 

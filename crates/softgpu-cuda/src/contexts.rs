@@ -84,8 +84,13 @@ impl Process {
 }
 
 impl State {
-    /// The current context, alive.
+    /// The current context, alive: the primary one if it is a green one, since all but streams belong to that.
     pub(crate) fn current(&self) -> Done<Handle<Context>> {
+        self.current_view().map(|view| self.root(view))
+    }
+
+    /// The current context, alive; a green one is itself.
+    pub(crate) fn current_view(&self) -> Done<Handle<Context>> {
         let handle = current();
         if handle.is_null() {
             return Err(Code::INVALID_CONTEXT);
@@ -141,6 +146,11 @@ impl State {
             code_bytes: 0,
             streams_most: 0,
             keepsakes: HashMap::new(),
+            dumps: None,
+            parent: Handle::NULL,
+            green: Handle::NULL,
+            marks: None,
+            gate: Vec::new(),
         };
         // A primary context has the same handle each time.
         let context = match again {
@@ -164,15 +174,17 @@ impl State {
         priority: i32,
     ) -> Done<Handle<Stream>> {
         let found = self.contexts.get(context)?;
-        // Less stream 0, which counts for the one that comes, and the threads' own.
-        let owned = found.streams.len() - found.per_thread.len();
+        // Less stream 0, which counts for the one that comes, and those that nobody asked for.
+        let owned = found.streams.len() - found.per_thread.len() - usize::from(found.marks.is_some());
         let (ordinal, most) = (found.ordinal, found.streams_most);
         let steps = owned.div_ceil(STREAMS_STEP).saturating_sub(most.div_ceil(STREAMS_STEP)) as u64;
         process.charge(ordinal, Class::Context, steps * STREAMS_BYTES)?;
         let found = self.contexts.get_mut(context)?;
         found.streams_most = most.max(owned);
         found.own_bytes += steps * STREAMS_BYTES;
-        self.add_stream(context, kind, priority, true)
+        let stream = self.add_stream(context, kind, priority, true)?;
+        self.hold_at_gate(process, context, stream)?;
+        Ok(stream)
     }
 
     /// Adds a stream to a context.
@@ -201,11 +213,11 @@ impl State {
             STREAM_PER_THREAD => true,
             _ => {
                 let stream = self.streams.get(handle)?;
-                let error = self.contexts.find(stream.context).and_then(|context| context.error);
-                return error.map_or(Ok(handle), Err);
+                let context = self.contexts.find(stream.context).ok_or(Code::CONTEXT_IS_DESTROYED)?;
+                return context.error.map_or(Ok(handle), Err);
             }
         };
-        let current = self.current()?;
+        let current = self.current_view()?;
         let context = self.contexts.get(current)?;
         if !own {
             return Ok(context.legacy);
@@ -222,8 +234,17 @@ impl State {
     /// Ends a context with everything in it. The caller has waited for it, or it has failed.
     pub(crate) fn destroy_context(&mut self, process: &Process, handle: Handle<Context>) -> Done {
         let code_bytes = self.contexts.get(handle)?.code_bytes;
+        for green in self.greens_of(handle) {
+            self.end_green(process, green)?;
+        }
         self.free_all_of(process, handle);
-        for array in self.arrays.handles(|array| array.context == handle) {
+        for mipmap in self.mipmaps.handles(|mipmap| mipmap.context == handle) {
+            self.destroy_mipmap(process, mipmap)?;
+        }
+        for texture in self.textures.handles(|texture| texture.context == handle) {
+            self.textures.remove(texture)?;
+        }
+        for array in self.arrays.handles(|array| array.context == handle && array.bytes > 0) {
             self.destroy_array(process, array)?;
         }
         for module in self.modules.handles(|module| module.context == handle) {
@@ -233,7 +254,7 @@ impl State {
             self.libraries.get_mut(library)?.modules.remove(&handle);
         }
         for event in self.events.handles(|event| event.context == handle) {
-            let _ = self.events.remove(event);
+            self.remove_event(process, event)?;
         }
         let context = match self.contexts.get(handle)?.primary {
             true => self.contexts.lift(handle).ok_or(Code::INVALID_CONTEXT)?,

@@ -24,11 +24,14 @@ mod contexts;
 mod engine;
 mod fatbin;
 mod graph;
+mod green;
 mod kernels;
 mod memory;
 mod modules;
+mod shared_events;
 mod state;
 mod suspend;
+mod textures;
 
 mod api;
 mod exports;

@@ -16,7 +16,9 @@ pub(crate) mod host;
 pub(crate) mod ipc;
 pub(crate) mod physical;
 pub(crate) mod pools;
+pub(crate) mod shared_pools;
 pub(crate) mod space;
+pub(crate) mod teams;
 
 use physical::Physical;
 use pools::Pool;
@@ -40,8 +42,8 @@ pub(crate) enum Kind {
     Managed { on: Option<i32> },
     /// From a pool.
     Pool { pool: Handle<Pool> },
-    /// Physical memory mapped at a reserved address.
-    Mapping { physical: Handle<Physical>, access: u32 },
+    /// Physical memory mapped at a reserved address; nobody can touch that of a multicast object.
+    Mapping { physical: Handle<Physical>, access: u32, multicast: bool },
     /// Another process's memory: device index in the ledger, object, how often it was opened.
     Imported { device: usize, object: u64, opened: u32 },
     /// Host memory of ours, with the flags it was asked for.
@@ -91,6 +93,8 @@ pub(crate) struct Memory {
     ranges: BTreeMap<u64, Allocation>,
     /// Granules that small allocations share: base, context, and what is taken of it.
     pub(crate) granules: BTreeMap<u64, device::Granule>,
+    /// How often this process holds each object of the ledger, by device index and object.
+    pub(crate) held: BTreeMap<(usize, u64), u32>,
     /// Granules that other processes may hold too: device index and object.
     pub(crate) exported_granules: BTreeMap<u64, (usize, u64)>,
     /// Addresses promised to allocations of graphs, and how long they are.
@@ -142,7 +146,10 @@ impl Memory {
         let mut at = address;
         while at < end {
             let allocation = self.around(at).ok_or(Code::INVALID_VALUE)?;
-            if matches!(allocation.kind, Kind::Mapping { access: 0, .. }) {
+            if matches!(
+                allocation.kind,
+                Kind::Mapping { access: 0, .. } | Kind::Mapping { multicast: true, .. }
+            ) {
                 return Err(Code::INVALID_VALUE);
             }
             at = allocation.end();

@@ -1,22 +1,25 @@
 //! The objects of one process, under one lock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::thread::ThreadId;
 
 use fastgpu_softgpu::schedule::ContextSlot;
 
 use crate::abi::Code;
+use crate::api::{Notification, Settings};
 use crate::engine::{Dep, Stream};
 use crate::graph::capture::Capture;
 use crate::graph::{Graph, GraphExec, Node};
+use crate::green::{Green, Resources};
 use crate::handle::{Handle, Slab};
 use crate::memory::Memory;
-use crate::memory::arrays::Array;
+use crate::memory::arrays::{Array, Mipmap};
 use crate::memory::graph_memory::GraphMemory;
 use crate::memory::physical::Physical;
 use crate::memory::pools::Pool;
 use crate::modules::{Function, Library, Module};
 use crate::suspend::Suspended;
+use crate::textures::Texture;
 
 /// How many limits a context has.
 pub(crate) const LIMITS: usize = 10;
@@ -37,6 +40,11 @@ pub(crate) struct State {
     pub(crate) pools: Slab<Pool>,
     pub(crate) arrays: Slab<Array>,
     pub(crate) physicals: Slab<Physical>,
+    pub(crate) notifications: Slab<Notification>,
+    pub(crate) mipmaps: Slab<Mipmap>,
+    pub(crate) textures: Slab<Texture>,
+    pub(crate) greens: Slab<Green>,
+    pub(crate) resources: Slab<Resources>,
     pub(crate) memory: Memory,
     /// What graphs hold of each device, by ordinal.
     pub(crate) graph_memory: Vec<GraphMemory>,
@@ -54,8 +62,12 @@ pub(crate) struct State {
     pub(crate) faults_heard: u32,
     /// Stream-ordered memory whose end was reached.
     pub(crate) freed: Vec<u64>,
+    /// How often this process holds each event of the ledger, by place.
+    pub(crate) held_events: BTreeMap<u32, u32>,
     /// What was held when the process was suspended.
     pub(crate) suspended: Option<Suspended>,
+    /// Settings of core dumps for all contexts, once anybody asked.
+    dumps: Option<Settings>,
     next_id: u64,
 }
 
@@ -75,6 +87,11 @@ impl State {
             pools: Slab::new(0x5b),
             arrays: Slab::new(0x5c),
             physicals: Slab::new(0x5d),
+            notifications: Slab::new(0x62),
+            mipmaps: Slab::new(0x60),
+            textures: Slab::new(0x61),
+            greens: Slab::new(0x5e),
+            resources: Slab::new(0x5f),
             memory: Memory::default(),
             graph_memory: vec![GraphMemory::default(); devices],
             primaries: (0..devices).map(|_| Primary::default()).collect(),
@@ -84,10 +101,17 @@ impl State {
             failed: Vec::new(),
             faults_heard: 0,
             freed: Vec::new(),
+            held_events: BTreeMap::new(),
             suspended: None,
+            dumps: None,
             // The driver's first few belong to itself.
             next_id: 20,
         }
+    }
+
+    /// The settings of core dumps for all contexts.
+    pub(crate) fn dumps(&mut self) -> &mut Settings {
+        self.dumps.get_or_insert_with(Settings::new)
     }
 
     /// A number that nothing else in this process has.
@@ -126,6 +150,16 @@ pub(crate) struct Context {
     pub(crate) code_bytes: u64,
     /// Most streams it ever had, which take memory in steps.
     pub(crate) streams_most: usize,
+    /// Settings of core dumps of its own.
+    pub(crate) dumps: Option<Settings>,
+    /// The primary context that it is a part of; null for all but green contexts.
+    pub(crate) parent: Handle<Context>,
+    /// The green context that it is the view of; null for all others.
+    pub(crate) green: Handle<Green>,
+    /// A stream of ours, in which events are recorded that stand for the whole context.
+    pub(crate) marks: Option<Handle<Stream>>,
+    /// What every stream that is yet to be made waits for first.
+    pub(crate) gate: Vec<Dep>,
     /// What a runtime keeps with it, by the runtime's own keys.
     pub(crate) keepsakes: HashMap<usize, Keepsake>,
 }
@@ -164,6 +198,8 @@ pub(crate) struct Event {
     pub(crate) recorded: Option<Dep>,
     /// When that was reached, in device time.
     pub(crate) reached_ns: Option<u64>,
+    /// Its place in the ledger, once other processes may hold it.
+    pub(crate) shared: Option<u32>,
     /// The recording it is a part of, and the nodes it stands for.
     pub(crate) captured: Option<(Handle<Capture>, Vec<Handle<Node>>)>,
 }

@@ -15,7 +15,7 @@ use fastgpu_softgpu::ledger::{wait_on, wake_all};
 
 use crate::abi::{Code, Done};
 use crate::process::Process;
-use crate::state::State;
+use crate::state::{Context, State};
 
 /// How long an asker waits before it looks whether the target still lives.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -179,7 +179,9 @@ fn checkpoint(process: &Process) -> Done {
         for (class, held) in classes(&account) {
             device.release(process.me.slot, class, held);
         }
-        for (_, context) in state.contexts.iter().filter(|(_, context)| context.ordinal == ordinal) {
+        // Green contexts have the queue of their primary one.
+        let whole = |(_, context): &(_, &Context)| context.ordinal == ordinal && context.green.is_null();
+        for (_, context) in state.contexts.iter().filter(whole) {
             device.schedule.close(context.slot);
         }
         bytes += account.total();
@@ -273,10 +275,16 @@ fn take_room(process: &Process, state: &mut State, suspended: &Suspended) -> Don
             taken.push((ordinal, class, bytes));
         }
     }
-    for handle in state.contexts.handles(|_| true) {
+    for handle in state.contexts.handles(|context| context.green.is_null()) {
         let context = state.contexts.get_mut(handle)?;
         let opened = process.device(context.ordinal)?.open_context(process.me.slot);
         (context.slot, context.serial) = opened.ok_or(Code::OUT_OF_MEMORY)?;
+    }
+    for handle in state.contexts.handles(|context| !context.green.is_null()) {
+        let parent = state.contexts.get(state.root(handle))?;
+        let queue = (parent.slot, parent.serial);
+        let context = state.contexts.get_mut(handle)?;
+        (context.slot, context.serial) = queue;
     }
     Ok(())
 }

@@ -1,14 +1,16 @@
 //! The ledger: one file in shared memory that says what is true of the devices.
 //!
 //! Here: making it, opening it, its locks and its clock. [`layout`] is what lies in it, [`processes`] who is
-//! attached and what becomes of the dead, [`memory`] what each holds. Any process may die at any point,
+//! attached and what becomes of the dead, [`memory`] what each holds, [`events`] what they tell each other. Any process may die at any point,
 //! also with a lock in its hand: the next one mends what can be derived and returns what the dead one held.
 #![expect(unsafe_code, reason = "shared memory has no safe form; this file and `lock` are the fence")]
 
+pub mod events;
 pub mod layout;
 pub mod lock;
 pub mod memory;
 pub mod processes;
+pub mod teams;
 pub mod view;
 
 mod create;

@@ -149,6 +149,17 @@ pub struct Limits {
 }
 
 impl Model {
+    /// The fewest multiprocessors that can be set apart, and what their number is a multiple of: as documented for each
+    /// compute capability.
+    #[must_use]
+    pub const fn multiprocessor_partition(&self) -> (u32, u32) {
+        match self.compute_capability.0 {
+            ..=7 => (2, 2),
+            8 => (4, 2),
+            _ => (8, 8),
+        }
+    }
+
     /// The entry whose key is `typed`, in whatever way it is written, and that comes with `gb` of memory.
     /// `gb` may be left out where there is only one size.
     #[must_use]

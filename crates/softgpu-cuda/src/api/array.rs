@@ -1,11 +1,12 @@
-//! Arrays.
+//! Arrays, their planes and levels.
 
 use crate::abi::{CUresult, Code, In, Out};
 use crate::call::call;
 use crate::handle::Handle;
-use crate::memory::arrays::{Array, Descriptor};
+use crate::memory::arrays::{Array, Descriptor, Mipmap};
 
 type A = Handle<Array>;
+type M = Handle<Mipmap>;
 
 /// `CUDA_ARRAY_DESCRIPTOR`.
 #[repr(C)]
@@ -79,13 +80,95 @@ pub(crate) extern "C" fn cuArray3DGetDescriptor_v2(out: Out<Descriptor>, array: 
     })
 }
 
-/// `CUDA_ARRAY_MEMORY_REQUIREMENTS`: size, alignment, spare words.
+/// Only arrays whose memory comes later have requirements, and there are none of those here.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuArrayGetMemoryRequirements(out: Out<[u64; 4]>, array: A, device: i32) -> CUresult {
     call(|process| {
+        out.required()?;
         process.index_of(device)?;
+        process.state().arrays.get(array)?;
+        Err(Code::INVALID_VALUE)
+    })
+}
+
+/// As above.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMipmappedArrayGetMemoryRequirements(
+    out: Out<[u64; 4]>,
+    mipmap: M,
+    device: i32,
+) -> CUresult {
+    call(|process| {
+        out.required()?;
+        process.index_of(device)?;
+        process.state().mipmaps.get(mipmap)?;
+        Err(Code::INVALID_VALUE)
+    })
+}
+
+/// No array here is sparse.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuArrayGetSparseProperties(out: Out<[u64; 6]>, array: A) -> CUresult {
+    call(|process| {
+        out.required()?;
+        process.state().arrays.get(array)?;
+        Err(Code::INVALID_VALUE)
+    })
+}
+
+/// As above.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMipmappedArrayGetSparseProperties(out: Out<[u64; 6]>, mipmap: M) -> CUresult {
+    call(|process| {
+        out.required()?;
+        process.state().mipmaps.get(mipmap)?;
+        Err(Code::INVALID_VALUE)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuArrayGetPlane(plane: Out<A>, array: A, index: u32) -> CUresult {
+    call(|process| {
+        let plane = plane.required()?;
         let state = process.state();
-        let bytes = state.arrays.get(array)?.bytes;
-        out.set([bytes, crate::memory::GRANULE, 0, 0]).map_err(|_| Code::INVALID_VALUE)
+        state.current()?;
+        let planes = &state.arrays.get(array)?.planes;
+        plane.set(*planes.get(index as usize).ok_or(Code::INVALID_VALUE)?)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMipmappedArrayCreate(
+    mipmap: Out<M>,
+    asked: In<Descriptor>,
+    levels: u32,
+) -> CUresult {
+    call(|process| {
+        let mipmap = mipmap.required()?;
+        let asked = asked.get()?;
+        let mut state = process.state();
+        let current = state.current()?;
+        let made = state.create_mipmap(process, current, asked, levels)?;
+        mipmap.set(made)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMipmappedArrayGetLevel(array: Out<A>, mipmap: M, level: u32) -> CUresult {
+    call(|process| {
+        let array = array.required()?;
+        let state = process.state();
+        state.current()?;
+        let levels = &state.mipmaps.get(mipmap)?.levels;
+        array.set(*levels.get(level as usize).ok_or(Code::INVALID_VALUE)?)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMipmappedArrayDestroy(mipmap: M) -> CUresult {
+    call(|process| {
+        let context = process.state().mipmaps.get(mipmap)?.context;
+        process.wait_context(context)?;
+        process.state().destroy_mipmap(process, mipmap)
     })
 }

@@ -79,7 +79,7 @@ pub(crate) extern "C" fn cuCtxDestroy_v2(context: Ctx) -> CUresult {
         }
         match process.state().contexts.find(context) {
             None => return Err(Code::CONTEXT_IS_DESTROYED),
-            Some(found) if found.primary => return Err(Code::INVALID_CONTEXT),
+            Some(found) if found.primary || !found.green.is_null() => return Err(Code::INVALID_CONTEXT),
             Some(_) => {}
         }
         process.finish_context(context);
@@ -190,7 +190,7 @@ pub(crate) extern "C" fn cuCtxGetApiVersion(context: Ctx, version: Out<u32>) -> 
 pub(crate) extern "C" fn cuCtxSynchronize() -> CUresult {
     call(|process| {
         let mut state = process.state();
-        let current = state.current()?;
+        let current = state.current_view()?;
         state.refuse_captured_context(current)?;
         drop(state);
         process.wait_context(current)
@@ -201,7 +201,7 @@ pub(crate) extern "C" fn cuCtxSynchronize() -> CUresult {
 pub(crate) extern "C" fn cuCtxSynchronize_v2(context: Ctx) -> CUresult {
     call(|process| {
         let mut state = process.state();
-        let context = if context.is_null() { state.current()? } else { context };
+        let context = if context.is_null() { state.current_view()? } else { context };
         state.refuse_captured_context(context)?;
         drop(state);
         process.wait_context(context)
@@ -247,22 +247,25 @@ pub(crate) extern "C" fn cuDevicePrimaryCtxRetain(context: Out<Ctx>, device: i32
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuDevicePrimaryCtxRelease_v2(device: i32) -> CUresult {
-    call(|process| {
-        process.index_of(device)?;
-        let mut state = process.state();
-        let primary = &mut state.primaries[device.cast_unsigned() as usize];
-        primary.retained = primary.retained.checked_sub(1).ok_or(Code::INVALID_CONTEXT)?;
-        let last = primary.retained == 0;
-        let context = primary.context;
-        drop(state);
-        match context.filter(|_| last) {
-            None => Ok(()),
-            Some(context) => {
-                process.finish_context(context);
-                process.state().end_primary(process, device)
-            }
+    call(|process| release_primary(process, device))
+}
+
+/// Takes back one retaining of a primary context; it ends with the last.
+pub(super) fn release_primary(process: &Process, device: i32) -> Done {
+    process.index_of(device)?;
+    let mut state = process.state();
+    let primary = &mut state.primaries[device.cast_unsigned() as usize];
+    primary.retained = primary.retained.checked_sub(1).ok_or(Code::INVALID_CONTEXT)?;
+    let last = primary.retained == 0;
+    let context = primary.context;
+    drop(state);
+    match context.filter(|_| last) {
+        None => Ok(()),
+        Some(context) => {
+            process.finish_context(context);
+            process.state().end_primary(process, device)
         }
-    })
+    }
 }
 
 #[unsafe(no_mangle)]

@@ -245,6 +245,18 @@ impl Copy2d {
 }
 
 impl Side3d {
+    /// Memory of any kind that begins at an address, with rows and layers of such a length and height.
+    pub(super) fn at(address: u64, pitch: usize, height: usize) -> Self {
+        let array = Handle::NULL;
+        Self { x: 0, y: 0, z: 0, level: 0, kind: 4, host: 0, device: address, array, spare: 0, pitch, height }
+    }
+
+    /// An array from an element on, whose elements have so many bytes.
+    pub(super) fn in_array(array: A, [x, y, z]: [usize; 3], element: usize) -> Self {
+        let x = x * element;
+        Self { x, y, z, level: 0, kind: 3, host: 0, device: 0, array, spare: 0, pitch: 0, height: 0 }
+    }
+
     /// Where the first byte is, and how rows and planes follow.
     fn resolve(&self, state: &State, width: usize, height: usize) -> Done<(Side, Says)> {
         let (base, says, pitch, rows) = match self.kind {
@@ -269,6 +281,11 @@ impl Side3d {
 }
 
 impl Copy3d {
+    /// A copy of so many bytes, rows and planes.
+    pub(super) fn new(from: Side3d, to: Side3d, [width, height, depth]: [usize; 3]) -> Self {
+        Self { from, to, width, height, depth }
+    }
+
     /// Whether it copies nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.width == 0 || self.height == 0 || self.depth == 0
@@ -358,7 +375,7 @@ fn in_array(process: &Process, array: A, offset: usize, bytes: usize) -> Done<u6
     state.current()?;
     let array = state.arrays.find(array).ok_or(Code::INVALID_HANDLE)?;
     let whole = array.descriptor.pitch();
-    if array.descriptor.height > 0 || offset + bytes > whole {
+    if array.descriptor.height > 0 || offset.checked_add(bytes).is_none_or(|end| end > whole) {
         return Err(Code::INVALID_VALUE);
     }
     Ok(array.base + offset as u64)
@@ -421,6 +438,29 @@ pub(crate) extern "C" fn cuMemcpyAtoD_v2(to: u64, array: A, offset: usize, bytes
     call(|process| {
         let from = in_array(process, array, offset, bytes)?;
         line(process, (Says::Device, from), (Says::Device, to), bytes, Handle::NULL, false)
+    })
+}
+
+/// Between two arrays of one row, whose elements are of one size.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuMemcpyAtoA_v2(
+    to: A,
+    to_offset: usize,
+    from: A,
+    from_offset: usize,
+    bytes: usize,
+) -> CUresult {
+    call(|process| {
+        let to_address = in_array(process, to, to_offset, bytes)?;
+        let from_address = in_array(process, from, from_offset, bytes)?;
+        let state = process.state();
+        let size = |array| Ok(state.arrays.get(array)?.descriptor.element_bytes().unwrap_or(1));
+        let (one, other) = (size(to)?, size(from)?);
+        drop(state);
+        if one != other || !bytes.is_multiple_of(one) {
+            return Err(Code::INVALID_VALUE);
+        }
+        line(process, (Says::Device, from_address), (Says::Device, to_address), bytes, Handle::NULL, false)
     })
 }
 

@@ -4,6 +4,9 @@ use super::attributes;
 use crate::abi::{CUresult, Code, Out, Text, write_text};
 use crate::call::call;
 
+/// The attribute that depends on what else there is.
+const MULTICAST: i32 = 132;
+
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuDeviceGetCount(count: Out<i32>) -> CUresult {
     call(|process| count.set(i32::try_from(process.device_count()).unwrap_or(0)))
@@ -61,6 +64,9 @@ pub(crate) extern "C" fn cuDeviceTotalMem_v2(bytes: Out<usize>, device: i32) -> 
 pub(crate) extern "C" fn cuDeviceGetAttribute(value: Out<i32>, attribute: i32, device: i32) -> CUresult {
     call(|process| {
         let value = value.required()?;
+        if attribute == MULTICAST {
+            return value.set(process.can_multicast(device)?.into());
+        }
         let model = process.model(device)?;
         let found = attributes::value(attribute, model, &*process.device(device)?)?;
         value.set(found)

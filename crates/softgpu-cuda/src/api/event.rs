@@ -27,8 +27,7 @@ pub(crate) extern "C" fn cuEventCreate(event: Out<E>, flags: u32) -> CUresult {
             return Err(Code::INVALID_VALUE);
         }
         let timed = flags & NO_TIME == 0;
-        let made = Event { context, timed, interprocess, recorded: None, reached_ns: None, captured: None };
-        let handle = state.events.insert(made);
+        let handle = state.events.insert(Event::new(context, timed, interprocess));
         event.set(handle)
     })
 }
@@ -41,7 +40,7 @@ pub(crate) extern "C" fn cuEventDestroy_v2(event: E) -> CUresult {
         if let Some(code) = state.contexts.find(context).and_then(|context| context.error) {
             return Err(code);
         }
-        state.events.remove(event).map(drop)
+        state.remove_event(process, event)
     })
 }
 
@@ -80,8 +79,11 @@ pub(crate) extern "C" fn cuEventQuery(event: E) -> CUresult {
     call(|process| {
         not_captured(process, event)?;
         let mut state = process.state();
-        let Some(recorded) = state.events.get(event)?.recorded else { return Ok(()) };
         state.pump(process);
+        if let Some(signal) = state.last_signal(process, event)? {
+            return if signal.is_reached() { Ok(()) } else { Err(Code::NOT_READY) };
+        }
+        let Some(recorded) = state.events.get(event)?.recorded else { return Ok(()) };
         if state.is_done(recorded) { Ok(()) } else { Err(Code::NOT_READY) }
     })
 }
@@ -93,8 +95,12 @@ pub(crate) extern "C" fn cuEventSynchronize(event: E) -> CUresult {
         let state = process.state();
         let found = state.events.get(event)?;
         let (context, recorded) = (found.context, found.recorded);
+        let signal = state.last_signal(process, event)?;
         drop(state);
-        process.wait_for(context, recorded.as_slice())
+        match signal {
+            Some(signal) => process.wait_for_signal(context, signal),
+            None => process.wait_for(context, recorded.as_slice()),
+        }
     })
 }
 

@@ -1,9 +1,10 @@
-//! Memory of other processes.
+//! Memory and events of other processes.
 
 use crate::abi::{CUresult, Code, Out};
 use crate::call::call;
 use crate::handle::Handle;
 use crate::memory::ipc::IpcHandle;
+use crate::shared_events::EventHandle;
 use crate::state::Event;
 
 #[unsafe(no_mangle)]
@@ -51,14 +52,22 @@ pub(crate) extern "C" fn cuIpcCloseMemHandle(address: u64) -> CUresult {
     })
 }
 
-/// Events stay in their process: one that was made for others is refused, and counted.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuIpcGetEventHandle(_handle: Out<[u8; 64]>, event: Handle<Event>) -> CUresult {
+pub(crate) extern "C" fn cuIpcGetEventHandle(handle: Out<EventHandle>, event: Handle<Event>) -> CUresult {
     call(|process| {
-        if !process.state().events.get(event)?.interprocess {
-            return Err(Code::INVALID_HANDLE);
-        }
-        process.ledger.count_unsupported("cuIpcGetEventHandle");
-        Err(Code::NOT_SUPPORTED)
+        let handle = handle.required()?;
+        let exported = process.state().export_event(process, event)?;
+        handle.set(exported)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuIpcOpenEventHandle(event: Out<Handle<Event>>, handle: EventHandle) -> CUresult {
+    call(|process| {
+        let event = event.required()?;
+        let mut state = process.state();
+        let current = state.current()?;
+        let opened = state.import_event(process, current, handle)?;
+        event.set(opened)
     })
 }

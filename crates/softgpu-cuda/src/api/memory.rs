@@ -4,6 +4,7 @@ use crate::abi::{CUresult, Code, Done, Out};
 use crate::call::call;
 use crate::memory::Kind;
 use crate::process::Process;
+use crate::state::State;
 
 /// Rows begin at multiples of this.
 const PITCH: usize = 512;
@@ -151,6 +152,13 @@ impl Location {
     }
 }
 
+/// Whether a range is managed memory.
+pub(super) fn check_managed(state: &State, address: u64, bytes: usize) -> Done {
+    state.memory.check(address, bytes.max(1) as u64)?;
+    let found = state.memory.around(address).ok_or(Code::INVALID_VALUE)?;
+    if matches!(found.kind, Kind::Managed { .. }) { Ok(()) } else { Err(Code::INVALID_VALUE) }
+}
+
 fn prefetch(
     process: &Process,
     address: u64,
@@ -161,11 +169,7 @@ fn prefetch(
     let mut state = process.state();
     state.current()?;
     state.stream(stream)?;
-    state.memory.check(address, bytes.max(1) as u64)?;
-    let found = state.memory.around(address).ok_or(Code::INVALID_VALUE)?;
-    if !matches!(found.kind, Kind::Managed { .. }) {
-        return Err(Code::INVALID_VALUE);
-    }
+    check_managed(&state, address, bytes)?;
     state.bring_managed(process, address, to);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Devices that may use each other's memory: those of one link group.
 
-use crate::abi::{CUresult, Code, Done, Out};
+use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
 use crate::handle::Handle;
 use crate::process::Process;
@@ -42,6 +42,69 @@ pub(crate) extern "C" fn cuDeviceGetP2PAttribute(
             2..=7 => value.set(i32::from(linked)),
             _ => Err(Code::INVALID_VALUE),
         }
+    })
+}
+
+/// Operations by number: sums, smallest, largest, up, down, and, or, exclusive or, exchange, compare; then of floats.
+const OPERATIONS: u32 = 13;
+
+/// What a link with native atomics can do: bits for signed and unsigned numbers, reductions, 32, 64 and 128 bits.
+fn atomic(operation: u32) -> u32 {
+    const SIGNED: u32 = 1;
+    const UNSIGNED: u32 = 2;
+    const REDUCTION: u32 = 4;
+    const BITS_32_64: u32 = 8 | 16;
+    const BITS_128: u32 = 32;
+    match operation {
+        0..=2 => SIGNED | UNSIGNED | REDUCTION | BITS_32_64,
+        3 | 4 => UNSIGNED | REDUCTION | 8,
+        5..=7 => UNSIGNED | REDUCTION | BITS_32_64,
+        8 | 9 => UNSIGNED | BITS_32_64 | BITS_128,
+        10 => SIGNED | REDUCTION | BITS_32_64,
+        _ => 0,
+    }
+}
+
+fn capabilities(out: Out<u32>, operations: In<u32>, count: u32, native: bool) -> Done {
+    let out = out.required()?;
+    let operations = operations.list(count as usize)?;
+    if operations.is_empty() || operations.iter().any(|operation| *operation >= OPERATIONS) {
+        return Err(Code::INVALID_VALUE);
+    }
+    let found: Vec<u32> =
+        operations.into_iter().map(|operation| if native { atomic(operation) } else { 0 }).collect();
+    out.set_all(&found);
+    Ok(())
+}
+
+/// Between device and host there are none, as the device's attributes say too.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuDeviceGetHostAtomicCapabilities(
+    out: Out<u32>,
+    operations: In<u32>,
+    count: u32,
+    device: i32,
+) -> CUresult {
+    call(|process| {
+        process.index_of(device)?;
+        capabilities(out, operations, count, false)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuDeviceGetP2PAtomicCapabilities(
+    out: Out<u32>,
+    operations: In<u32>,
+    count: u32,
+    device: i32,
+    peer: i32,
+) -> CUresult {
+    call(|process| {
+        let linked = linked(process, device, peer)?;
+        if device == peer {
+            return Err(Code::INVALID_DEVICE);
+        }
+        capabilities(out, operations, count, linked)
     })
 }
 

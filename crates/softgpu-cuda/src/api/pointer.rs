@@ -35,7 +35,11 @@ fn value(state: &State, attribute: u32, address: u64) -> Done<Value> {
         11 => Value::Wide(found.base),
         12 => Value::Wide(found.bytes),
         13 => Value::Word(1),
-        14 => Value::Word(u32::from(matches!(found.kind, Kind::Mapping { .. }))),
+        14 => Value::Word(match found.kind {
+            Kind::Mapping { .. } => 1,
+            Kind::Pool { pool } => state.pools.find(pool).map_or(0, |pool| pool.handle_types),
+            _ => 0,
+        }),
         15 => Value::Word(u32::from(on_device && !managed)),
         16 => Value::Word(match found.kind {
             Kind::Mapping { access, .. } => access,

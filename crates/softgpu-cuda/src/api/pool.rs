@@ -14,6 +14,9 @@ use crate::process::Process;
 type S = Handle<Stream>;
 type P = Handle<Pool>;
 
+/// A file descriptor: the one way to show a pool to other processes.
+pub(super) const POSIX_FILE: u32 = 1;
+
 /// `CUmemPoolProps`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -135,7 +138,7 @@ pub(crate) extern "C" fn cuDeviceSetMemPool(device: i32, pool: P) -> CUresult {
         process.index_of(device)?;
         let mut state = process.state();
         let found = state.pools.find(pool).ok_or(Code::INVALID_VALUE)?;
-        if found.ordinal != device || found.on_host {
+        if found.ordinal != device || found.on_host || found.imported {
             return Err(Code::INVALID_VALUE);
         }
         state.primaries[device.cast_unsigned() as usize].pool = Some(pool);
@@ -185,8 +188,14 @@ pub(crate) extern "C" fn cuMemPoolCreate(pool: Out<P>, properties: In<PoolProper
             return Err(Code::INVALID_VALUE);
         }
         let ordinal = asked.location.ordinal(process).map_err(|_| Code::INVALID_VALUE)?;
-        let made =
+        if asked.handle_types & !POSIX_FILE != 0 || (asked.handle_types != 0 && ordinal.is_none()) {
+            return Err(Code::NOT_SUPPORTED);
+        }
+        let mut made =
             Pool::new(ordinal.unwrap_or(0), ordinal.is_none(), asked.max_bytes as u64, asked.handle_types);
+        if asked.handle_types != 0 {
+            made.make_shareable()?;
+        }
         let handle = process.state().pools.insert(made);
         pool.set(handle)
     })
@@ -296,23 +305,6 @@ pub(crate) extern "C" fn cuMemPoolGetAccess(flags: Out<u32>, pool: P, location: 
         let own = if ordinal == Some(pool.ordinal) { 3 } else { 0 };
         flags.set(set.unwrap_or(own))
     })
-}
-
-/// Pools of this device stay in their process.
-fn no_export(process: &Process, pool: P) -> Done {
-    let state = process.state();
-    let pool = state.pools.get(pool).map_err(|_| Code::INVALID_VALUE)?;
-    if pool.handle_types == 0 { Err(Code::INVALID_VALUE) } else { Err(Code::NOT_SUPPORTED) }
-}
-
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemPoolExportToShareableHandle(
-    _out: Out<u64>,
-    pool: P,
-    _kind: u32,
-    _flags: u64,
-) -> CUresult {
-    call(|process| no_export(process, pool))
 }
 
 include!(concat!(env!("OUT_DIR"), "/twins_pool.rs"));

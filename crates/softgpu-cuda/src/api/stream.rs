@@ -5,6 +5,7 @@ use crate::call::call;
 use crate::engine::item::HostCall;
 use crate::engine::{Stream, StreamKind};
 use crate::graph::What;
+use crate::green::Green;
 use crate::handle::Handle;
 use crate::process::Process;
 use crate::state::{Context, Event};
@@ -19,7 +20,7 @@ const PRIORITY_MIN: i32 = -5;
 fn create(process: &Process, out: Out<S>, flags: u32, priority: i32) -> Done {
     let out = out.required()?;
     let mut state = process.state();
-    let current = state.current()?;
+    let current = state.current_view()?;
     let kind = match flags {
         0 => StreamKind::Blocking,
         NON_BLOCKING => StreamKind::NonBlocking,
@@ -48,6 +49,7 @@ pub(crate) extern "C" fn cuStreamDestroy_v2(stream: S) -> CUresult {
             return Err(Code::INVALID_HANDLE);
         }
         let context = state.streams.get(stream)?.context;
+        state.contexts.find(context).ok_or(Code::CONTEXT_IS_DESTROYED)?;
         let capture = state.streams.get(stream)?.capture;
         drop(state);
         if capture.is_none() {
@@ -161,15 +163,22 @@ pub(crate) extern "C" fn cuStreamGetCtx(stream: S, context: Out<Handle<Context>>
     })
 }
 
-/// There are no green contexts here.
+/// A stream of a green context is of that and of the primary context it is in.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamGetCtx_v2(
     stream: S,
     context: Out<Handle<Context>>,
-    green: Out<usize>,
+    green: Out<Handle<Green>>,
 ) -> CUresult {
-    green.set_if_wanted(0);
-    cuStreamGetCtx(stream, context)
+    call(|process| {
+        let mut state = process.state();
+        let stream = state.stream(stream)?;
+        let view = state.streams.get(stream)?.context;
+        let of = state.contexts.get(view)?.green;
+        green.set_if_wanted(of);
+        context.set_if_wanted(state.root(view));
+        Ok(())
+    })
 }
 
 #[unsafe(no_mangle)]

@@ -115,6 +115,9 @@ pub(crate) extern "C" fn cuMemMap(
     flags: u64,
 ) -> CUresult {
     call(|process| {
+        if process.state().team_place(handle).is_ok() {
+            super::multicast::wait_for_team(process, handle)?;
+        }
         let mut state = process.state();
         let whole = state.physicals.get(handle).map_err(|_| Code::INVALID_VALUE)?.bytes;
         if flags != 0 {

@@ -1,5 +1,6 @@
 //! One thing in a stream.
 
+use fastgpu_softgpu::ledger::events::Signal;
 use fastgpu_softgpu::schedule::Position;
 
 use super::{Stream, Task};
@@ -32,6 +33,10 @@ pub(crate) enum Op {
     Host(HostCall),
     /// An event is reached.
     Record(Handle<Event>),
+    /// An event that other processes hold too is reached.
+    Signal(Signal),
+    /// Waits until such an event is reached, wherever it was recorded.
+    Await(Signal),
     /// Nothing but order.
     Marker,
     /// Waits until a word in memory has a value.
@@ -106,6 +111,8 @@ pub(crate) enum Place {
     At(u64),
     /// When its condition holds.
     Poll,
+    /// When another process says so.
+    Told,
 }
 
 /// Whether bytes were moved.

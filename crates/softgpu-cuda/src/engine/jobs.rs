@@ -64,8 +64,9 @@ impl State {
     fn skip_done(&mut self, handle: Handle<Stream>) {
         while let Some(stream) = self.streams.find(handle) {
             let Some(item) = stream.item(stream.effected) else { return };
-            // A word that is waited for comes before the effects behind it.
-            let passed = matches!(item.effect, Effect::Done(_)) && !matches!(item.op, Op::WaitValue(_));
+            // A word or an event of others that is waited for comes before the effects behind it.
+            let waits = matches!(item.op, Op::WaitValue(_) | Op::Await(_));
+            let passed = matches!(item.effect, Effect::Done(_)) && !waits;
             if !passed || !item.deps.iter().all(|dep| self.effect_done(*dep)) {
                 return;
             }

@@ -31,7 +31,7 @@ impl State {
         }
         self.order_with_stream_0(handle, context, kind, &mut item.deps);
         let quiet = matches!(item.effect, Effect::Done(_));
-        let timed = matches!(item.op, Op::Record(_));
+        let timed = matches!(item.op, Op::Record(_) | Op::Signal(_));
         let calls = matches!(item.op, Op::Host(_));
         let stream = self.streams.get_mut(handle)?;
         if stream.queue.is_empty() {
@@ -165,15 +165,17 @@ impl State {
         !failed.is_empty()
     }
 
-    /// Ends a context's work with an error that every later call gets.
+    /// Ends a context's work with an error that every later call gets, in its green contexts too.
     pub(crate) fn fail_context(&mut self, process: &Process, handle: Handle<Context>, code: Code) {
-        let Ok(context) = self.contexts.get_mut(handle) else { return };
-        context.error.get_or_insert(code);
-        self.poisoned.get_or_insert(code);
-        let streams = context.streams.clone();
-        for stream in streams {
-            if let Ok(stream) = self.streams.get_mut(stream) {
-                stream.abandon();
+        for one in self.family(handle) {
+            let Ok(context) = self.contexts.get_mut(one) else { continue };
+            context.error.get_or_insert(code);
+            self.poisoned.get_or_insert(code);
+            let streams = context.streams.clone();
+            for stream in streams {
+                if let Ok(stream) = self.streams.get_mut(stream) {
+                    stream.abandon();
+                }
             }
         }
         process.progress.notify_all();
@@ -232,9 +234,14 @@ impl State {
                     Place::At(device.schedule.submit_copy(CopyEngine::Out, stream.last_ns, *ns))
                 }
                 (Op::WaitValue(_), Before::Nothing) => Place::Poll,
+                (Op::Await(_), Before::Nothing) => Place::Told,
                 (_, Before::Nothing) => Place::At(now),
                 (
-                    Op::Work { engine: Engine::Nothing, .. } | Op::Record(_) | Op::Marker | Op::Free(_),
+                    Op::Work { engine: Engine::Nothing, .. }
+                    | Op::Record(_)
+                    | Op::Signal(_)
+                    | Op::Marker
+                    | Op::Free(_),
                     Before::Compute(position),
                 ) => Place::Compute(position),
                 (_, Before::Compute(_)) => break,
@@ -259,6 +266,10 @@ impl State {
                     Op::WaitValue(condition) => condition.holds().then_some(now),
                     _ => Some(now),
                 },
+                Place::Told => match &item.op {
+                    Op::Await(signal) => signal.is_reached().then_some(now),
+                    _ => Some(now),
+                },
             };
             let Some(due) = due else { break };
             stream.last_ns = stream.last_ns.max(due).max(effect_ns);
@@ -269,6 +280,7 @@ impl State {
             stream.launches -= usize::from(item.launch);
             match item.op {
                 Op::Record(event) => self.reach_event(event, stream.last_ns, number),
+                Op::Signal(signal) => signal.reach(),
                 Op::Free(address) => self.freed.push(address),
                 _ => {}
             }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::item::{Item, Place};
+use super::item::{Item, Op, Place};
 use super::{ITEMS_MAX, LAUNCHES_MAX};
 use crate::graph::capture::Capture;
 use crate::handle::Handle;
@@ -92,8 +92,13 @@ impl Stream {
         self.item(self.placed.checked_sub(1)?).map(|item| item.place)
     }
 
-    /// Drops everything: the context has failed or ends.
+    /// Drops everything: the context has failed or ends. Nobody else waits for it any longer.
     pub(crate) fn abandon(&mut self) {
+        for item in &self.queue {
+            if let Op::Signal(signal) = &item.op {
+                signal.reach();
+            }
+        }
         self.base = self.end();
         self.placed = self.base;
         self.effected = self.base;

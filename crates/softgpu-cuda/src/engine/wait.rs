@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use fastgpu_softgpu::ledger::ClockMode;
+use fastgpu_softgpu::ledger::events::Signal;
 
 use super::item::Place;
 use super::jobs::Willing;
@@ -19,6 +20,8 @@ const SPIN_NS: u64 = 60_000;
 const LOOK_AGAIN_NS: u64 = 50_000_000;
 /// How soon a word in memory is looked at again.
 const POLL_NS: u64 = 50_000;
+/// Who waits for another process looks this often whether it still lives.
+pub(super) const DEATHS_SEEN: Duration = Duration::from_millis(20);
 /// How deep a chain of dependencies is followed to guess when it ends.
 const DEPTH_MAX: u32 = 8;
 
@@ -34,10 +37,12 @@ impl State {
         (!stream.queue.is_empty()).then(|| Dep { stream: handle, number: stream.end() - 1 })
     }
 
-    /// The last items of all streams of a context.
+    /// The last items of all streams of a context, and of the green ones in it.
     pub(crate) fn ends_of_context(&self, context: Handle<Context>) -> Vec<Dep> {
-        let streams = self.contexts.find(context).map(|context| context.streams.as_slice());
-        streams.unwrap_or_default().iter().filter_map(|stream| self.end_of(*stream)).collect()
+        let inside =
+            |(handle, one): &(Handle<Context>, &Context)| *handle == context || one.parent == context;
+        let streams = self.contexts.iter().filter(inside).flat_map(|(_, one)| &one.streams);
+        streams.filter_map(|stream| self.end_of(*stream)).collect()
     }
 
     /// When it is worth to look at an item again, in device time; `None`: when somebody says so.
@@ -60,7 +65,7 @@ impl State {
     fn time_of(&self, process: &Process, stream: &Stream, place: Place) -> Option<u64> {
         let context = self.contexts.find(stream.context)?;
         match place {
-            Place::Waiting => None,
+            Place::Waiting | Place::Told => None,
             Place::At(at) => Some(at),
             Place::Poll => Some(process.ledger.now_ns() + POLL_NS),
             Place::Compute(position) => {
@@ -109,6 +114,32 @@ impl Process {
                 continue;
             }
             self.pause(look_at, running);
+        }
+    }
+
+    /// Waits until an event that other processes hold too is reached, or the context fails.
+    pub(crate) fn wait_for_signal(&self, context: Handle<Context>, signal: Signal) -> Done {
+        let mut looked = Instant::now();
+        loop {
+            let mut state = self.state();
+            if state.pump(self) {
+                self.progress.notify_all();
+            }
+            if let Some(code) = state.contexts.find(context).and_then(|context| context.error) {
+                return Err(code);
+            }
+            drop(state);
+            if signal.is_reached() {
+                self.settle_freed(true);
+                return Ok(());
+            }
+            if looked.elapsed() > DEATHS_SEEN {
+                self.ledger.reap();
+                looked = Instant::now();
+            }
+            if !self.help(Willing::Bytes) {
+                self.rest(POLL_NS);
+            }
         }
     }
 

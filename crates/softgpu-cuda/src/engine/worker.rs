@@ -2,11 +2,12 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release, SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastgpu_softgpu::ledger::{ClockMode, wait_on, wake_all};
 
 use super::jobs::Willing;
+use super::wait::DEATHS_SEEN;
 use crate::process::Process;
 
 /// Whether the threads were started.
@@ -39,6 +40,7 @@ impl Process {
         // SAFETY: gettid cannot fail and touches no memory.
         let thread = unsafe { libc::gettid() };
         self.words().worker_tid.store(thread.cast_unsigned(), Release);
+        let mut looked = Instant::now();
         loop {
             let heard = bell.load(Acquire);
             ASLEEP.store(true, SeqCst);
@@ -46,6 +48,7 @@ impl Process {
             let moved = state.pump(self);
             let look_at = state.look_again_at(self);
             let idle = state.active.is_empty();
+            let awaits = state.awaits_others();
             drop(state);
             self.settle_freed(false);
             if moved {
@@ -55,7 +58,12 @@ impl Process {
             if self.help(Willing::Bytes) {
                 continue;
             }
-            wait_on(bell, heard, self.sleep_for(idle, look_at));
+            if awaits && looked.elapsed() > DEATHS_SEEN {
+                self.ledger.reap();
+                looked = Instant::now();
+            }
+            let sleep = self.sleep_for(idle, look_at);
+            wait_on(bell, heard, if awaits { sleep.or(Some(DEATHS_SEEN)) } else { sleep });
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use fastgpu_softgpu::ledger::layout::Class;
 
@@ -30,12 +31,31 @@ pub(crate) struct IpcHandle {
 }
 
 impl State {
-    /// Lets go of an object in the ledger; its file goes with its last holder.
+    /// Holds an object in the ledger once more; says how large it is, or `None` if it is gone.
+    pub(crate) fn hold(&mut self, process: &Process, device: usize, object: u64) -> Option<u64> {
+        let bytes = process.ledger.device(device).hold(object, process.me.slot)?;
+        self.count_held(process, device, object);
+        Some(bytes)
+    }
+
+    /// Notes that this process holds an object in the ledger once more.
+    pub(crate) fn count_held(&mut self, process: &Process, device: usize, object: u64) {
+        process.words().shared.fetch_add(1, Ordering::Relaxed);
+        *self.memory.held.entry((device, object)).or_default() += 1;
+    }
+
+    /// Lets go of an object in the ledger, as often as it was held; its file goes with its last holder.
     pub(crate) fn let_go(&mut self, process: &Process, device: usize, object: u64) {
-        process.words().shared.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        process.words().shared.fetch_sub(1, Ordering::Relaxed);
+        let held = self.memory.held.entry((device, object)).or_default();
+        *held = held.saturating_sub(1);
+        if *held > 0 {
+            return;
+        }
+        self.memory.held.remove(&(device, object));
         let gone = process.ledger.device(device).let_go(object, process.me.slot);
         if gone {
-            // Memory of the virtual memory calls has no file.
+            // Memory of the virtual memory calls and of pools has no file with a name.
             let _ = std::fs::remove_file(process.ledger.object_path(device, object));
         }
     }
@@ -87,7 +107,7 @@ impl State {
         } else if let Some(allocation) = self.memory.at_mut(allocation.base) {
             allocation.shared = Some(object);
         }
-        process.words().shared.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.count_held(process, device, object);
         Ok(object)
     }
 
@@ -109,10 +129,8 @@ impl State {
         if let Some(base) = self.opened(device, handle.object, handle.offset) {
             return Ok(base);
         }
-        let length =
-            process.ledger.device(device).hold(handle.object, process.me.slot).ok_or(Code::INVALID_VALUE)?;
+        let length = self.hold(process, device, handle.object).ok_or(Code::INVALID_VALUE)?;
         let mapped = self.map_object(process, device, handle.object, length);
-        process.words().shared.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let base = mapped.inspect_err(|_| self.let_go(process, device, handle.object))?;
         let kind = Kind::Imported { device, object: handle.object, opened: 1 };
         self.note(base + handle.offset, handle.bytes, length, context, ordinal, kind);

@@ -4,8 +4,9 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use fastgpu_softgpu::ledger::layout::Class;
+use fastgpu_softgpu::ledger::layout::{Class, ObjectKind};
 
+use super::teams::Team;
 use super::{GRANULE, Kind, space};
 use crate::abi::{Code, Done};
 use crate::handle::Handle;
@@ -18,7 +19,7 @@ pub(crate) struct Physical {
     /// The device it is on; `None`: on the host.
     pub(crate) ordinal: Option<i32>,
     pub(crate) bytes: u64,
-    file: OwnedFd,
+    pub(super) file: OwnedFd,
     /// Handles that name it.
     pub(crate) handles: u32,
     /// Mappings of it.
@@ -26,7 +27,16 @@ pub(crate) struct Physical {
     /// How it may be exported.
     pub(crate) handle_types: u32,
     /// Device index and object, once it was exported or imported.
-    shared: Option<(usize, u64)>,
+    pub(super) shared: Option<(usize, u64)>,
+    /// It is a multicast object.
+    pub(super) team: Option<Team>,
+}
+
+impl Physical {
+    /// Memory that one handle of this process names.
+    pub(super) fn new(ordinal: Option<i32>, bytes: u64, file: OwnedFd, handle_types: u32) -> Self {
+        Self { ordinal, bytes, file, handles: 1, mappings: 0, handle_types, shared: None, team: None }
+    }
 }
 
 impl State {
@@ -49,8 +59,7 @@ impl State {
                 process.release(ordinal, Class::Physical, bytes);
             }
         })?;
-        let physical = Physical { ordinal, bytes, file, handles: 1, mappings: 0, handle_types, shared: None };
-        Ok(self.physicals.insert(physical))
+        Ok(self.physicals.insert(Physical::new(ordinal, bytes, file, handle_types)))
     }
 
     /// Lets go of a handle, or with `mapping` of a mapping.
@@ -67,6 +76,9 @@ impl State {
             return Ok(());
         }
         let physical = self.physicals.remove(handle)?;
+        if let Some(team) = physical.team {
+            return self.end_team(process, team);
+        }
         match (physical.shared, physical.ordinal) {
             (Some((device, object)), _) => self.let_go(process, device, object),
             (None, Some(ordinal)) => process.release(ordinal, Class::Physical, physical.bytes),
@@ -89,7 +101,7 @@ impl State {
         }
         space::commit_file(base, bytes, physical.file.as_raw_fd(), false)?;
         physical.mappings += 1;
-        let kind = Kind::Mapping { physical: handle, access: 0 };
+        let kind = Kind::Mapping { physical: handle, access: 0, multicast: physical.team.is_some() };
         self.note(base, bytes, bytes, Handle::NULL, ordinal, kind);
         Ok(())
     }
@@ -125,11 +137,12 @@ impl State {
         while at < end {
             let one = self.memory.at(at).filter(|one| matches!(one.kind, Kind::Mapping { .. }));
             let one = one.filter(|one| one.end() <= end).ok_or(Code::INVALID_VALUE)?;
-            parts.push((one.base, one.bytes));
+            let multicast = matches!(one.kind, Kind::Mapping { multicast: true, .. });
+            parts.push((one.base, one.bytes, flags != 0 && !multicast));
             at = one.end();
         }
-        for (at, length) in parts {
-            space::protect(at, length, flags != 0)?;
+        for (at, length, usable) in parts {
+            space::protect(at, length, usable)?;
             if let Some(Kind::Mapping { access, .. }) = self.memory.at_mut(at).map(|one| &mut one.kind) {
                 *access = flags;
             }
@@ -148,24 +161,19 @@ impl State {
             let mut locked = process.ledger.device(device);
             let object = locked.share(process.me.slot, Class::Physical, physical.bytes);
             let object = object.ok_or(Code::OUT_OF_MEMORY)?;
-            locked.name_object(object, inode(&physical.file)?);
+            locked.name_object(object, ObjectKind::Allocation, inode(&physical.file)?);
             drop(locked);
             physical.shared = Some((device, object));
-            process.words().shared.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.count_held(process, device, object);
         }
+        let physical = self.physicals.get_mut(handle)?;
         let copy = physical.file.try_clone().map_err(|_| Code::OPERATING_SYSTEM)?;
         Ok(std::os::fd::IntoRawFd::into_raw_fd(copy))
     }
 
     /// Physical memory behind a file descriptor that some process exported.
     pub(crate) fn import_physical(&mut self, process: &Process, descriptor: i32) -> Done<Handle<Physical>> {
-        // SAFETY: dup makes a descriptor of our own out of whatever the number names, or fails.
-        let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
-        if copy < 0 {
-            return Err(Code::INVALID_VALUE);
-        }
-        // SAFETY: the descriptor was made a line above and nobody else knows it.
-        let file = unsafe { OwnedFd::from_raw_fd(copy) };
+        let file = duplicate(descriptor)?;
         let inode = inode(&file)?;
         let known = self.physicals.handles(|one| self::inode(&one.file) == Ok(inode));
         if let Some(handle) = known.first() {
@@ -173,21 +181,30 @@ impl State {
             return Ok(*handle);
         }
         let found = (0..process.ledger.device_count()).find_map(|device| {
-            let mut locked = process.ledger.device(device);
-            let object = locked.object_named(inode)?;
-            Some((device, object, locked.hold(object, process.me.slot)?))
+            let locked = process.ledger.device(device);
+            Some((device, locked.object_named(ObjectKind::Allocation, inode)?))
         });
-        let (device, object, bytes) = found.ok_or(Code::INVALID_VALUE)?;
-        process.words().shared.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let Some((device, object)) = found else { return self.import_team(process, file) };
+        let bytes = self.hold(process, device, object).ok_or(Code::INVALID_VALUE)?;
         let ordinal = process.ordinal_of(device);
         let shared = Some((device, object));
-        let physical = Physical { ordinal, bytes, file, handles: 1, mappings: 0, handle_types: 1, shared };
-        Ok(self.physicals.insert(physical))
+        Ok(self.physicals.insert(Physical { shared, ..Physical::new(ordinal, bytes, file, 1) }))
     }
 }
 
+/// A descriptor of our own for what a program's descriptor names.
+pub(crate) fn duplicate(descriptor: i32) -> Done<OwnedFd> {
+    // SAFETY: dup makes a descriptor of our own out of whatever the number names, or fails.
+    let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
+    if copy < 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    // SAFETY: the descriptor was made a line above and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
 /// A file in memory that takes no room until it is written to.
-fn memory_file(bytes: u64) -> Done<OwnedFd> {
+pub(crate) fn memory_file(bytes: u64) -> Done<OwnedFd> {
     // SAFETY: the name is a text that ends.
     let descriptor = unsafe { libc::memfd_create(c"softgpu".as_ptr(), libc::MFD_CLOEXEC) };
     if descriptor < 0 {
@@ -204,7 +221,8 @@ fn memory_file(bytes: u64) -> Done<OwnedFd> {
     }
 }
 
-fn inode(file: &OwnedFd) -> Done<u64> {
+/// The number that names a file.
+pub(crate) fn inode(file: &OwnedFd) -> Done<u64> {
     // SAFETY: the structure is numbers only.
     let mut status: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: the descriptor is open and the structure valid for one write.

@@ -2,12 +2,14 @@
 //!
 //! What a pool has reserved is charged, used or not. What is freed in a stream can be had again at once in
 //! the same stream, elsewhere when the stream has come to it. Synchronizing gives back what is reserved above
-//! the threshold.
+//! the threshold. What pools do for other processes is in [`shared_pools`](super::shared_pools).
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use fastgpu_softgpu::ledger::layout::Class;
 
+use super::shared_pools::lengthen;
 use super::{ALIGNMENT, GRANULE, Kind, space};
 use crate::abi::{Code, Done};
 use crate::engine::Stream;
@@ -16,7 +18,7 @@ use crate::process::Process;
 use crate::state::{Context, State};
 
 /// Pools reserve in steps of this.
-const STEP: u64 = 16 * GRANULE;
+pub(crate) const STEP: u64 = 16 * GRANULE;
 
 /// A pool.
 #[derive(Debug)]
@@ -25,9 +27,9 @@ pub(crate) struct Pool {
     /// On the host: nothing is charged.
     pub(crate) on_host: bool,
     /// The addresses it may use, of which the first `reserved` bytes have memory: base and length.
-    stretch: Option<(u64, u64)>,
+    pub(super) stretch: Option<(u64, u64)>,
     /// Offset and length of what is taken.
-    taken: BTreeMap<u64, u64>,
+    pub(super) taken: BTreeMap<u64, u64>,
     /// Freed in a stream that has not come to it yet.
     pending: Vec<Pending>,
     /// As asked for, in bytes; and the most it ever was.
@@ -44,6 +46,12 @@ pub(crate) struct Pool {
     pub(crate) ended: bool,
     /// Devices that may use it, beside its own.
     pub(crate) access: Vec<(i32, i32, u32)>,
+    /// Where its memory is, if other processes may have it. Such a pool keeps what it has reserved.
+    pub(super) file: Option<OwnedFd>,
+    /// Device index and object, once it was exported or imported.
+    pub(super) shared: Option<(usize, u64)>,
+    /// It is another process's.
+    pub(crate) imported: bool,
 }
 
 #[derive(Debug)]
@@ -69,6 +77,9 @@ impl Pool {
             handle_types,
             ended: false,
             access: Vec::new(),
+            file: None,
+            shared: None,
+            imported: false,
         }
     }
 
@@ -91,6 +102,9 @@ impl Pool {
     fn give(&mut self, address: u64) {
         if let Some((base, _)) = self.stretch {
             self.taken.remove(&(address - base));
+        }
+        if self.imported {
+            self.count_imported();
         }
     }
 
@@ -145,9 +159,9 @@ impl State {
         bytes: u64,
     ) -> Done<u64> {
         let length = bytes.max(1).checked_next_multiple_of(ALIGNMENT).ok_or(Code::OUT_OF_MEMORY)?;
-        let context = self.streams.get(stream)?.context;
+        let context = self.root(self.streams.get(stream)?.context);
         let pool = self.pools.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
-        if pool.ended {
+        if pool.ended || pool.imported {
             return Err(Code::INVALID_VALUE);
         }
         pool.reclaim(|pending| pending.stream == stream);
@@ -188,18 +202,22 @@ impl State {
             return Err(Code::OUT_OF_MEMORY);
         }
         let more = end - now;
+        // Mapped first, which costs nothing, so that nobody is charged for what cannot be had.
+        match &self.pools.get(handle)?.file {
+            None => space::commit(base + now, more)?,
+            Some(file) => {
+                lengthen(file, end)?;
+                space::commit_part(base + now, more, file.as_raw_fd(), now)?;
+            }
+        }
         if !on_host {
-            process.charge(ordinal, Class::Pool, more).or_else(|code| {
+            let charged = self.charge_pool(process, handle, more).or_else(|code| {
                 // What other pools hold and nobody uses is given back before anybody is refused.
                 self.trim_all(process, Some((0, handle)));
-                if code == Code::OUT_OF_MEMORY {
-                    process.charge(ordinal, Class::Pool, more)
-                } else {
-                    Err(code)
-                }
-            })?;
+                if code == Code::OUT_OF_MEMORY { self.charge_pool(process, handle, more) } else { Err(code) }
+            });
+            charged.inspect_err(|_| space::decommit(base + now, more))?;
         }
-        space::commit(base + now, more)?;
         let pool = self.pools.get_mut(handle)?;
         pool.reserved = [end, pool.reserved[1].max(end)];
         Ok(())
@@ -251,18 +269,30 @@ impl State {
                 None => threshold,
             };
             self.trim(process, handle, if ended { 0 } else { to });
-            if ended
-                && self.pools.find(handle).is_some_and(Pool::is_idle)
-                && let Ok(Pool { stretch: Some((base, bytes)), .. }) = self.pools.remove(handle)
-            {
-                self.memory.space.give(base, bytes);
+            if ended && self.pools.find(handle).is_some_and(Pool::is_idle) {
+                self.end_pool(process, handle);
             }
+        }
+    }
+
+    fn end_pool(&mut self, process: &Process, handle: Handle<Pool>) {
+        let Ok(pool) = self.pools.remove(handle) else { return };
+        if let Some((base, bytes)) = pool.stretch {
+            self.unmap(base, bytes);
+        }
+        match pool.shared {
+            Some((device, object)) => self.let_go(process, device, object),
+            None if !pool.on_host => process.release(pool.ordinal, Class::Pool, pool.reserved[0]),
+            None => {}
         }
     }
 
     /// Gives back what a pool has reserved behind its last allocation, down to `keep` bytes.
     pub(crate) fn trim(&mut self, process: &Process, handle: Handle<Pool>, keep: u64) {
         let Ok(pool) = self.pools.get_mut(handle) else { return };
+        if pool.file.is_some() {
+            return;
+        }
         let (ordinal, on_host, now) = (pool.ordinal, pool.on_host, pool.reserved[0]);
         let needed = pool.end().max(keep.min(now)).next_multiple_of(STEP).min(now);
         let Some((base, _)) = pool.stretch.filter(|_| needed < now) else { return };

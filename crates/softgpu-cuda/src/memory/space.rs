@@ -95,13 +95,19 @@ impl Space {
 /// Makes a stretch of the space usable, with zeros.
 pub(crate) fn commit(base: u64, bytes: u64) -> Done {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
-    map(base, bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1)
+    map(base, bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
 }
 
 /// Maps a file over a stretch of the space.
 pub(crate) fn commit_file(base: u64, bytes: u64, file: i32, usable: bool) -> Done {
     let protection = if usable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_NONE };
-    map(base, bytes, protection, libc::MAP_SHARED | libc::MAP_NORESERVE | libc::MAP_FIXED, file)
+    map(base, bytes, protection, libc::MAP_SHARED | libc::MAP_NORESERVE | libc::MAP_FIXED, file, 0)
+}
+
+/// Maps a part of a file over a stretch of the space.
+pub(crate) fn commit_part(base: u64, bytes: u64, file: i32, offset: u64) -> Done {
+    let flags = libc::MAP_SHARED | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    map(base, bytes, libc::PROT_READ | libc::PROT_WRITE, flags, file, offset)
 }
 
 /// How many bytes the file system of a file has left; `None` if it does not say.
@@ -118,7 +124,7 @@ pub(crate) fn room_behind(file: i32) -> Option<u64> {
 pub(crate) fn decommit(base: u64, bytes: u64) {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
     // It can only fail for want of mappings; then the pages stay until the process ends.
-    let _ = map(base, bytes, libc::PROT_NONE, flags, -1);
+    let _ = map(base, bytes, libc::PROT_NONE, flags, -1, 0);
 }
 
 /// Lets a mapped stretch be used, or not.
@@ -129,10 +135,12 @@ pub(crate) fn protect(base: u64, bytes: u64, usable: bool) -> Done {
     if result == 0 { Ok(()) } else { Err(Code::OUT_OF_MEMORY) }
 }
 
-fn map(base: u64, bytes: u64, protection: i32, flags: i32, file: i32) -> Done {
+fn map(base: u64, bytes: u64, protection: i32, flags: i32, file: i32, offset: u64) -> Done {
+    let offset = libc::off_t::try_from(offset).map_err(|_| Code::OUT_OF_MEMORY)?;
     // SAFETY: the stretch was taken from the space, so the mapping that is replaced is one of ours and holds
     // nothing of Rust.
-    let at = unsafe { libc::mmap(base as *mut libc::c_void, bytes as usize, protection, flags, file, 0) };
+    let at =
+        unsafe { libc::mmap(base as *mut libc::c_void, bytes as usize, protection, flags, file, offset) };
     if at == libc::MAP_FAILED { Err(Code::OUT_OF_MEMORY) } else { Ok(()) }
 }
 

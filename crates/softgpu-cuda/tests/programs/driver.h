@@ -70,7 +70,7 @@ CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *, CUipcMemHandle, unsigned);
 CUresult cuIpcCloseMemHandle(CUdeviceptr);
 CUresult cuGetProcAddress_v2(const char *, void **, int, uint64_t, int *);
 CUresult cuGetExportTable(const void **, const void *);
-CUresult cuTexObjectCreate(void *, void *, void *, void *);
+CUresult cuGLInit(void);
 CUresult cuCheckpointProcessGetState(int, int *);
 CUresult cuCheckpointProcessLock(int, CUlockArgs *);
 CUresult cuCheckpointProcessCheckpoint(int, void *);

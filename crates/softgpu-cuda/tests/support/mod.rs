@@ -80,8 +80,11 @@ impl Bench {
             assert!(begun.elapsed().as_secs() < 10, "somebody does not end: {:?}", ledger.processes());
             std::thread::yield_now();
         }
+        assert_eq!(ledger.teams_held(), 0, "teams that nobody holds");
+        assert_eq!(ledger.events_held(), 0, "events that nobody holds");
         for index in 0..ledger.device_count() {
             let device = ledger.device(index);
+            assert!(device.objects.iter().all(|object| object.id == 0), "device {index}");
             assert!(device.is_sound(), "device {index}");
             assert_eq!(device.memory_used_bytes, 0, "device {index}");
             assert!(device.schedule.contexts.iter().all(|context| context.owner == 0), "device {index}");

@@ -96,6 +96,12 @@ fn check(ledger: Ledger) -> bool {
             wrong(format!("device {index} leaked_bytes {}", device.memory_used_bytes));
         }
     }
+    if live == 0 && ledger.events_held() > 0 {
+        wrong(format!("leaked_events {}", ledger.events_held()));
+    }
+    if live == 0 && ledger.teams_held() > 0 {
+        wrong(format!("leaked_teams {}", ledger.teams_held()));
+    }
     for (name, calls) in ledger.registry().counted() {
         wrong(format!("unsupported {name} {calls}"));
     }

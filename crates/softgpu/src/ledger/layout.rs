@@ -9,7 +9,7 @@ use super::lock::SharedLock;
 use crate::schedule::Schedule;
 
 /// Counts up with every change of what is below, or of what its numbers mean.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 /// "softgpu" and a zero, read as a little-endian number.
 pub const MAGIC: u64 = 0x0075_7067_7466_6f73;
 /// Most devices of one ledger; the largest real machines have 16.
@@ -18,6 +18,10 @@ pub const DEVICES_MAX: usize = 64;
 pub const PROCESSES_MAX: usize = 1_024;
 /// Most allocations that processes share at once, on one device.
 pub const OBJECTS_MAX: usize = 1_024;
+/// Most events that processes share at once; one framework alone keeps a thousand.
+pub const EVENTS_MAX: usize = 4_096;
+/// Most teams of devices at once.
+pub const TEAMS_MAX: usize = 256;
 /// Most names whose unsupported calls are counted; more than the driver has functions.
 pub const COUNTERS_MAX: usize = 2_048;
 /// XID reports kept per device; older ones are overwritten.
@@ -35,6 +39,8 @@ pub struct Root {
     pub registry: std::cell::UnsafeCell<Registry>,
     /// Words of the processes that are read and written without a lock; same index as the registry's.
     pub words: [ProcessWords; PROCESSES_MAX],
+    /// Events that several processes may hold; see [`super::events`].
+    pub events: [SharedEvent; EVENTS_MAX],
     /// The devices, by index.
     pub devices: [DeviceCell; DEVICES_MAX],
 }
@@ -81,6 +87,10 @@ pub struct Registry {
     pub processes_high: u32,
     /// Above this no counter was ever used.
     pub counters_high: u32,
+    /// Above this no shared event was ever used.
+    pub events_high: u32,
+    /// Rises with each shared event.
+    pub event_serial: u64,
     /// Rises with each attach, so that a slot that is used again is told from its former self.
     pub generation: u64,
     /// Version of the driver as text; empty: the version this was built as.
@@ -89,6 +99,10 @@ pub struct Registry {
     pub cuda_version: u32,
     /// Version of the NVML library against the kernel module: not 0: they differ.
     pub version_mismatch: u32,
+    /// Rises with each team.
+    pub team_serial: u64,
+    /// Teams of devices; see [`super::teams`].
+    pub teams: [Team; TEAMS_MAX],
     /// Calls of what is not implemented, by name.
     pub counters: [Counter; COUNTERS_MAX],
 }
@@ -151,6 +165,45 @@ pub struct ProcessWords {
     pub host_bytes: AtomicU64,
     /// Argument of a restore: for each device index, the index it moves to + 1; 0: it stays.
     pub moves: [AtomicU32; DEVICES_MAX],
+}
+
+/// An event that several processes may hold. Who holds it and who recorded it last changes under the registry's
+/// lock; how far it has come is written by whoever comes to it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct SharedEvent {
+    /// Its name; 0: the place is free.
+    pub id: AtomicU64,
+    /// How often it was recorded. Goes on from one use of the place to the next.
+    pub recorded: AtomicU64,
+    /// The newest of those that was reached.
+    pub reached: AtomicU64,
+    /// The process slot that recorded it last, + 1.
+    pub recorder: AtomicU32,
+    /// The device of the context it was made in.
+    pub device: AtomicU32,
+    /// One bit for each process slot that holds it.
+    pub holders: [AtomicU64; PROCESSES_MAX / 64],
+}
+
+/// A team of devices that memory is to be written to at once.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Team {
+    /// Its name; 0: the place is free.
+    pub id: u64,
+    /// The file it is known by.
+    pub inode: u64,
+    /// How much memory of each device can be bound to it.
+    pub bytes: u64,
+    /// One bit for each device that was added.
+    pub added: u64,
+    /// How many devices there are to be.
+    pub wanted: u32,
+    /// How it may be shown to other processes, as the driver's bits.
+    pub handle_types: u32,
+    /// One bit for each process slot that holds it.
+    pub holders: [u64; PROCESSES_MAX / 64],
 }
 
 /// How often something was called that is not there.
@@ -278,12 +331,22 @@ pub struct SharedObject {
     pub bytes: u64,
     /// The process slot that pays, + 1.
     pub charged: u32,
-    /// Spare.
-    pub flags: u32,
+    /// What it is; see [`ObjectKind`].
+    pub kind: u32,
     /// The file it is in, if it is found by that; 0: by its name.
     pub inode: u64,
     /// One bit for each process slot that holds it.
     pub holders: [u64; PROCESSES_MAX / 64],
+}
+
+/// What kind of thing processes share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ObjectKind {
+    /// One allocation, which stays as large as it is.
+    Allocation = 0,
+    /// A pool, which grows.
+    Pool = 1,
 }
 
 /// What is wrong with a device.

@@ -3,7 +3,7 @@
 //! An account per process is the truth; the sum is kept beside it and recomputed after a death. Memory that
 //! several processes hold is charged to one of them and passes on when that one goes.
 
-use super::layout::{Account, Class, DeviceState, SharedObject};
+use super::layout::{Account, Class, DeviceState, ObjectKind, SharedObject};
 use crate::fault::{Health, code};
 
 /// Why an allocation was refused: the driver's code.
@@ -40,8 +40,8 @@ impl DeviceState {
         self.capacity_bytes().saturating_sub(self.memory_used_bytes)
     }
 
-    /// Charges a process, if there is room. `pid` is for faults that hit only one.
-    pub fn charge(&mut self, slot: u32, pid: u32, class: Class, bytes: u64) -> Result<(), Refused> {
+    /// Whether so much more may be held. `pid` is for faults that hit only one.
+    fn admit(&mut self, pid: u32, class: Class, bytes: u64) -> Result<(), Refused> {
         if self.faults.health() == Health::Lost {
             return Err(Refused { code: code::UNKNOWN });
         }
@@ -49,6 +49,12 @@ impl DeviceState {
         if bytes > self.free_bytes() {
             return Err(Refused { code: code::OUT_OF_MEMORY });
         }
+        Ok(())
+    }
+
+    /// Charges a process, if there is room. `pid` is for faults that hit only one.
+    pub fn charge(&mut self, slot: u32, pid: u32, class: Class, bytes: u64) -> Result<(), Refused> {
+        self.admit(pid, class, bytes)?;
         self.accounts[slot as usize].bytes[class as usize] += bytes;
         self.memory_used_bytes += bytes;
         Ok(())
@@ -85,6 +91,7 @@ impl DeviceState {
         let object = &mut self.objects[place];
         object.bytes = bytes;
         object.charged = slot + 1;
+        object.kind = ObjectKind::Allocation as u32;
         object.inode = 0;
         object.holders = [0; _];
         object.set_holder(slot, true);
@@ -105,18 +112,40 @@ impl DeviceState {
         account[class as usize] += bytes;
     }
 
-    /// Says in which file a shared allocation is.
-    pub fn name_object(&mut self, id: u64, inode: u64) {
+    /// Says what a shared allocation is and in which file.
+    pub fn name_object(&mut self, id: u64, kind: ObjectKind, inode: u64) {
         if let Some(object) = self.objects.iter_mut().find(|object| object.id == id) {
+            object.kind = kind as u32;
             object.inode = inode;
         }
     }
 
-    /// The shared allocation that is in a file.
+    /// The shared allocation of a kind that is in a file.
     #[must_use]
-    pub fn object_named(&self, inode: u64) -> Option<u64> {
-        let found = self.objects.iter().find(|object| object.id != 0 && object.inode == inode);
+    pub fn object_named(&self, kind: ObjectKind, inode: u64) -> Option<u64> {
+        let named = |object: &&SharedObject| object.kind == kind as u32 && object.inode == inode;
+        let found = self.objects.iter().filter(|object| object.id != 0).find(named);
         found.map(|object| object.id)
+    }
+
+    /// Lets a shared allocation grow, if there is room; whoever pays for it pays for that too.
+    pub fn grow_object(&mut self, id: u64, pid: u32, bytes: u64) -> Result<(), Refused> {
+        self.admit(pid, Class::Shared, bytes)?;
+        let object = self.objects.iter_mut().find(|object| object.id == id && id != 0);
+        let payer = object.and_then(|object| {
+            object.bytes += bytes;
+            object.charged.checked_sub(1)
+        });
+        let payer = payer.ok_or(Refused { code: code::UNKNOWN })?;
+        self.accounts[payer as usize].bytes[Class::Shared as usize] += bytes;
+        self.memory_used_bytes += bytes;
+        Ok(())
+    }
+
+    /// How large a shared allocation is, or `None` if it is gone.
+    #[must_use]
+    pub fn object_bytes(&self, id: u64) -> Option<u64> {
+        self.objects.iter().find(|object| object.id == id && id != 0).map(|object| object.bytes)
     }
 
     /// Lets `slot` hold a shared allocation too; says how large it is, or `None` if it is gone.

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::layout::{Counter, PROCESSES_MAX, Process, ProcessState, Registry};
 use super::view::PATIENCE;
-use super::{LEDGER_FILE, Ledger};
+use super::{LEDGER_FILE, Ledger, RegistryGuard};
 use crate::checkpoint;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -61,7 +61,7 @@ impl Ledger {
     }
 
     /// A program that was replaced by another (`exec`) keeps its pid, and nothing else.
-    fn forget_former_selves(&self, registry: &mut Registry, pid: u32) {
+    fn forget_former_selves(&self, registry: &mut RegistryGuard, pid: u32) {
         let started = start_ticks(pid);
         for slot in 0..registry.processes_high {
             let process = registry.processes[slot as usize];
@@ -70,7 +70,7 @@ impl Ledger {
             if process.state != ProcessState::Free as u32
                 && same
                 && !byte_is_locked(self.alive_fd(), slot)
-                && self.forget(slot)
+                && self.forget(registry, slot)
             {
                 registry.processes[slot as usize].state = ProcessState::Free as u32;
             }
@@ -109,7 +109,7 @@ impl Ledger {
                 continue;
             }
             registry.processes[slot as usize].state = ProcessState::Ending as u32;
-            if self.forget(slot) {
+            if self.forget(&mut registry, slot) {
                 registry.processes[slot as usize].state = ProcessState::Free as u32;
                 reaped += 1;
             }
@@ -117,9 +117,11 @@ impl Ledger {
         reaped
     }
 
-    /// Returns what a slot holds of every device. False if somebody is stuck with one of them: the rest is
-    /// returned when that one goes on.
-    fn forget(&self, slot: u32) -> bool {
+    /// Returns what a slot holds. False if somebody is stuck with one of the devices: the rest is returned when
+    /// that one goes on.
+    fn forget(&self, registry: &mut RegistryGuard, slot: u32) -> bool {
+        self.forget_events_of(registry, slot);
+        Self::forget_teams_of(registry, slot);
         let forget = |index: usize| {
             let Ok(mut device) = self.device_within(index, PATIENCE) else { return false };
             for id in device.forget_process(slot) {
