@@ -115,7 +115,8 @@ impl State {
             What::Host(call) => {
                 self.enqueue(process, stream, Item::new(Op::Host(call), Vec::new(), false)).map(drop)
             }
-            What::Words(ops) => ops
+            What::Words(words) => words
+                .ops
                 .into_iter()
                 .try_for_each(|op| self.enqueue(process, stream, Item::new(op, Vec::new(), false)).map(drop)),
             What::Empty => self.enqueue(process, stream, Item::new(Op::Marker, Vec::new(), false)).map(drop),

@@ -8,6 +8,7 @@ use fastgpu_softgpu::schedule::ContextSlot;
 use crate::abi::Code;
 use crate::engine::{Dep, Stream};
 use crate::graph::capture::Capture;
+use crate::graph::objects::{Ending, Kept, UserObject};
 use crate::graph::{Graph, GraphExec, Node};
 use crate::handle::{Handle, Slab};
 use crate::memory::Memory;
@@ -34,6 +35,7 @@ pub(crate) struct State {
     pub(crate) nodes: Slab<Node>,
     pub(crate) execs: Slab<GraphExec>,
     pub(crate) captures: Slab<Capture>,
+    pub(crate) objects: Slab<UserObject>,
     pub(crate) pools: Slab<Pool>,
     pub(crate) arrays: Slab<Array>,
     pub(crate) physicals: Slab<Physical>,
@@ -52,6 +54,10 @@ pub(crate) struct State {
     pub(crate) failed: Vec<(Handle<Context>, Code)>,
     /// Stream-ordered memory whose end was reached.
     pub(crate) freed: Vec<u64>,
+    /// Ends of user objects that are due.
+    pub(crate) endings: Vec<Ending>,
+    /// What ended graphs keep alive until their launches are over.
+    pub(crate) retired: Vec<(Vec<Dep>, Vec<Kept>)>,
     /// What was held when the process was suspended.
     pub(crate) suspended: Option<Suspended>,
     next_id: u64,
@@ -70,6 +76,7 @@ impl State {
             nodes: Slab::new(0x58),
             execs: Slab::new(0x59),
             captures: Slab::new(0x5a),
+            objects: Slab::new(0x5e),
             pools: Slab::new(0x5b),
             arrays: Slab::new(0x5c),
             physicals: Slab::new(0x5d),
@@ -81,6 +88,8 @@ impl State {
             poisoned: None,
             failed: Vec::new(),
             freed: Vec::new(),
+            endings: Vec::new(),
+            retired: Vec::new(),
             suspended: None,
             // The driver's first few belong to itself.
             next_id: 20,

@@ -17,8 +17,6 @@ pub(crate) enum Task {
     Copy(CopyJob),
     /// Memory is filled with a value.
     Set(SetJob),
-    /// A word is written: address, value, whether it has 64 bits.
-    Write(u64, u64, bool),
     /// A kernel dies.
     Fault(Fault),
 }
@@ -74,16 +72,6 @@ impl Task {
             }
             Self::Set(job) => {
                 job.run();
-                Ok(())
-            }
-            Self::Write(address, value, true) => {
-                // SAFETY: the range was checked when the write was asked for.
-                unsafe { (*address as *mut u64).write_volatile(*value) };
-                Ok(())
-            }
-            Self::Write(address, value, false) => {
-                // SAFETY: the range was checked when the write was asked for.
-                unsafe { (*address as *mut u32).write_volatile(*value as u32) };
                 Ok(())
             }
             Self::Fault(fault) => Err(fault.code()),

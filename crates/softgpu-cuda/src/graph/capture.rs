@@ -98,7 +98,7 @@ impl State {
         }
         let (graph, nodes) = match into {
             Some((graph, nodes)) => (graph, nodes),
-            None => (self.graphs.insert(Graph { nodes: Vec::new(), owned: true }), Vec::new()),
+            None => (self.graphs.insert(Graph::default()), Vec::new()),
         };
         let id = self.new_id();
         let capture = Capture {
