@@ -5,12 +5,12 @@ use fastgpu_softgpu::models::Model;
 use crate::abi::{Code, Done};
 use crate::engine::item::Item;
 use crate::engine::task::{CopyJob, SetJob};
-use crate::engine::{Engine, Op, Stream, Task};
+use crate::engine::{Engine, Op, Stream, StreamKind, Task};
 use crate::graph::What;
 use crate::handle::Handle;
 use crate::memory::Kind;
 use crate::process::Process;
-use crate::state::{Event, State};
+use crate::state::{Context, Event, State};
 
 /// What beginning a copy costs beside the bytes, in nanoseconds.
 const COPY_NS: u64 = 1_300;
@@ -158,6 +158,35 @@ impl State {
         }
         let deps = deps.into_iter().collect();
         self.enqueue(process, stream, Item::new(Op::Marker, deps, false)).map(drop)
+    }
+
+    /// Records an event in a context: it is reached when all is done that the context was told so far.
+    pub(crate) fn record_context(
+        &mut self,
+        process: &Process,
+        event: Handle<Event>,
+        handle: Handle<Context>,
+    ) -> Done {
+        if self.events.get(event)?.context != handle {
+            return Err(Code::INVALID_HANDLE);
+        }
+        let known = self.contexts.get(handle)?.gatherer;
+        let gatherer = match known {
+            Some(gatherer) => gatherer,
+            None => self.add_stream(handle, StreamKind::NonBlocking, 0, false)?,
+        };
+        self.contexts.get_mut(handle)?.gatherer = Some(gatherer);
+        let ends = self.ends_of_context(handle).into_iter().filter(|end| end.stream != gatherer).collect();
+        self.enqueue(process, gatherer, Item::new(Op::Marker, ends, false))?;
+        self.record(process, event, gatherer)
+    }
+
+    /// Lets everything that a context is told from now on wait for an event.
+    pub(crate) fn wait_in_context(&mut self, handle: Handle<Context>, event: Handle<Event>) -> Done {
+        if let Some(dep) = self.events.get(event)?.recorded.filter(|dep| !self.is_done(*dep)) {
+            self.contexts.get_mut(handle)?.gate.push(dep);
+        }
+        Ok(())
     }
 
     /// Whether everything in a stream is complete.

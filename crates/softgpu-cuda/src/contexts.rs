@@ -117,6 +117,8 @@ impl State {
             id,
             legacy: Handle::NULL,
             per_thread: HashMap::new(),
+            gatherer: None,
+            gate: Vec::new(),
             streams: Vec::new(),
             limits,
             cache_config: 0,

@@ -118,6 +118,10 @@ pub(crate) struct Context {
     pub(crate) legacy: Handle<Stream>,
     /// The threads' own streams.
     pub(crate) per_thread: HashMap<ThreadId, Handle<Stream>>,
+    /// The stream of ours that events of the whole context are recorded in.
+    pub(crate) gatherer: Option<Handle<Stream>>,
+    /// What everything that comes to any stream waits for.
+    pub(crate) gate: Vec<Dep>,
     /// All streams.
     pub(crate) streams: Vec<Handle<Stream>>,
     pub(crate) limits: [usize; LIMITS],

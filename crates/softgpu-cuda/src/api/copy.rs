@@ -41,7 +41,7 @@ fn reach(job: &CopyJob, side: &Side) -> u64 {
 }
 
 /// Puts a copy into a stream; waits for it unless the caller wants to go on.
-fn copy(process: &Process, job: CopyJob, sides: [Part; 2], numbers: Vec<u64>, stream: S, wait: bool) -> Done {
+fn copy(process: &Process, job: CopyJob, sides: [Part; 2], told: &Copy3d, stream: S, wait: bool) -> Done {
     let mut state = process.state();
     let current = state.current()?;
     let stream = state.stream(stream)?;
@@ -54,6 +54,8 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], numbers: Vec<u64>, st
     let to_plain = !state.memory.knows(job.to.address);
     let captured = state.streams.get(stream)?.capture.is_some();
     let op = state.copy_op(process, ordinal, job)?;
+    // Only a node is ever asked what it was told.
+    let numbers = if captured { told.numbers() } else { Vec::new() };
     drop(state);
     process.make_room(stream, true)?;
     process.state().submit(process, stream, What::Copy(op, numbers), true)?;
@@ -65,14 +67,8 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], numbers: Vec<u64>, st
 }
 
 fn line(process: &Process, from: Part, to: Part, bytes: usize, stream: S, wait: bool) -> Done {
-    copy(
-        process,
-        CopyJob::line(from.1, to.1, bytes),
-        [from, to],
-        vec![from.1, to.1, bytes as u64],
-        stream,
-        wait,
-    )
+    let told = Copy3d { from: Side3d::line(from), to: Side3d::line(to), width: bytes, height: 1, depth: 1 };
+    copy(process, CopyJob::line(from.1, to.1, bytes), [from, to], &told, stream, wait)
 }
 
 #[unsafe(no_mangle)]
@@ -235,6 +231,17 @@ impl Copy2d {
 }
 
 impl Side3d {
+    /// One row at an address.
+    fn line((says, address): Part) -> Self {
+        let (kind, host, device) = match says {
+            Says::Host => (1, address, 0),
+            Says::Device => (2, 0, address),
+            Says::Anything => (4, 0, address),
+        };
+        let array = A::NULL;
+        Self { x: 0, y: 0, z: 0, level: 0, kind, host, device, array, spare: 0, pitch: 0, height: 0 }
+    }
+
     /// Where the first byte is, and how rows and planes follow.
     fn resolve(&self, state: &State, width: usize, height: usize) -> Done<(Side, Says)> {
         let (base, says, pitch, rows) = match self.kind {
@@ -303,7 +310,7 @@ impl Copy3d {
         let (job, sides) = self.parts(&state)?;
         drop(state);
         let wait = wait && sides.iter().any(|(says, _)| *says != Says::Device);
-        copy(process, job, sides, Vec::new(), stream, wait)
+        copy(process, job, sides, self, stream, wait)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Events.
 
+use super::stream::EXTERNAL;
 use crate::abi::{CUresult, Code, Done, Out};
 use crate::call::call;
 use crate::engine::Stream;
+use crate::graph::What;
 use crate::handle::Handle;
 use crate::process::Process;
-use crate::state::Event;
+use crate::state::{Context, Event, State};
 
 type E = Handle<Event>;
 
@@ -60,7 +62,55 @@ pub(crate) extern "C" fn cuEventRecord(event: E, stream: Handle<Stream>) -> CUre
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuEventRecordWithFlags(event: E, stream: Handle<Stream>, flags: u32) -> CUresult {
-    call(|process| if flags > 1 { Err(Code::INVALID_VALUE) } else { record(process, event, stream) })
+    call(|process| match flags {
+        0 => record(process, event, stream),
+        EXTERNAL => {
+            let mut state = process.state();
+            let stream = state.stream(stream)?;
+            state.events.get(event)?;
+            match state.recorded(stream, || What::Record(event))? {
+                Some(_) => Ok(()),
+                None => Err(Code::INVALID_VALUE),
+            }
+        }
+        _ => Err(Code::INVALID_VALUE),
+    })
+}
+
+/// A context, of which no stream may be recorded: that spoils all of those recordings.
+fn whole_context(state: &mut State, context: Handle<Context>) -> Done {
+    let found = state.contexts.find(context).ok_or(Code::INVALID_CONTEXT)?;
+    found.error.map_or(Ok(()), Err)?;
+    let captures: Vec<_> = found
+        .streams
+        .iter()
+        .filter_map(|stream| state.streams.find(*stream).and_then(|stream| stream.capture))
+        .collect();
+    captures.iter().for_each(|capture| state.spoil(*capture));
+    if captures.is_empty() { Ok(()) } else { Err(Code::STREAM_CAPTURE_UNSUPPORTED) }
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuCtxRecordEvent(context: Handle<Context>, event: E) -> CUresult {
+    call(|process| {
+        let mut state = process.state();
+        whole_context(&mut state, context)?;
+        state.record_context(process, event, context)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuCtxWaitEvent(context: Handle<Context>, event: E) -> CUresult {
+    call(|process| {
+        let mut state = process.state();
+        whole_context(&mut state, context)?;
+        let captured = state.events.get(event)?.captured.clone();
+        if let Some((capture, _)) = captured.filter(|(capture, _)| state.captures.find(*capture).is_some()) {
+            state.spoil(capture);
+            return Err(Code::STREAM_CAPTURE_UNSUPPORTED);
+        }
+        state.wait_in_context(context, event)
+    })
 }
 
 /// An event that is part of a recording can be neither asked nor waited for.

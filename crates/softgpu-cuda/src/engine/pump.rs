@@ -30,6 +30,7 @@ impl State {
             return Err(code);
         }
         self.order_with_stream_0(handle, context, kind, &mut item.deps);
+        self.order_with_gate(handle, context, &mut item.deps);
         let quiet = matches!(item.effect, Effect::Done(_));
         let timed = matches!(item.op, Op::Record(_));
         let calls = matches!(item.op, Op::Host(_));
@@ -48,6 +49,21 @@ impl State {
             process.ring_worker();
         }
         Ok(Dep { stream: handle, number })
+    }
+
+    fn order_with_gate(&mut self, handle: Handle<Stream>, context: Handle<Context>, deps: &mut Vec<Dep>) {
+        let Some(gate) = self.contexts.get_mut(context).ok().map(|context| std::mem::take(&mut context.gate))
+        else {
+            return;
+        };
+        if gate.is_empty() {
+            return;
+        }
+        let gate: Vec<Dep> = gate.into_iter().filter(|dep| !self.is_done(*dep)).collect();
+        deps.extend(gate.iter().filter(|dep| dep.stream != handle));
+        if let Ok(context) = self.contexts.get_mut(context) {
+            context.gate = gate;
+        }
     }
 
     fn order_with_stream_0(
