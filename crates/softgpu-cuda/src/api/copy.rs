@@ -6,6 +6,7 @@ use crate::engine::Stream;
 use crate::engine::task::{CopyJob, Side};
 use crate::graph::What;
 use crate::handle::Handle;
+use crate::memory::Due;
 use crate::memory::arrays::Array;
 use crate::process::Process;
 use crate::state::{Context, State};
@@ -25,9 +26,14 @@ enum Says {
 /// One side as described: its kind, its address.
 type Part = (Says, u64);
 
-fn check(state: &State, (says, address): Part, bytes: u64) -> Done {
+/// By when memory must be there that work in a stream uses.
+pub(super) fn due(state: &State, stream: Handle<Stream>) -> Done<Due> {
+    Ok(if state.streams.get(stream)?.capture.is_some() { Due::AtLaunch } else { Due::Now })
+}
+
+fn check(state: &State, due: Due, (says, address): Part, bytes: u64) -> Done {
     match says {
-        Says::Device => state.memory.check(address, bytes),
+        Says::Device => state.memory.check_due(due, address, bytes),
         Says::Host if address == 0 => Err(Code::INVALID_VALUE),
         Says::Anything if address == 0 => Err(Code::INVALID_VALUE),
         Says::Anything if state.memory.knows(address) => state.memory.check(address, bytes),
@@ -48,14 +54,18 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], told: &Copy3d, stream
     if job.bytes() == 0 {
         return Ok(());
     }
-    check(&state, sides[0], reach(&job, &job.from))?;
-    check(&state, sides[1], reach(&job, &job.to))?;
+    let due = due(&state, stream)?;
+    check(&state, due, sides[0], reach(&job, &job.from))?;
+    check(&state, due, sides[1], reach(&job, &job.to))?;
     let ordinal = state.contexts.get(current)?.ordinal;
     let to_plain = !state.memory.knows(job.to.address);
-    let captured = state.streams.get(stream)?.capture.is_some();
-    let op = state.copy_op(process, ordinal, job)?;
-    // Only a node is ever asked what it was told.
-    let numbers = if captured { told.numbers() } else { Vec::new() };
+    let captured = due == Due::AtLaunch;
+    // A node reads its source at each launch, and can be asked what it was told.
+    let (op, numbers) = if captured {
+        (state.copy_op_unstaged(process, ordinal, job)?, told.numbers())
+    } else {
+        (state.copy_op(process, ordinal, job)?, Vec::new())
+    };
     drop(state);
     process.make_room(stream, true)?;
     process.state().submit(process, stream, What::Copy(op, numbers), true)?;
@@ -271,11 +281,11 @@ impl Copy3d {
         self.width == 0 || self.height == 0 || self.depth == 0
     }
 
-    /// The copy, checked.
+    /// The copy as a node's, checked.
     pub(super) fn checked(&self, state: &State) -> Done<CopyJob> {
         let (job, sides) = self.parts(state)?;
-        check(state, sides[0], reach(&job, &job.from))?;
-        check(state, sides[1], reach(&job, &job.to))?;
+        check(state, Due::AtLaunch, sides[0], reach(&job, &job.from))?;
+        check(state, Due::AtLaunch, sides[1], reach(&job, &job.to))?;
         Ok(job)
     }
 

@@ -8,7 +8,7 @@ use crate::call::call;
 use crate::engine::{Engine, Op, Stream, Task};
 use crate::graph::{Launch, What};
 use crate::handle::Handle;
-use crate::kernels::{Builtin, Fault, Kernel};
+use crate::kernels::Builtin;
 use crate::modules::Function;
 use crate::process::Process;
 use crate::state::{Context, State};
@@ -125,27 +125,10 @@ pub(super) fn prepare(
     let arguments = arguments(builtin, asked)?;
     let kernel = builtin.with(&arguments)?;
     let ns = kernel.ns(process.model(ordinal)?);
-    let task = task_of(process, state, kernel, ordinal);
+    let task = (!kernel.touches_nothing()).then_some(Task::Kernel(kernel));
     let op = Op::Work { engine: Engine::Compute, ns, task };
     let Asked { function, grid, block, shared_bytes, .. } = *asked;
     Ok(Launch { function, context, grid, block, shared_bytes, arguments, op })
-}
-
-/// What the kernel does to memory, or the fault it runs into there.
-fn task_of(process: &Process, state: &mut State, kernel: Kernel, ordinal: i32) -> Option<Task> {
-    if let Some(fault) = kernel.own_fault() {
-        return Some(Task::Fault(fault));
-    }
-    for (address, bytes) in kernel.ranges() {
-        if address % 4 != 0 {
-            return Some(Task::Fault(Fault::Misaligned));
-        }
-        if bytes > 0 && state.memory.check(address, bytes).is_err() {
-            return Some(Task::Fault(Fault::WildAddress));
-        }
-        state.bring_managed(process, address, Some(ordinal));
-    }
-    if kernel.touches_nothing() { None } else { Some(Task::Kernel(kernel)) }
 }
 
 /// Launches a kernel. If the stream is recorded, the node has the launch's attributes, and the stream's priority.

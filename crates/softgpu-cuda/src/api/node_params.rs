@@ -12,6 +12,7 @@ use crate::engine::item::HostCall;
 use crate::engine::task::SetJob;
 use crate::graph::{Graph, Owner, What};
 use crate::handle::Handle;
+use crate::memory::Due;
 use crate::modules::Function;
 use crate::process::Process;
 use crate::state::{Context, Event, State};
@@ -123,7 +124,7 @@ pub(super) fn set(
     let SetParameters { address, pitch, value, size, width, height } = *asked;
     let ordinal = ordinal(state, context)?;
     let job = SetJob { address, value, size: size as usize, width, height, pitch };
-    let op = state.set_op(process, ordinal, job)?;
+    let op = state.set_op(process, ordinal, job, Due::AtLaunch)?;
     let numbers = vec![address, pitch as u64, value.into(), size.into(), width as u64, height as u64];
     Ok(What::Set(op, numbers))
 }
@@ -207,5 +208,5 @@ pub(super) fn batch(state: &State, asked: &WordsParameters) -> Done<What> {
         return Err(Code::INVALID_VALUE);
     }
     let context = context_or_current(state, asked.context)?;
-    words(state, context, asked.operations, asked.count).map(What::Words)
+    words(state, context, Due::AtLaunch, asked.operations, asked.count).map(What::Words)
 }

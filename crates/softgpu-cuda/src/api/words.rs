@@ -1,12 +1,13 @@
 //! Words in memory that streams write and wait for.
 
+use super::copy::due;
 use crate::abi::{CUresult, Code, Done, In};
 use crate::call::call;
 use crate::engine::item::{Condition, Word};
 use crate::engine::{Op, Stream};
 use crate::graph::{What, Words};
 use crate::handle::Handle;
-use crate::memory::Kind;
+use crate::memory::{Allocation, Due, Kind};
 use crate::process::Process;
 use crate::state::{Context, State};
 
@@ -49,30 +50,31 @@ impl Operation {
     }
 
     /// The word, checked: the device may touch it, and it is not memory that moves.
-    fn word(&self, state: &State) -> Done<Word> {
+    fn word(&self, state: &State, due: Due) -> Done<Word> {
         let wide = matches!(self.kind, WAIT_64 | WRITE_64);
         let bytes = if wide { 8 } else { 4 };
-        let found = state.memory.around(self.address).ok_or(Code::INVALID_VALUE)?;
-        if !self.address.is_multiple_of(bytes) || matches!(found.kind, Kind::Managed { .. }) {
+        let managed =
+            matches!(state.memory.around(self.address), Some(Allocation { kind: Kind::Managed { .. }, .. }));
+        if managed || !self.address.is_multiple_of(bytes) {
             return Err(Code::INVALID_VALUE);
         }
-        state.memory.check(self.address, bytes)?;
+        state.memory.check_due(due, self.address, bytes)?;
         Ok(Word { address: self.address, wide })
     }
 
     /// What the stream is to do. These devices cannot flush what others wrote, as their attribute says.
-    fn op(&self, state: &State) -> Done<Op> {
+    fn op(&self, state: &State, due: Due) -> Done<Op> {
         let value =
             if matches!(self.kind, WAIT_64 | WRITE_64) { self.value } else { self.value & 0xffff_ffff };
         match self.kind {
             WAIT_32 | WAIT_64 if self.flags & !WAIT_FLUSH > WAIT_KIND_MAX => Err(Code::INVALID_VALUE),
             WAIT_32 | WAIT_64 if self.flags & WAIT_FLUSH != 0 => Err(Code::NOT_SUPPORTED),
             WAIT_32 | WAIT_64 => {
-                Ok(Op::WaitValue(Condition { word: self.word(state)?, value, kind: self.flags }))
+                Ok(Op::WaitValue(Condition { word: self.word(state, due)?, value, kind: self.flags }))
             }
             // Only the older form knew a flag.
             WRITE_32 | WRITE_64 if self.flags != 0 => Err(Code::INVALID_VALUE),
-            WRITE_32 | WRITE_64 => Ok(Op::Write(self.word(state)?, value)),
+            WRITE_32 | WRITE_64 => Ok(Op::Write(self.word(state, due)?, value)),
             // For the whole system, or for the device.
             BARRIER if self.barrier_flags <= 1 => Ok(Op::Marker),
             FLUSH if self.barrier_flags == 0 => Err(Code::NOT_SUPPORTED),
@@ -85,6 +87,7 @@ impl Operation {
 pub(super) fn words(
     state: &State,
     context: Handle<Context>,
+    due: Due,
     operations: In<Operation>,
     count: u32,
 ) -> Done<Words> {
@@ -92,7 +95,7 @@ pub(super) fn words(
         return Err(Code::INVALID_VALUE);
     }
     let operations = operations.list(count as usize)?;
-    let ops = operations.iter().map(|asked| asked.op(state)).collect::<Done<_>>()?;
+    let ops = operations.iter().map(|asked| asked.op(state, due)).collect::<Done<_>>()?;
     Ok(Words { context, told: operations.iter().map(Operation::numbers).collect(), ops })
 }
 
@@ -100,7 +103,8 @@ fn put(process: &Process, stream: S, operations: In<Operation>, count: u32) -> D
     let mut state = process.state();
     let stream = state.stream(stream)?;
     let context = state.streams.get(stream)?.context;
-    let words = words(&state, context, operations, count)?;
+    let due = due(&state, stream)?;
+    let words = words(&state, context, due, operations, count)?;
     drop(state);
     process.make_room(stream, false)?;
     process.state().submit(process, stream, What::Words(words), false)

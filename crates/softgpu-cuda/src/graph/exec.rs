@@ -207,6 +207,7 @@ impl State {
     }
 
     fn put(&mut self, process: &Process, stream: Handle<Stream>, op: Op) -> Done {
+        let op = self.arrive(process, stream, op)?;
         self.enqueue(process, stream, Item::new(op, Vec::new(), false)).map(drop)
     }
 }
