@@ -7,6 +7,8 @@ import machine
 
 # What each program calls though it is not there: nothing, or exactly these.
 PROGRAMS = {
+    "kernels": [],
+    "objects": [],
     "words": [],
     "nodes": ["cuGraphAddNode:conditional", "cuGraphAddNode:semaphore-wait"],
 }
