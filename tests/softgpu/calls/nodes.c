@@ -120,7 +120,7 @@ static void every_kind_does_its_work_in_order(void) {
     }
     works(cuGraphExecDestroy(exec));
     works(cuGraphDestroy(graph));
-    answers(CUDA_ERROR_INVALID_VALUE, cuGraphGetNodes(moved, NULL, &count));
+    if (is_ours()) answers(CUDA_ERROR_INVALID_VALUE, cuGraphGetNodes(moved, NULL, &count));
     works(cuDeviceGraphMemTrim(device));
 }
 
@@ -192,7 +192,7 @@ static void nodes_and_instances_change_apart(void) {
     answers(CUDA_ERROR_NOT_SUPPORTED, cuGraphClone(&(CUgraph){0}, memory));
     works(cuGraphDestroy(memory));
     works(cuGraphDestroyNode(set));
-    answers(CUDA_ERROR_INVALID_VALUE, cuGraphExecNodeSetParams(exec, set, &wrong));
+    if (is_ours()) answers(CUDA_ERROR_INVALID_VALUE, cuGraphExecNodeSetParams(exec, set, &wrong));
     works(cuGraphExecDestroy(later));
     works(cuGraphExecDestroy(exec));
     works(cuGraphDestroy(graph));

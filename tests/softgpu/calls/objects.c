@@ -193,7 +193,7 @@ static void the_log_is_empty(void) {
     size_t size = sizeof buffer;
     works(cuLogsRegisterCallback(listen_to, NULL, &listener));
     works(cuLogsUnregisterCallback(listener));
-    answers(CUDA_ERROR_INVALID_VALUE, cuLogsUnregisterCallback(listener));
+    if (is_ours()) answers(CUDA_ERROR_INVALID_VALUE, cuLogsUnregisterCallback(listener));
     answers(CUDA_ERROR_INVALID_VALUE, cuLogsRegisterCallback(NULL, NULL, &listener));
     works(cuLogsCurrent(&end_of_log, 0));
     works(cuLogsDumpToMemory(&end_of_log, buffer, &size, 0));

@@ -197,10 +197,10 @@ impl State {
         Err(Code::STREAM_CAPTURE_IMPLICIT)
     }
 
-    /// A stream goes while it is recorded: the recording ends with its first stream, else it is spoiled.
+    /// A stream goes while it is recorded: the recording ends with its first stream. It goes on without others,
+    /// whose work must be joined by its end all the same.
     pub(crate) fn lose_stream(&mut self, capture: Handle<Capture>, stream: Handle<Stream>) {
         if self.captures.find(capture).is_none_or(|capture| capture.origin != stream) {
-            self.spoil(capture);
             return;
         }
         let Ok(ended) = self.captures.remove(capture) else { return };
