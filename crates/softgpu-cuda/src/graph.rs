@@ -301,7 +301,7 @@ impl State {
     pub(crate) fn clone_graph(&mut self, graph: Handle<Graph>, owner: Owner) -> Done<Handle<Graph>> {
         let Graph { nodes, kept, .. } = self.graph(graph)?;
         let (nodes, kept) = (nodes.clone(), kept.clone());
-        self.retain_all(&kept);
+        self.retain_all(kept.iter());
         let copy = self.graphs.insert(Graph { nodes: Vec::new(), owner, kept });
         let mut made: HashMap<Handle<Node>, Handle<Node>> = HashMap::new();
         let mut order = Vec::new();

@@ -262,12 +262,81 @@ static void child_graphs_change_as_a_whole(void) {
     expect(why.result == CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED && why.errorNode == changed);
     works(cuGraphExecUpdate(single, inner, &why));
     expect(why.result == CU_GRAPH_EXEC_UPDATE_SUCCESS);
+    /* The same nodes, of which one follows the other here and not there. */
+    CUgraph chain = new_graph();
+    params = setting(at, 9, 1);
+    CUgraphNode last = added(chain, added(chain, NULL, &params), &params);
+    CUgraphExec pair = instance(two);
+    answers(CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE, cuGraphExecUpdate(pair, chain, &why));
+    expect(why.result == CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED && why.errorNode == last);
+    works(cuGraphExecDestroy(pair));
+    works(cuGraphDestroy(chain));
     works(cuGraphExecDestroy(single));
     works(cuGraphExecDestroy(exec));
     works(cuGraphDestroy(graph));
     works(cuGraphDestroy(inner));
     works(cuGraphDestroy(two));
     works(cuGraphDestroy(other));
+}
+
+/* A child graph in a child graph changes alone, and with the one it is in. */
+static void graphs_in_graphs_in_graphs_change(void) {
+    CUgraph outer = new_graph(), middle = new_graph(), inner = new_graph(), embedded = NULL;
+    CUdeviceptr at = device_words(4);
+    CUgraphNodeParams params = setting(at, 1, 1);
+    CUgraphNode deep = NULL, child = NULL;
+    CUgraphExecUpdateResultInfo why;
+    added(inner, NULL, &params);
+    params = (CUgraphNodeParams){.type = CU_GRAPH_NODE_TYPE_GRAPH}, params.graph.graph = inner;
+    added(middle, NULL, &params);
+    params.graph.graph = middle, child = added(outer, NULL, &params);
+    works(cuGraphChildGraphNodeGetGraph(child, &embedded));
+    works(cuGraphGetNodes(embedded, &deep, &(size_t){1}));
+    CUgraphExec exec = instance(outer);
+    CUgraph other = new_graph();
+    params = setting(at, 2, 1), added(other, NULL, &params);
+    for (int turn = 0; turn < 2; turn++) {
+        works(cuGraphExecChildGraphNodeSetParams(exec, deep, other));
+        run(exec, NULL);
+        expect(word_at(at) == 2);
+        works(cuGraphExecUpdate(exec, outer, &why));
+        run(exec, NULL);
+        expect(word_at(at) == 1);
+        params = (CUgraphNodeParams){.type = CU_GRAPH_NODE_TYPE_GRAPH}, params.graph.graph = middle;
+        works(cuGraphExecNodeSetParams(exec, child, &params));
+    }
+    answers(CUDA_ERROR_INVALID_VALUE, cuGraphExecChildGraphNodeSetParams(exec, child, other));
+    works(cuGraphExecDestroy(exec));
+    works(cuGraphDestroy(outer));
+    works(cuGraphDestroy(middle));
+    works(cuGraphDestroy(inner));
+    works(cuGraphDestroy(other));
+}
+
+/* What a launch allocated must be freed before the next one, unless that one is to see to it. */
+static void launches_free_what_was_left(void) {
+    CUgraph graph = new_graph();
+    CUgraphNodeParams params = {.type = CU_GRAPH_NODE_TYPE_MEM_ALLOC};
+    CUgraphExec exec = NULL;
+    params.alloc.poolProps = (CUmemPoolProps){.allocType = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
+    params.alloc.bytesize = 1 << 20;
+    added(graph, NULL, &params);
+    works(cuGraphInstantiate(&exec, graph, 0));
+    run(exec, NULL);
+    works(cuMemsetD32(params.alloc.dptr, 3, 1));
+    expect(word_at(params.alloc.dptr) == 3);
+    answers(CUDA_ERROR_INVALID_VALUE, cuGraphLaunch(exec, NULL));
+    works(cuMemFree(params.alloc.dptr));
+    run(exec, NULL);
+    works(cuMemFree(params.alloc.dptr));
+    works(cuGraphExecDestroy(exec));
+    works(cuGraphInstantiate(&exec, graph, CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH));
+    run(exec, NULL);
+    run(exec, NULL);
+    works(cuMemFree(params.alloc.dptr));
+    works(cuGraphExecDestroy(exec));
+    works(cuGraphDestroy(graph));
+    works(cuDeviceGraphMemTrim(device));
 }
 
 static void edges_keep_their_data(void) {
@@ -335,6 +404,8 @@ int main(void) {
     nodes_and_instances_change_apart();
     steps_can_be_passed_over();
     child_graphs_change_as_a_whole();
+    graphs_in_graphs_in_graphs_change();
+    launches_free_what_was_left();
     edges_keep_their_data();
     the_older_form_adds_too();
     return verdict();

@@ -101,6 +101,35 @@ static void updates_exchange_objects(void) {
     expect(lives(&ended[1]));
     works(cuGraphExecDestroy(exec));
     expect(becomes(&ended[1], 1));
+    /* So does the instance of a child graph; what the outer graph keeps stays. */
+    CUgraph outer = new_graph(), inner = new_graph();
+    CUgraphNode child = NULL;
+    works(cuGraphRetainUserObject(outer, object_of(&ended[0], 1), 1, CU_GRAPH_USER_OBJECT_MOVE));
+    works(cuGraphRetainUserObject(inner, object_of(&ended[1], 1), 1, CU_GRAPH_USER_OBJECT_MOVE));
+    works(cuGraphAddChildGraphNode(&child, outer, NULL, 0, inner));
+    works(cuGraphDestroy(inner));
+    exec = instance(outer), inner = new_graph();
+    works(cuGraphRetainUserObject(inner, object_of(&ended[2], 1), 1, CU_GRAPH_USER_OBJECT_MOVE));
+    works(cuGraphExecChildGraphNodeSetParams(exec, child, inner));
+    works(cuGraphDestroy(inner));
+    expect(lives(&ended[1]));
+    works(cuGraphDestroy(outer));
+    expect(becomes(&ended[1], 1));
+    expect(lives(&ended[0]) && ended[2] == 0);
+    works(cuGraphExecDestroy(exec));
+    expect(becomes(&ended[0], 1) && becomes(&ended[2], 1));
+    /* A recording that fails lets go of what it was to keep. */
+    CUstream stream = NULL;
+    CUgraph graph = NULL;
+    CUstreamCaptureStatus status;
+    works(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    works(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    works(cuStreamGetCaptureInfo(stream, &status, NULL, &graph, NULL, NULL, NULL));
+    works(cuGraphRetainUserObject(graph, object_of(&ended[0], 1), 1, CU_GRAPH_USER_OBJECT_MOVE));
+    answers(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, cuStreamSynchronize(stream));
+    answers(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, cuStreamEndCapture(stream, &graph));
+    expect(becomes(&ended[0], 1));
+    works(cuStreamDestroy(stream));
 }
 
 static void a_graph_is_drawn(void) {

@@ -57,8 +57,10 @@ pub(crate) extern "C" fn cuStreamEndCapture(stream: S, graph: Out<G>) -> CUresul
         graph.set_if_wanted(Handle::NULL);
         let mut state = process.state();
         let stream = state.stream(stream)?;
-        let ended = state.end_capture(stream)?;
-        graph.set(ended)
+        let ended = state.end_capture(stream);
+        drop(state);
+        process.announce_endings();
+        graph.set(ended?)
     })
 }
 

@@ -165,8 +165,8 @@ pub(crate) extern "C" fn cuGraphLaunch(exec: X, stream: S) -> CUresult {
         let stream = state.stream(stream)?;
         // A graph that is launched into a recording becomes a part of it.
         if state.capture_of(stream)?.is_some() {
-            let steps = state.exec(exec)?.steps.clone();
-            for step in steps {
+            let steps = state.exec(exec)?.plan.steps.clone();
+            for step in steps.into_iter().filter(|step| !matches!(step.what, What::Child(_))) {
                 state.recorded(stream, || if step.enabled { step.what } else { What::Empty })?;
             }
             return Ok(());

@@ -33,11 +33,18 @@ pub(super) fn add(
 }
 
 /// Gives a node other parameters of the same kind.
-pub(super) fn change(process: &Process, node: N, what: impl FnOnce(&mut State) -> Done<What>) -> Done {
+pub(super) fn change(
+    process: &'static Process,
+    node: N,
+    what: impl FnOnce(&mut State) -> Done<What>,
+) -> Done {
     let mut state = process.state();
     state.node(node)?;
     let what = what(&mut state)?;
-    state.change_node(node, what)
+    state.change_node(node, what)?;
+    drop(state);
+    process.announce_endings();
+    Ok(())
 }
 
 /// What a node does.

@@ -63,6 +63,8 @@ pub(crate) extern "C" fn cuStreamDestroy_v2(stream: S) -> CUresult {
         if let Ok(context) = state.contexts.get_mut(context) {
             context.streams.retain(|one| *one != stream);
         }
+        drop(state);
+        process.announce_endings();
         Ok(())
     })
 }

@@ -1,5 +1,7 @@
 //! Instantiated graphs: what is launched, and what can be changed of it between launches.
 
+use std::collections::HashMap;
+
 use super::objects::Kept;
 use super::{Graph, Node, What};
 use crate::abi::{Code, Done};
@@ -9,27 +11,38 @@ use crate::handle::Handle;
 use crate::process::Process;
 use crate::state::State;
 
+/// Flag of instantiation: a launch frees what the one before allocated and nobody freed.
+const AUTO_FREE: u64 = 1;
+
 /// A graph that can be launched.
 #[derive(Debug)]
 pub(crate) struct GraphExec {
-    /// In the order in which they run.
-    pub(crate) steps: Vec<Step>,
     pub(crate) flags: u64,
+    pub(crate) plan: Plan,
     /// What its allocations got at the last launch and was not freed.
     pub(crate) live: Vec<u64>,
-    /// What it keeps alive, by the child graph that it came with.
-    pub(crate) kept: Vec<(Vec<Handle<Node>>, Kept)>,
     /// The ends of its launches that are under way.
     pub(crate) launches: Vec<Dep>,
 }
 
-/// One thing an instantiated graph does.
+/// A graph laid out, with the graphs inside it.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// In the order in which they run.
+    pub(crate) steps: Vec<Step>,
+    /// What it keeps alive, and the nodes of the child graphs that this came with, from the outermost.
+    kept: Vec<(Vec<Handle<Node>>, Kept)>,
+}
+
+/// One thing an instantiated graph does. A child graph is one too, which does nothing: its steps follow.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     /// The node it was made from.
     pub(crate) node: Handle<Node>,
     /// The nodes of the child graphs it is a part of, from the outermost.
-    pub(crate) within: Vec<Handle<Node>>,
+    within: Vec<Handle<Node>>,
+    /// What it follows: places in the order of its own graph.
+    after: Vec<usize>,
     pub(crate) what: What,
     /// A disabled step is passed over.
     pub(crate) enabled: bool,
@@ -68,22 +81,29 @@ impl State {
 
     /// Makes a graph into what can be launched.
     pub(crate) fn instantiate(&mut self, graph: Handle<Graph>, flags: u64) -> Done<Handle<GraphExec>> {
-        let mut exec =
-            GraphExec { steps: Vec::new(), flags, live: Vec::new(), kept: Vec::new(), launches: Vec::new() };
-        self.flatten(graph, &[], &mut exec)?;
-        exec.kept.iter().for_each(|(_, kept)| self.retain_all(std::slice::from_ref(kept)));
-        Ok(self.execs.insert(exec))
+        let plan = self.plan(graph)?;
+        self.retain_all(plan.kept.iter().map(|(_, kept)| kept));
+        Ok(self.execs.insert(GraphExec { flags, plan, live: Vec::new(), launches: Vec::new() }))
     }
 
-    /// Everything a graph does, in order, with the graphs inside it; and everything they keep.
-    fn flatten(&self, graph: Handle<Graph>, within: &[Handle<Node>], exec: &mut GraphExec) -> Done {
-        exec.kept.extend(self.graph(graph)?.kept.iter().map(|kept| (within.to_vec(), *kept)));
-        for node in self.in_order(graph)? {
-            match &self.node(node)?.what {
-                What::Child(inner) => self.flatten(*inner, &[within, &[node]].concat(), exec)?,
-                what => {
-                    exec.steps.push(Step { node, within: within.to_vec(), what: what.clone(), enabled: true })
-                }
+    /// Lays a graph out.
+    fn plan(&self, graph: Handle<Graph>) -> Done<Plan> {
+        let mut plan = Plan::default();
+        self.lay_out(graph, &[], &mut plan)?;
+        Ok(plan)
+    }
+
+    fn lay_out(&self, graph: Handle<Graph>, within: &[Handle<Node>], plan: &mut Plan) -> Done {
+        plan.kept.extend(self.graph(graph)?.kept.iter().map(|kept| (within.to_vec(), *kept)));
+        let order = self.in_order(graph)?;
+        let places: HashMap<_, _> = order.iter().enumerate().map(|(place, node)| (*node, place)).collect();
+        for handle in order {
+            let node = self.node(handle)?;
+            let after = node.deps.iter().filter_map(|dep| places.get(dep).copied()).collect();
+            let what = node.what.clone();
+            plan.steps.push(Step { node: handle, within: within.to_vec(), after, what, enabled: true });
+            if let What::Child(inner) = node.what {
+                self.lay_out(inner, &[within, &[handle]].concat(), plan)?;
             }
         }
         Ok(())
@@ -97,41 +117,40 @@ impl State {
         child: Option<Handle<Node>>,
         graph: Handle<Graph>,
     ) -> Result<(), Mismatch> {
-        let mut like = GraphExec {
-            steps: Vec::new(),
-            flags: 0,
-            live: Vec::new(),
-            kept: Vec::new(),
-            launches: Vec::new(),
+        let mut new = self.plan(graph).map_err(|_| Mismatch::INVALID)?;
+        let exec = self.execs.find(handle).ok_or(Mismatch::INVALID)?;
+        let above = match child {
+            None => Vec::new(),
+            Some(child) => {
+                let step = exec.plan.steps.iter().find(|step| step.node == child).ok_or(Mismatch::INVALID)?;
+                [&step.within[..], &[child]].concat()
+            }
         };
-        self.flatten(graph, &[], &mut like).map_err(|_| Mismatch::INVALID)?;
-        let here = |within: &[Handle<Node>]| child.is_none_or(|child| within.contains(&child));
-        let Ok(exec) = self.exec(handle) else { return Err(Mismatch::INVALID) };
-        let old: Vec<usize> =
-            (0..exec.steps.len()).filter(|place| here(&exec.steps[*place].within)).collect();
-        if old.len() != like.steps.len() {
-            return Err(Mismatch::topology(Handle::NULL));
+        let places = exec.plan.places_below(&above);
+        exec.plan.check_shape(&places, above.len(), &new)?;
+        self.retain_all(new.kept.iter().map(|(_, kept)| kept));
+        let exec = self.execs.get_mut(handle).map_err(|_| Mismatch::INVALID)?;
+        // Steps keep the nodes by which they are known.
+        let known: HashMap<_, _> = places
+            .iter()
+            .zip(&new.steps)
+            .map(|(place, step)| (step.node, exec.plan.steps[*place].node))
+            .collect();
+        for (within, _) in &mut new.kept {
+            *within = above
+                .iter()
+                .copied()
+                .chain(within.iter().filter_map(|node| known.get(node).copied()))
+                .collect();
         }
-        for (place, new) in old.iter().zip(&like.steps) {
-            let old = &exec.steps[*place];
-            if old.what.number() != new.what.number() {
-                return Err(Mismatch::kind(new.node));
-            }
-            let inside = old.within.len()
-                - old.within.iter().position(|node| Some(*node) == child).map_or(0, |at| at + 1);
-            if inside != new.within.len() {
-                return Err(Mismatch::topology(new.node));
-            }
+        let (gone, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut exec.plan.kept)
+            .into_iter()
+            .partition(|(within, _)| within.starts_with(&above));
+        exec.plan.kept = stay;
+        exec.plan.kept.extend(new.kept);
+        for (place, step) in places.into_iter().zip(new.steps) {
+            exec.plan.steps[place].what = step.what;
         }
-        like.kept.iter().for_each(|(_, kept)| self.retain_all(std::slice::from_ref(kept)));
-        let Ok(exec) = self.exec_mut(handle) else { return Err(Mismatch::INVALID) };
-        for (place, new) in old.into_iter().zip(like.steps) {
-            exec.steps[place].what = new.what;
-        }
-        let around: Vec<Handle<Node>> = child.into_iter().collect();
-        let (gone, stay) = std::mem::take(&mut exec.kept).into_iter().partition(|(within, _)| here(within));
-        exec.kept = stay;
-        exec.kept.extend(like.kept.into_iter().map(|(within, kept)| ([&around[..], &within].concat(), kept)));
         let launches = exec.launches.clone();
         self.release_after(launches, gone.into_iter().map(|(_, kept)| kept).collect());
         Ok(())
@@ -141,7 +160,7 @@ impl State {
     pub(crate) fn step_mut(&mut self, exec: Handle<GraphExec>, node: Handle<Node>) -> Done<&mut Step> {
         self.node(node)?;
         let exec = self.exec_mut(exec)?;
-        exec.steps.iter_mut().find(|step| step.node == node).ok_or(Code::INVALID_VALUE)
+        exec.plan.steps.iter_mut().find(|step| step.node == node).ok_or(Code::INVALID_VALUE)
     }
 
     /// Gives a step other parameters of the same kind.
@@ -157,7 +176,8 @@ impl State {
     /// Ends an instantiated graph; launches under way go on, and what they keep alive stays until they end.
     pub(crate) fn destroy_exec(&mut self, exec: Handle<GraphExec>) -> Done {
         let exec = self.execs.remove(exec).map_err(|_| Code::INVALID_VALUE)?;
-        self.release_after(exec.launches, exec.kept.into_iter().map(|(_, kept)| kept).collect());
+        let kept = exec.plan.kept.into_iter().map(|(_, kept)| kept).collect();
+        self.release_after(exec.launches, kept);
         Ok(())
     }
 
@@ -175,7 +195,10 @@ impl State {
     }
 
     fn run_steps(&mut self, process: &Process, exec: &mut GraphExec, stream: Handle<Stream>) -> Done {
-        for step in exec.steps.iter().filter(|step| step.enabled) {
+        if exec.flags & AUTO_FREE != 0 {
+            exec.live.clear();
+        }
+        for step in exec.plan.steps.iter().filter(|step| step.enabled) {
             match &step.what {
                 What::Kernel(launch) => self.put(process, stream, launch.op.clone())?,
                 What::Copy(op, _) | What::Set(op, _) => self.put(process, stream, op.clone())?,
@@ -209,6 +232,30 @@ impl State {
     fn put(&mut self, process: &Process, stream: Handle<Stream>, op: Op) -> Done {
         let op = self.arrive(process, stream, op)?;
         self.enqueue(process, stream, Item::new(op, Vec::new(), false)).map(drop)
+    }
+}
+
+impl Plan {
+    /// Which steps are below the nodes of child graphs; all, if there are none.
+    fn places_below(&self, above: &[Handle<Node>]) -> Vec<usize> {
+        (0..self.steps.len()).filter(|place| self.steps[*place].within.starts_with(above)).collect()
+    }
+
+    /// Whether the steps at these places, so deep inside, are those of another plan but for their parameters.
+    fn check_shape(&self, places: &[usize], depth: usize, new: &Self) -> Result<(), Mismatch> {
+        if places.len() != new.steps.len() {
+            return Err(Mismatch::topology(Handle::NULL));
+        }
+        for (place, new) in places.iter().zip(&new.steps) {
+            let old = &self.steps[*place];
+            if old.what.number() != new.what.number() {
+                return Err(Mismatch::kind(new.node));
+            }
+            if old.within.len() - depth != new.within.len() || old.after != new.after {
+                return Err(Mismatch::topology(new.node));
+            }
+        }
+        Ok(())
     }
 }
 

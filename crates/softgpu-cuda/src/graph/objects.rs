@@ -67,7 +67,7 @@ impl State {
     }
 
     /// Somebody else keeps the same.
-    pub(crate) fn retain_all(&mut self, list: &[Kept]) {
+    pub(crate) fn retain_all<'a>(&mut self, list: impl Iterator<Item = &'a Kept>) {
         for kept in list {
             let _ = self.retain_object(kept.object, kept.count);
         }
