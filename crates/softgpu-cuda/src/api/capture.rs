@@ -44,8 +44,8 @@ pub(crate) extern "C" fn cuStreamBeginCaptureToGraph(
     call(|process| {
         let mut state = process.state();
         let stream = state.stream(stream)?;
-        state.graphs.get(graph).map_err(|_| Code::INVALID_VALUE)?;
         let deps = deps.list(count)?;
+        state.check_deps(graph, &deps)?;
         state.begin_capture(stream, Mode::from_number(mode)?, Some((graph, deps)))
     })
 }

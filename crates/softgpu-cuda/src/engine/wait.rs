@@ -133,7 +133,12 @@ impl Process {
     fn pause(&self, until: Option<LookAt>, running: bool) {
         let now = self.ledger.now_ns();
         if let Some(LookAt { at_ns, polls: true }) = until {
-            return self.rest(at_ns.saturating_sub(now));
+            self.rest(at_ns.saturating_sub(now));
+            // Waiting for a word takes time on any clock: what is to write it may need some.
+            if self.ledger.clock_mode() == ClockMode::Test && !running {
+                self.ledger.sleep_until(at_ns);
+            }
+            return;
         }
         match (self.ledger.clock_mode(), until.map(|until| until.at_ns)) {
             // The clock stands while bytes are moved: what they cost the processor is nobody's time.
