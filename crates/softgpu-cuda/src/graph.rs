@@ -87,11 +87,11 @@ impl Edge {
     /// Plain order.
     pub(crate) const PLAIN: Self = Self(0);
 
-    /// Whether it may lead from one node to another. Only kernels have other ports than the whole, and only
+    /// Whether it may lead from one node to another, of a kind. Only kernels have other ports than the whole, and only
     /// between kernels may the upper one say itself when the lower one can begin.
-    fn fits(self, from: &What, to: &What) -> bool {
+    fn fits(self, from: &What, to_kind: u32) -> bool {
         let [port, into, programmatic, rest @ ..] = self.0.to_le_bytes();
-        let kernels = matches!(from, What::Kernel(_)) && (programmatic == 0 || matches!(to, What::Kernel(_)));
+        let kernels = from.number() == What::KERNEL && (programmatic == 0 || to_kind == What::KERNEL);
         into == 0
             && rest == [0; 5]
             && match (port, programmatic) {
@@ -152,10 +152,13 @@ pub(crate) struct Words {
 }
 
 impl What {
+    /// The driver's number for kernels.
+    const KERNEL: u32 = 0;
+
     /// The driver's number for the type.
     pub(crate) fn number(&self) -> u32 {
         match self {
-            Self::Kernel(_) => 0,
+            Self::Kernel(_) => Self::KERNEL,
             Self::Copy(..) => 1,
             Self::Set(..) => 2,
             Self::Host(_) => 3,
@@ -250,11 +253,14 @@ impl State {
         }
     }
 
+    /// Refuses what an edge from a node to one of a kind cannot be.
+    pub(crate) fn check_edge(&self, from: Handle<Node>, to_kind: u32, edge: Edge) -> Done {
+        if edge.fits(&self.node(from)?.what, to_kind) { Ok(()) } else { Err(Code::INVALID_VALUE) }
+    }
+
     /// Says what an edge is beside plain order.
     pub(crate) fn set_edge(&mut self, from: Handle<Node>, to: Handle<Node>, edge: Edge) -> Done {
-        if !edge.fits(&self.node(from)?.what, &self.node(to)?.what) {
-            return Err(Code::INVALID_VALUE);
-        }
+        self.check_edge(from, self.node(to)?.what.number(), edge)?;
         if edge != Edge::PLAIN {
             self.node_mut(to)?.edges.push((from, edge));
         }

@@ -164,6 +164,22 @@ static void recorded_work_says_what_it_is(void) {
     expect(back[0] == 8 && back[1] == 8 && back[2] == 6 && back[3] == 0);
     works(cuGraphExecDestroy(exec));
     works(cuGraphDestroy(graph));
+    /* A dependency that is there already is not another one. */
+    const CUgraphNode *last = NULL;
+    const CUgraphEdgeData *edges = NULL;
+    CUstreamCaptureStatus status;
+    works(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    works(cuMemsetD32Async(at, 1, 1, stream));
+    works(cuStreamGetCaptureInfo(stream, &status, NULL, &graph, &last, &edges, &count));
+    expect(status == CU_STREAM_CAPTURE_STATUS_ACTIVE && count == 1);
+    expect(edges[0].from_port == 0 && edges[0].type == 0);
+    CUgraphNode again = last[0];
+    works(cuStreamUpdateCaptureDependencies(stream, &again, NULL, 1, CU_STREAM_ADD_CAPTURE_DEPENDENCIES));
+    works(cuMemsetD32Async(at, 2, 1, stream));
+    works(cuStreamEndCapture(stream, &graph));
+    works(cuGraphGetEdges(graph, NULL, NULL, NULL, &count));
+    expect(count == 1);
+    works(cuGraphDestroy(graph));
     /* What a recorded stream allocates is there when the graph is launched. */
     works(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
     works(cuMemAllocAsync(&allocated, 1 << 20, stream));

@@ -352,6 +352,11 @@ static void edges_keep_their_data(void) {
     answers(CUDA_ERROR_INVALID_VALUE, cuGraphAddNode(&set, graph, &upper, &(CUgraphEdgeData){.to_port = 1}, 1, &params));
     answers(CUDA_ERROR_INVALID_VALUE, cuGraphAddNode(&set, graph, &upper, &(CUgraphEdgeData){.from_port = 1}, 1, &params));
     answers(CUDA_ERROR_INVALID_VALUE, cuGraphAddNode(&set, graph, &upper, &(CUgraphEdgeData){.reserved = {0, 1}}, 1, &params));
+    /* Nothing is moved when an edge is wrong. */
+    CUgraph own = new_graph();
+    CUgraphNodeParams moving = {.type = CU_GRAPH_NODE_TYPE_GRAPH, .graph = {own, CU_GRAPH_CHILD_GRAPH_OWNERSHIP_MOVE}};
+    answers(CUDA_ERROR_INVALID_VALUE, cuGraphAddNode(&set, graph, &upper, &early, 1, &moving));
+    works(cuGraphDestroy(own));
     works(cuGraphGetEdges(graph, from, to, got, &count));
     expect(count == 1 && from[0] == upper && to[0] == lower && !memcmp(got, &early, sizeof early));
     count = 2;

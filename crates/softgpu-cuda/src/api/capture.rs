@@ -182,7 +182,8 @@ fn update(process: &Process, stream: S, deps: &[N], replace: bool) -> Done {
     let mut state = process.state();
     let stream = state.stream(stream)?;
     let capture = state.capture_of(stream)?.ok_or(Code::ILLEGAL_STATE)?;
-    if deps.iter().any(|node| state.nodes.find(*node).is_none()) {
+    let graph = state.captures.get(capture)?.graph;
+    if deps.iter().any(|node| state.nodes.find(*node).is_none_or(|node| node.graph != graph)) {
         return Err(Code::INVALID_VALUE);
     }
     state.captures.get_mut(capture)?.update_frontier(stream, deps, replace);

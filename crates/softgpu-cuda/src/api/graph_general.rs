@@ -105,8 +105,10 @@ fn add_any(
     parameters.refuse_missing(process, "cuGraphAddNode")?;
     let edges = edge_list(deps.1, deps.2)?;
     let deps = deps.0.list(deps.2)?;
+    let known: Vec<(N, Edge)> = deps.iter().copied().zip(edges).collect();
     let mut node = Handle::NULL;
     add(process, Out(&raw mut node), graph, (In(deps.as_ptr()), deps.len()), |state| {
+        known.iter().try_for_each(|(from, edge)| state.check_edge(*from, parameters.kind, *edge))?;
         match parameters.kind {
             10 => {
                 let mut alloc = parameters.body::<AllocParameters>()?;
@@ -120,12 +122,7 @@ fn add_any(
         }
     })?;
     let mut state = process.state();
-    for (from, edge) in deps.into_iter().zip(edges) {
-        if let Err(code) = state.set_edge(from, node, edge) {
-            state.remove_node(node)?;
-            return Err(code);
-        }
-    }
+    known.into_iter().try_for_each(|(from, edge)| state.set_edge(from, node, edge))?;
     drop(state);
     asked.set(parameters)?;
     out.set(node)

@@ -69,7 +69,11 @@ impl Capture {
     /// Lets the next node of a stream follow others, besides or instead of those it would.
     pub(crate) fn update_frontier(&mut self, stream: Handle<Stream>, nodes: &[Handle<Node>], replace: bool) {
         let mut frontier = if replace { Vec::new() } else { self.frontier(stream) };
-        frontier.extend_from_slice(nodes);
+        for node in nodes {
+            if !frontier.contains(node) {
+                frontier.push(*node);
+            }
+        }
         self.set_frontier(stream, frontier);
     }
 
