@@ -139,6 +139,8 @@ pub(crate) struct Launch {
     pub(crate) shared_bytes: u32,
     /// The bits of each argument.
     pub(crate) arguments: Vec<u64>,
+    /// Whether they came in one buffer, rather than as a list of where each one is.
+    pub(crate) packed: bool,
     pub(crate) op: Op,
 }
 

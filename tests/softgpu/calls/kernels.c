@@ -52,6 +52,31 @@ static void parameters_come_back(void) {
     works(cuGraphDestroy(graph));
 }
 
+/* Arguments that came in one buffer come back in one. */
+static void packed_arguments_come_back_packed(void) {
+    CUgraph graph = new_graph();
+    CUgraphNode node = NULL;
+    CUdeviceptr at = device_words(8);
+    struct { CUdeviceptr at; unsigned value, gap; uint64_t words; } packed = {at, 41, 0, 3};
+    size_t size = sizeof packed;
+    void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, &packed, CU_LAUNCH_PARAM_BUFFER_SIZE, &size, CU_LAUNCH_PARAM_END};
+    CUDA_KERNEL_NODE_PARAMS params = filling(NULL), got;
+    params.extra = extra;
+    works(cuGraphAddKernelNode(&node, graph, NULL, 0, &params));
+    packed.value = 0;
+    works(cuGraphKernelNodeGetParams(node, &got));
+    expect(got.kernelParams == NULL && got.extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER && got.extra[2] == CU_LAUNCH_PARAM_BUFFER_SIZE);
+    expect(got.extra[4] == CU_LAUNCH_PARAM_END && *(size_t *)got.extra[3] == sizeof packed);
+    memcpy(&packed, got.extra[1], sizeof packed);
+    expect(packed.at == at && packed.value == 41 && packed.words == 3);
+    works(cuGraphKernelNodeSetParams(node, &got));
+    CUgraphExec exec = instance(graph);
+    run(exec, NULL);
+    expect(word_at(at) == 41 && word_at(at + 8) == 41 && word_at(at + 12) == 0);
+    works(cuGraphExecDestroy(exec));
+    works(cuGraphDestroy(graph));
+}
+
 /* A kernel of a library belongs to no context and stays a kernel. */
 static void kernels_of_libraries_stay_such(void) {
     CUlibrary library = NULL;
@@ -276,6 +301,7 @@ static void event_nodes_change_their_events(void) {
 int main(void) {
     start();
     parameters_come_back();
+    packed_arguments_come_back_packed();
     kernels_of_libraries_stay_such();
     attributes_are_kept_and_copied();
     recorded_work_says_what_it_is();

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::graph_node::{add, change, what};
+use super::launch::{BUFFER_POINTER, BUFFER_SIZE};
 use super::node_params::{self, KernelParameters};
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
 use crate::graph::{Graph, Node, Shown, What};
 use crate::handle::Handle;
+use crate::kernels::Builtin;
 use crate::process::Process;
 
 type G = Handle<Graph>;
@@ -52,32 +54,66 @@ pub(crate) extern "C" fn cuGraphAddKernelNode(
     })
 }
 
-/// What a kernel node was told. The arguments are the node's own, behind a list of where each one is.
+/// The arguments as a list of where each one is, and each one.
+fn listed(arguments: &[u64]) -> Vec<u64> {
+    let mut memory = vec![0; arguments.len()];
+    memory.extend_from_slice(arguments);
+    let first = memory.as_ptr().wrapping_add(arguments.len());
+    for (place, pointer) in memory[..arguments.len()].iter_mut().enumerate() {
+        *pointer = first.wrapping_add(place) as u64;
+    }
+    memory
+}
+
+/// The arguments as a list of settings, and the size and the buffer that these are about.
+fn packed(arguments: &[u64], builtin: &Builtin) -> Vec<u64> {
+    const SETTINGS: usize = 5;
+    let parts = || builtin.offsets().into_iter().zip(builtin.parameters);
+    let size = parts().map(|(offset, size)| offset + size).max().unwrap_or(0);
+    let mut bytes = vec![0u8; size.next_multiple_of(8)];
+    for ((offset, size), bits) in parts().zip(arguments) {
+        bytes[offset..offset + size].copy_from_slice(&bits.to_le_bytes()[..*size]);
+    }
+    let mut memory = vec![0; SETTINGS];
+    memory.push(size as u64);
+    let words =
+        bytes.chunks_exact(8).map(|word| word.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)));
+    memory.extend(words);
+    let at = |place: usize| memory.as_ptr().wrapping_add(place) as u64;
+    let settings = [BUFFER_POINTER as u64, at(SETTINGS + 1), BUFFER_SIZE as u64, at(SETTINGS), 0];
+    memory[..SETTINGS].copy_from_slice(&settings);
+    memory
+}
+
+/// What a kernel node was told, its arguments in the form in which they came. They are the node's own.
 fn parameters(process: &Process, node: N) -> Done<KernelParameters> {
     let mut state = process.state();
-    let found = state.node_mut(node)?;
-    let What::Kernel(launch) = &found.what else { return Err(Code::INVALID_VALUE) };
-    let (function, count) = (launch.function, launch.arguments.len());
-    if found.shown.0.is_empty() && count > 0 {
-        let mut memory = vec![0; count];
-        memory.extend_from_slice(&launch.arguments);
-        let arguments = memory.as_ptr().wrapping_add(count);
-        for (place, pointer) in memory[..count].iter_mut().enumerate() {
-            *pointer = arguments.wrapping_add(place) as u64;
-        }
-        found.shown = Shown(memory);
-    }
-    let arguments = if count == 0 { std::ptr::null() } else { found.shown.0.as_ptr() };
-    let asked = KernelParameters {
-        function,
+    let What::Kernel(launch) = what(&state, node)? else { return Err(Code::INVALID_VALUE) };
+    let builtin = state.functions.find(launch.function).and_then(|function| function.builtin);
+    let builtin = builtin.filter(|_| launch.packed && !launch.arguments.is_empty());
+    let made = match builtin {
+        Some(builtin) => packed(&launch.arguments, builtin),
+        None => listed(&launch.arguments),
+    };
+    let mut asked = KernelParameters {
+        function: launch.function,
         grid: launch.grid,
         block: launch.block,
         shared_bytes: launch.shared_bytes,
-        parameters: In(arguments.cast()),
+        parameters: In(std::ptr::null()),
         extra: In(std::ptr::null()),
         kernel: Handle::NULL,
         context: launch.context,
     };
+    let shown = &mut state.node_mut(node)?.shown;
+    if shown.0.is_empty() {
+        *shown = Shown(made);
+    }
+    if builtin.is_some() {
+        asked.extra = In(shown.0.as_ptr().cast());
+    } else if !shown.0.is_empty() {
+        asked.parameters = In(shown.0.as_ptr().cast());
+    }
     Ok(asked)
 }
 

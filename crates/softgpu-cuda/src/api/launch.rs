@@ -17,8 +17,8 @@ type F = Handle<Function>;
 type S = Handle<Stream>;
 
 /// Marks in the list of `extra` arguments.
-const BUFFER_POINTER: usize = 1;
-const BUFFER_SIZE: usize = 2;
+pub(super) const BUFFER_POINTER: usize = 1;
+pub(super) const BUFFER_SIZE: usize = 2;
 /// Most pairs in that list.
 const EXTRA_MAX: usize = 16;
 /// Most threads of a block, in all and in depth.
@@ -128,7 +128,8 @@ pub(super) fn prepare(
     let task = (!kernel.touches_nothing()).then_some(Task::Kernel(kernel));
     let op = Op::Work { engine: Engine::Compute, ns, task };
     let Asked { function, grid, block, shared_bytes, .. } = *asked;
-    Ok(Launch { function, context, grid, block, shared_bytes, arguments, op })
+    let packed = asked.parameters.0.is_null();
+    Ok(Launch { function, context, grid, block, shared_bytes, arguments, packed, op })
 }
 
 /// Launches a kernel. If the stream is recorded, the node has the launch's attributes, and the stream's priority.
