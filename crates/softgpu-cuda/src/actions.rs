@@ -85,11 +85,10 @@ impl State {
 
     /// Memory that is filled, as something a stream can do.
     pub(crate) fn set_op(&mut self, process: &Process, ordinal: i32, job: SetJob, due: Due) -> Done<Op> {
-        let reach = job.pitch.max(job.size * job.width) * job.height.saturating_sub(1) + job.size * job.width;
         if !job.address.is_multiple_of(job.size as u64) {
             return Err(Code::INVALID_VALUE);
         }
-        self.memory.check_due(due, job.address, reach as u64)?;
+        self.memory.check_due(due, job.address, job.reach())?;
         self.bring_managed(process, job.address, Some(ordinal));
         let model = process.model(ordinal)?;
         let ns = SET_NS + ns_for(job.bytes(), model.memory_bytes_per_second() / 1_000_000);
@@ -99,15 +98,18 @@ impl State {
     /// Work as it comes to the device: managed memory moves there, and memory that is not there is a fault by now.
     pub(crate) fn arrive(&mut self, process: &Process, stream: Handle<Stream>, op: Op) -> Done<Op> {
         let ordinal = self.contexts.get(self.streams.get(stream)?.context)?.ordinal;
-        let wild = |there: bool| if there { None } else { Some(Fault::WildAddress) };
+        let wild = |missing: bool| missing.then_some(Fault::WildAddress);
         let fault = match &op {
             Op::Work { task: Some(Task::Kernel(kernel)), .. } => self.fault_of(process, ordinal, kernel),
             Op::Work { task: Some(Task::Copy(job)), .. } => {
-                wild(![&job.from, &job.to].iter().any(|side| self.memory.is_promise(side.address)))
+                let sides = [&job.from, &job.to];
+                wild(sides.iter().any(|side| self.memory.is_missing(side.address, job.reach(side))))
             }
-            Op::Work { task: Some(Task::Set(job)), .. } => wild(!self.memory.is_promise(job.address)),
+            Op::Work { task: Some(Task::Set(job)), .. } => {
+                wild(self.memory.is_missing(job.address, job.reach()))
+            }
             Op::Write(word, _) | Op::WaitValue(Condition { word, .. }) => {
-                wild(!self.memory.is_promise(word.address))
+                wild(self.memory.is_missing(word.address, 4))
             }
             _ => None,
         };

@@ -179,6 +179,11 @@ impl Memory {
         self.promise_around(address).is_some() && !self.knows(address)
     }
 
+    /// Whether a range is among this library's addresses and not all of it is there: freed, or only promised.
+    pub(crate) fn is_missing(&self, address: u64, bytes: u64) -> bool {
+        self.space.contains(address) && self.check(address, bytes).is_err()
+    }
+
     /// Whether a range is memory of ours at all, of device or host.
     pub(crate) fn knows(&self, address: u64) -> bool {
         self.around(address).is_some()

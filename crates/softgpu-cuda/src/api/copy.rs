@@ -41,11 +41,6 @@ fn check(state: &State, due: Due, (says, address): Part, bytes: u64) -> Done {
     }
 }
 
-/// How far a side reaches from its first byte.
-fn reach(job: &CopyJob, side: &Side) -> u64 {
-    (side.slice * (job.depth - 1) + side.pitch * (job.height - 1) + job.width) as u64
-}
-
 /// Puts a copy into a stream; waits for it unless the caller wants to go on.
 fn copy(process: &Process, job: CopyJob, sides: [Part; 2], told: &Copy3d, stream: S, wait: bool) -> Done {
     let mut state = process.state();
@@ -55,8 +50,8 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], told: &Copy3d, stream
         return Ok(());
     }
     let due = due(&state, stream)?;
-    check(&state, due, sides[0], reach(&job, &job.from))?;
-    check(&state, due, sides[1], reach(&job, &job.to))?;
+    check(&state, due, sides[0], job.reach(&job.from))?;
+    check(&state, due, sides[1], job.reach(&job.to))?;
     let ordinal = state.contexts.get(current)?.ordinal;
     let to_plain = !state.memory.knows(job.to.address);
     let captured = due == Due::AtLaunch;
@@ -284,8 +279,8 @@ impl Copy3d {
     /// The copy as a node's, checked.
     pub(super) fn checked(&self, state: &State) -> Done<CopyJob> {
         let (job, sides) = self.parts(state)?;
-        check(state, Due::AtLaunch, sides[0], reach(&job, &job.from))?;
-        check(state, Due::AtLaunch, sides[1], reach(&job, &job.to))?;
+        check(state, Due::AtLaunch, sides[0], job.reach(&job.from))?;
+        check(state, Due::AtLaunch, sides[1], job.reach(&job.to))?;
         Ok(job)
     }
 

@@ -91,6 +91,11 @@ impl CopyJob {
         (self.width * self.height * self.depth) as u64
     }
 
+    /// How far a side reaches from its first byte, in bytes.
+    pub(crate) fn reach(&self, side: &Side) -> u64 {
+        (side.slice * (self.depth - 1) + side.pitch * (self.height - 1) + self.width) as u64
+    }
+
     /// Takes the source's bytes now, so that the program may change them afterwards.
     pub(crate) fn stage(&mut self) {
         let mut bytes = vec![0u8; self.width * self.height * self.depth];
@@ -128,6 +133,12 @@ impl SetJob {
     /// Everything it writes, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         (self.size * self.width * self.height) as u64
+    }
+
+    /// How far it reaches from its first byte, in bytes.
+    pub(crate) fn reach(&self) -> u64 {
+        let row = self.size * self.width;
+        (self.pitch.max(row) * self.height.saturating_sub(1) + row) as u64
     }
 
     fn run(&self) {
