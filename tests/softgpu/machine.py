@@ -34,6 +34,19 @@ def wheel_folder():
     return folder
 
 
+def beside(name):
+    """A folder with packages that the environment's own do not go with: `ten` or `cupy`."""
+    folder = pathlib.Path(sys.prefix) / name
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder} is missing: run `cargo xtask test --install`")
+    return folder
+
+
+def runtime_ten():
+    """NVIDIA's runtime 10.2, as one library."""
+    return next(beside("ten").glob("torchvision.libs/libcudart.*.so.10.2"))
+
+
 class SoftGpu(contextlib.AbstractContextManager):
     """Libraries and ledger in a folder of their own, gone when left."""
 
@@ -57,6 +70,10 @@ class SoftGpu(contextlib.AbstractContextManager):
         # A test machine with a real driver must not lend it to us.
         dropped = ("LD_PRELOAD", "CUDA_VISIBLE_DEVICES", "FASTGPU_SOFTGPU_DEVICES")
         return {**{key: value for key, value in os.environ.items() if key not in dropped}, **own, **more}
+
+    def with_runtime_ten(self):
+        """Puts the runtime 10.2 where programs find it under its own name."""
+        (self.libraries / "libcudart.so.10.2").symlink_to(runtime_ten())
 
     def ask(self, *words):
         """What the ledger's own tool prints; its exit code is not judged."""
@@ -99,6 +116,6 @@ class SoftGpu(contextlib.AbstractContextManager):
             raise RuntimeError(f"{source} does not build: {done.stderr}")
         return program
 
-    def python(self, program, **more):
+    def python(self, program, *words, **more):
         """Runs a Python text in an interpreter of its own: a driver library is loaded once per process."""
-        return self.run([sys.executable, "-c", program], **more)
+        return self.run([sys.executable, "-c", program, *words], **more)

@@ -1,5 +1,5 @@
 """Python's ways to a GPU over the driver import, find the device and allocate on the software GPU, as far as no
-compiled kernel is needed. What goes through NVIDIA's runtime (CuPy, `cuda.bindings.runtime`) is in test_runtime.py."""
+compiled kernel is needed. What goes through NVIDIA's runtime is in test_runtime.py and test_cupy.py."""
 
 import textwrap
 import unittest

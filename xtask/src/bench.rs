@@ -14,6 +14,7 @@ mod resident;
 mod row;
 mod run;
 mod server;
+mod software;
 mod submit;
 
 use std::cell::OnceCell;
@@ -27,7 +28,7 @@ use row::{Measured, Row};
 /// As many slots as the peers were measured with.
 const DEVICES: usize = 8;
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 14] = [
     Row {
         name: "submit",
         what: "durable submits, 64 connections, one task each",
@@ -43,6 +44,8 @@ const ROWS: [Row; 12] = [
     Row { name: "restart", what: "restart after kill -9", measure: resident::restart },
     Row { name: "adoption", what: "adoption after kill -9", measure: resident::adoption },
     Row { name: "round", what: "a round of planning when one task ends", measure: build::round },
+    Row { name: "softgpu", what: "calls of the software GPU", measure: software::calls },
+    Row { name: "switch", what: "lost when two processes share a software GPU", measure: software::switches },
     Row { name: "binary", what: "the binary", measure: build::binary_size },
 ];
 /// Not among the rows above: it is asked for on its own.

@@ -51,7 +51,7 @@ impl Software {
         let folder = folder(node_dir);
         make_private_folder(&folder)?;
         let libraries = unpack::unpack(&folder)?;
-        let ledger = place::prepare(&folder, spec, seed(hostname))?;
+        let ledger = place::prepare(&folder, spec, seed(hostname, &folder))?;
         Ok(Self { libraries, ledger, spec: spec.clone() })
     }
 
@@ -116,7 +116,7 @@ pub(crate) fn folder(node_dir: &Path) -> PathBuf {
 }
 
 fn listed(index: u16, ledger: &Ledger, place: usize) -> Device {
-    let device = ledger.device(place);
+    let device = ledger.facts(place);
     let uuid = device.uuid.iter().enumerate().fold("GPU-".to_owned(), |text, (at, byte)| {
         let dash = if matches!(at, 4 | 6 | 8 | 10) { "-" } else { "" };
         format!("{text}{dash}{byte:02x}")
@@ -128,7 +128,7 @@ fn listed(index: u16, ledger: &Ledger, place: usize) -> Device {
         uuid: uuid.into(),
         closeness: crate::simulate::closeness(index, &model),
         model,
-        memory: MemoryMib(device.capacity_bytes() / (1 << 20)),
+        memory: MemoryMib(device.capacity_bytes / (1 << 20)),
         simulated: true,
         pci: Some(format!("{domain:08X}:{bus:02X}:{slot:02X}.0").into()),
         driver: Some(DRIVER_VERSION.into()),
@@ -138,9 +138,11 @@ fn listed(index: u16, ledger: &Ledger, place: usize) -> Device {
     }
 }
 
-/// FNV-1a of the machine's name: software GPUs keep their UUIDs, and two nodes have different ones.
-fn seed(hostname: &str) -> u64 {
-    hostname.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+/// FNV-1a of the machine's name and the node's folder: software GPUs keep their UUIDs, and two nodes have different
+/// ones, on one machine too.
+fn seed(hostname: &str, folder: &Path) -> u64 {
+    let bytes = hostname.bytes().chain([0]).chain(folder.as_os_str().as_encoded_bytes().iter().copied());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
@@ -193,8 +195,10 @@ mod tests {
     }
 
     #[test]
-    fn two_machines_have_different_devices() {
-        assert_ne!(seed("node-a"), seed("node-b"));
+    fn two_nodes_have_different_devices() {
+        let seeds = [("node-a", "/n"), ("node-b", "/n"), ("node-a", "/m")]
+            .map(|(machine, folder)| seed(machine, Path::new(folder)));
+        assert!(seeds[0] != seeds[1] && seeds[0] != seeds[2] && seeds[1] != seeds[2]);
     }
 
     #[test]

@@ -69,6 +69,20 @@ fn context_bytes(architecture: Architecture) -> u64 {
     }
 }
 
+impl Process {
+    /// Waits for what a context still does, and lets a runtime part with what it keeps there.
+    pub(crate) fn finish_context(&self, context: Handle<Context>) {
+        // One that failed has nothing to wait for.
+        let _ = self.wait_context(context);
+        let kept = self.state().contexts.get_mut(context).map(|found| std::mem::take(&mut found.keepsakes));
+        for (key, keepsake) in kept.unwrap_or_default() {
+            if let Some(leave) = keepsake.leave {
+                leave(context, key, keepsake.value);
+            }
+        }
+    }
+}
+
 impl State {
     /// The current context, alive.
     pub(crate) fn current(&self) -> Done<Handle<Context>> {
@@ -99,7 +113,7 @@ impl State {
         process.charge(ordinal, Class::Driver, DRIVER_BYTES).inspect_err(|_| {
             process.release(ordinal, Class::Context, own_bytes);
         })?;
-        let opened = process.device(ordinal)?.schedule.open(process.me.slot);
+        let opened = process.device(ordinal)?.open_context(process.me.slot);
         let Some((slot, serial)) = opened else {
             process.release(ordinal, Class::Context, own_bytes);
             process.release(ordinal, Class::Driver, DRIVER_BYTES);
@@ -128,6 +142,7 @@ impl State {
             own_bytes,
             code_bytes: 0,
             streams_most: 0,
+            keepsakes: HashMap::new(),
         };
         // A primary context has the same handle each time.
         let context = match again {
@@ -151,11 +166,8 @@ impl State {
         priority: i32,
     ) -> Done<Handle<Stream>> {
         let found = self.contexts.get(context)?;
-        let owned = 1 + found
-            .streams
-            .iter()
-            .filter(|one| self.streams.find(**one).is_some_and(|one| one.owned))
-            .count();
+        // Less stream 0, which counts for the one that comes, and the threads' own.
+        let owned = found.streams.len() - found.per_thread.len();
         let (ordinal, most) = (found.ordinal, found.streams_most);
         let steps = owned.div_ceil(STREAMS_STEP).saturating_sub(most.div_ceil(STREAMS_STEP)) as u64;
         process.charge(ordinal, Class::Context, steps * STREAMS_BYTES)?;

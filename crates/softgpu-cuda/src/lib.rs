@@ -22,6 +22,7 @@ mod visible;
 mod actions;
 mod contexts;
 mod engine;
+mod fatbin;
 mod graph;
 mod kernels;
 mod memory;

@@ -1,12 +1,13 @@
 //! Modules, libraries and the functions in them.
 //!
-//! An image is a text that names kernels: lines of PTX with `.entry NAME(`. Kernels that are built in run;
-//! others load and cannot be launched, which is counted. Compiled images are refused as by a device for
-//! which they were not compiled.
+//! An image is a text that names kernels: lines of PTX with `.entry NAME(`, alone or in a fat binary. Kernels
+//! that are built in run; others load and cannot be launched, which is counted. Compiled images are refused as
+//! by a device for which they were not compiled.
 
 use std::collections::HashMap;
 
 use crate::abi::{Code, Done, Text};
+use crate::fatbin;
 use crate::handle::Handle;
 use crate::kernels::Builtin;
 use crate::state::{Context, State};
@@ -60,9 +61,8 @@ impl Image {
         // SAFETY: an image is at least four bytes long, by its contract.
         let start = unsafe { address.cast::<[u8; 4]>().read() };
         match start {
-            [0x7f, b'E', b'L', b'F'] | [0x50, 0xed, 0x55, 0xba] | [0xb1, 0x43, 0x62, 0x46] => {
-                Err(Code::NO_BINARY_FOR_GPU)
-            }
+            [0x7f, b'E', b'L', b'F'] => Err(Code::NO_BINARY_FOR_GPU),
+            mark if fatbin::is_mark(mark) => Self::of(fatbin::text(address)?),
             [first, ..] if !first.is_ascii() || first == 0 => Err(Code::INVALID_IMAGE),
             _ => {
                 let text = Text(address.cast());

@@ -64,7 +64,7 @@ extern "C" fn in_the_child() {
 impl Process {
     fn start() -> Result<Self, Code> {
         let ledger = Ledger::from_environment().map_err(|_| Code::NO_DEVICE)?;
-        if ledger.registry().version_mismatch != 0 {
+        if ledger.registry_view().version_mismatch != 0 {
             return Err(Code::SYSTEM_DRIVER_MISMATCH);
         }
         let present = (0..ledger.device_count()).filter(|index| {

@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) poisoned: Option<Code>,
     /// Contexts that have just failed.
     pub(crate) failed: Vec<(Handle<Context>, Code)>,
+    /// How often the ledger's fault bell had rung when faults were looked for last.
+    pub(crate) faults_heard: u32,
     /// Stream-ordered memory whose end was reached.
     pub(crate) freed: Vec<u64>,
     /// Ends of user objects that are due.
@@ -87,6 +89,7 @@ impl State {
             running: 0,
             poisoned: None,
             failed: Vec::new(),
+            faults_heard: 0,
             freed: Vec::new(),
             endings: Vec::new(),
             retired: Vec::new(),
@@ -136,6 +139,18 @@ pub(crate) struct Context {
     pub(crate) code_bytes: u64,
     /// Most streams it ever had, which take memory in steps.
     pub(crate) streams_most: usize,
+    /// What a runtime keeps with it, by the runtime's own keys.
+    pub(crate) keepsakes: HashMap<usize, Keepsake>,
+}
+
+/// Called with the context, the key and the value when the context ends.
+pub(crate) type Leave = extern "C" fn(Handle<Context>, usize, usize);
+
+/// A value that a runtime keeps with a context.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keepsake {
+    pub(crate) value: usize,
+    pub(crate) leave: Option<Leave>,
 }
 
 /// A device's primary context.

@@ -275,7 +275,7 @@ fn take_room(process: &Process, state: &mut State, suspended: &Suspended) -> Don
     }
     for handle in state.contexts.handles(|_| true) {
         let context = state.contexts.get_mut(handle)?;
-        let opened = process.device(context.ordinal)?.schedule.open(process.me.slot);
+        let opened = process.device(context.ordinal)?.open_context(process.me.slot);
         (context.slot, context.serial) = opened.ok_or(Code::OUT_OF_MEMORY)?;
     }
     Ok(())

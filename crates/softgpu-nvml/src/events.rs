@@ -159,7 +159,7 @@ fn next(session: &Session, set: SetHandle) -> Answer<Option<Event>> {
     let set = sets.sets.iter_mut().find(|one| one.number == set.0).ok_or(Code::InvalidArgument)?;
     Ok(set.watched.iter_mut().find_map(|watched| {
         // A device that fell off the bus has one last thing to tell.
-        let (kind, data) = watched.news(&session.ledger.device(watched.place).faults)?;
+        let (kind, data) = watched.news(&session.ledger.view(watched.place).faults)?;
         let device = Handle::of(watched.place);
         Some(Event { device, kind, data, gpu_instance: u32::MAX, compute_instance: u32::MAX })
     }))

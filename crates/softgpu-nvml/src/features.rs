@@ -17,7 +17,7 @@ extern "C" fn nvmlDeviceSetPersistenceMode(device: Handle, mode: u32) -> u32 {
         if mode > 1 {
             return Err(Code::InvalidArgument);
         }
-        gpu.state.gauges.persistence = mode + 1;
+        gpu.settings()?.persistence = mode + 1;
         Ok(())
     })
 }
@@ -33,7 +33,7 @@ extern "C" fn nvmlDeviceSetComputeMode(device: Handle, mode: u32) -> u32 {
         only_root()?;
         // 0: everybody, 2: nobody, 3: one process. Exclusive threads are gone.
         match mode {
-            0 | 2 | 3 => gpu.state.gauges.compute_mode = mode,
+            0 | 2 | 3 => gpu.settings()?.compute_mode = mode,
             1 => return Err(Code::NotSupported),
             _ => return Err(Code::InvalidArgument),
         }

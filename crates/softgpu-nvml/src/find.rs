@@ -45,7 +45,7 @@ extern "C" fn nvmlDeviceGetHandleByUUID(uuid: Word, device: Out<Handle>) -> u32 
         let wanted = uuid.get()?;
         let with_prefix = |bytes: &[u8; 16]| format!("GPU-{}", dashed(bytes));
         find(session, device, Code::NotFound, |place| {
-            let own = &session.ledger.device(place).uuid;
+            let own = &session.ledger.facts(place).uuid;
             wanted.eq_ignore_ascii_case(&with_prefix(own))
         })
     })
@@ -59,7 +59,7 @@ extern "C" fn nvmlDeviceGetHandleByUUIDV(uuid: Out<UuidQuestion>, device: Out<Ha
             return Err(Code::ArgumentVersionMismatch);
         }
         find(session, device, Code::NotFound, |place| {
-            let own = session.ledger.device(place).uuid;
+            let own = session.ledger.facts(place).uuid;
             match question.kind {
                 1 => {
                     let text = format!("GPU-{}", dashed(&own));
@@ -79,7 +79,7 @@ extern "C" fn nvmlDeviceGetHandleBySerial(serial: Word, device: Out<Handle>) -> 
     call(|session| {
         let wanted = serial.get()?;
         find(session, device, Code::NotFound, |place| {
-            let own = session.ledger.device(place).serial;
+            let own = session.ledger.facts(place).serial;
             own != 0 && own.to_string() == wanted
         })
     })
@@ -98,7 +98,7 @@ extern "C" fn nvmlDeviceGetHandleByPciBusId_v2(bus_id: Word, device: Out<Handle>
 fn by_bus_id(bus_id: Word, device: Out<Handle>) -> u32 {
     call(|session| {
         let wanted = parsed(&bus_id.get()?).ok_or(Code::NotFound)?;
-        find(session, device, Code::NotFound, |place| session.ledger.device(place).pci == wanted)
+        find(session, device, Code::NotFound, |place| session.ledger.facts(place).pci == wanted)
     })
 }
 

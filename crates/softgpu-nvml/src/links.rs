@@ -126,9 +126,9 @@ fn linked(
 /// The other devices of its group whose model has links too.
 pub(crate) fn peers_of(session: &Session, device: Handle) -> Answer<Vec<usize>> {
     let place = session.place(device)?;
-    let group = session.ledger.device(place).link_group;
+    let group = session.ledger.facts(place).link_group;
     let others = (0..session.ledger.device_count()).filter(|other| *other != place);
-    let same_group = |other: &usize| session.ledger.device(*other).link_group == group;
+    let same_group = |other: &usize| session.ledger.facts(*other).link_group == group;
     let has_links = |other: &usize| session.at(*other, |gpu| Ok(gpu.model.nvlinks > 0)).unwrap_or(false);
     Ok(others.filter(same_group).filter(has_links).collect())
 }

@@ -60,7 +60,7 @@ extern "C" fn nvmlDeviceSetPowerManagementLimit(device: Handle, milliwatts: u32)
         if !(gpu.model.power.min..=gpu.model.power.max).contains(&milliwatts) {
             return Err(Code::InvalidArgument);
         }
-        gpu.state.gauges.power_limit_mw = milliwatts;
+        gpu.settings()?.power_limit_mw = milliwatts;
         Ok(())
     })
 }

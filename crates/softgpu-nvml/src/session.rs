@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fastgpu_softgpu::fault::Health;
-use fastgpu_softgpu::ledger::layout::DEVICES_MAX;
-use fastgpu_softgpu::ledger::{DeviceGuard, LEDGER_FILE, Ledger, folder_from_environment, wait_on};
+use fastgpu_softgpu::ledger::layout::{DEVICES_MAX, Gauges};
+use fastgpu_softgpu::ledger::view::DeviceView;
+use fastgpu_softgpu::ledger::{LEDGER_FILE, Ledger, folder_from_environment, wait_on};
 use fastgpu_softgpu::models::{MODELS, Model};
 
 use crate::abi::{Answer, Code, Handle};
@@ -55,7 +56,7 @@ pub(crate) fn begin() -> Answer<()> {
     let ledger = open()?;
     let session = Session { ledger };
     session.obey_delays();
-    if ledger.registry().version_mismatch != 0 {
+    if ledger.registry_view().version_mismatch != 0 {
         return Err(Code::VersionMismatch);
     }
     state().starts += 1;
@@ -128,7 +129,7 @@ impl Session {
 
     /// The same by index, which must be below the count.
     pub(crate) fn at<T>(&self, index: usize, body: impl FnOnce(&mut Gpu<'_>) -> Answer<T>) -> Answer<T> {
-        let state = self.ledger.device(index);
+        let state = self.ledger.view(index);
         if state.faults.health() == Health::Lost {
             return Err(Code::GpuIsLost);
         }
@@ -137,12 +138,12 @@ impl Session {
     }
 }
 
-/// One device, locked and carried on to the present.
+/// One device, carried on to the present.
 #[derive(Debug)]
 pub(crate) struct Gpu<'a> {
     pub(crate) session: &'a Session,
     pub(crate) index: usize,
-    pub(crate) state: DeviceGuard,
+    pub(crate) state: DeviceView,
     pub(crate) model: &'static Model,
 }
 
@@ -150,6 +151,14 @@ impl Gpu<'_> {
     /// Device time in nanoseconds.
     pub(crate) fn now_ns(&self) -> u64 {
         self.state.schedule.now_ns
+    }
+
+    /// What can be set on the device; not while somebody is stuck with its lock.
+    pub(crate) fn settings(&mut self) -> Answer<&mut Gauges> {
+        match &mut self.state {
+            DeviceView::Locked(state) => Ok(&mut state.gauges),
+            DeviceView::Copied(_) => Err(Code::Timeout),
+        }
     }
 
     /// Whether any program has a context on it.

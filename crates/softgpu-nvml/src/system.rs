@@ -80,7 +80,7 @@ fn sentence(code: u32) -> &'static CStr {
 #[unsafe(no_mangle)]
 extern "C" fn nvmlSystemGetDriverVersion(version: Text, bytes: u32) -> u32 {
     call(|session| {
-        let registry = session.ledger.registry();
+        let registry = session.ledger.registry_view();
         let said = text(&registry.driver_version);
         version.put(bytes, if said.is_empty() { DRIVER_VERSION } else { said })
     })
@@ -102,7 +102,7 @@ extern "C" fn nvmlSystemGetCudaDriverVersion_v2(version: Out<u32>) -> u32 {
 }
 
 fn cuda_version(version: Out<u32>) -> u32 {
-    call(|session| match session.ledger.registry().cuda_version {
+    call(|session| match session.ledger.registry_view().cuda_version {
         0 => version.put(CUDA_VERSION),
         said => version.put(said),
     })

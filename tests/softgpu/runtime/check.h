@@ -31,7 +31,7 @@ __attribute__((unused)) static int expectations, failures;
 
 #define works(call) answers(call, cudaSuccess)
 
-/* With the word `refused`: the driver hands out no private tables, and the runtime must say so and go on living. */
+/* With the word `refused`: the driver does not vouch for itself, and the runtime must say so and go on living. */
 __attribute__((unused)) static int refused(int count, char **words) {
     int devices = -1, version = 0;
     void *device = NULL;

@@ -11,7 +11,7 @@ int main(int count_of_words, char **words) {
     works(cudaDriverGetVersion(&version));
     expect(version == 13000);
     works(cudaRuntimeGetVersion(&version));
-    expect(version == 13000);
+    expect(version == CUDART_VERSION);
     works(cudaGetDeviceCount(&count));
     expect(count >= 1);
     for (int index = 0; index < count; index++) {
@@ -20,8 +20,10 @@ int main(int count_of_words, char **words) {
         expect(strlen(properties.name) > 4);
         expect(properties.totalGlobalMem > 1024 * MIB);
         expect(properties.major >= 7 && properties.warpSize == 32 && properties.maxThreadsPerBlock == 1024);
-        expect(properties.multiProcessorCount > 0 && properties.l2CacheSize > 0);
+        expect(properties.multiProcessorCount > 0 && properties.totalConstMem == 65536);
+#if CUDART_VERSION >= 12000
         expect(properties.unifiedAddressing == 1 && properties.memoryPoolsSupported == 1);
+#endif
         works(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, index));
         expect(value == properties.multiProcessorCount);
         works(cudaDeviceGetPCIBusId(bus, sizeof bus, index));

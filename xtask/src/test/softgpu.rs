@@ -3,7 +3,7 @@
 //! They need a virtual environment with pinned wheels, `target/cuda-python`; [`environment`] makes it.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::answers;
@@ -17,18 +17,33 @@ pub(super) const BUILD: [&str; 7] =
 const MISSING: &str =
     "the wheels of NVIDIA's runtime are missing: run `cargo xtask test --install`, which needs PyPI";
 
+/// What is installed beside the environment's own packages: the folder in it, the pins, and more words for pip.
+///
+/// The wheel with the old runtime is for another interpreter, which does not matter to what it carries.
+const BESIDE: [(&str, &str, &[&str]); 2] = [
+    (
+        "ten",
+        "requirements-ten.txt",
+        &["--platform", "manylinux1_x86_64", "--python-version", "3.8", "--only-binary=:all:"],
+    ),
+    ("cupy", "requirements-cupy.txt", &[]),
+];
+
 /// The interpreter of the environment with exactly the pinned wheels, made anew when the pins have changed.
 pub(super) fn environment(install: bool) -> anyhow::Result<Result<OsString, String>> {
     let folder = target_dir()?.join("cuda-python");
-    let pins = project_root()?.join("tests/softgpu/requirements.txt");
-    let wanted = std::fs::read(&pins)?;
+    let pins = project_root()?.join("tests/softgpu");
+    let mut wanted = Vec::new();
+    for name in BESIDE.iter().map(|(_, name, _)| *name).chain(["requirements.txt"]) {
+        wanted.extend(std::fs::read(pins.join(name))?);
+    }
     let done = folder.join("installed");
     let python = folder.join("bin/python3");
     let is_there = || std::fs::read(&done).is_ok_and(|found| found == wanted) && answers(&python, &["-V"]);
     if is_there() {
         return Ok(Ok(python.into_os_string()));
     }
-    if install && make(&folder, &python, pins.as_os_str()) {
+    if install && make(&folder, &python, &pins) {
         std::fs::write(&done, &wanted)?;
         return Ok(Ok(python.into_os_string()));
     }
@@ -36,12 +51,19 @@ pub(super) fn environment(install: bool) -> anyhow::Result<Result<OsString, Stri
 }
 
 /// The system's own interpreter may come without `venv`; then another one on the path may have it.
-fn make(folder: &std::path::Path, python: &std::path::Path, pins: &OsStr) -> bool {
+fn make(folder: &Path, python: &Path, pins: &Path) -> bool {
     let venv = [OsStr::new("-m"), "venv".as_ref(), "--clear".as_ref(), folder.as_os_str()];
-    let made = ["python3", "/usr/bin/python3"].iter().any(|name| shown(name, &venv));
-    let words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-    let words: Vec<&OsStr> = words.iter().map(OsStr::new).chain([pins]).collect();
-    made && shown(python, &words)
+    let install = |pins: PathBuf, more: Vec<OsString>| {
+        let words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+        let words = words.iter().map(OsString::from).chain([pins.into_os_string()]).chain(more);
+        shown(python, &words.collect::<Vec<_>>())
+    };
+    ["python3", "/usr/bin/python3"].iter().any(|name| shown(name, &venv))
+        && install(pins.join("requirements.txt"), Vec::new())
+        && BESIDE.iter().all(|(name, list, more)| {
+            let target = ["--no-deps".into(), "--target".into(), folder.join(name).into_os_string()];
+            install(pins.join(list), more.iter().map(OsString::from).chain(target).collect())
+        })
 }
 
 /// The standard library's runner over `tests/softgpu`.

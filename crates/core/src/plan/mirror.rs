@@ -39,6 +39,11 @@ impl Slot {
         self.room == 1_000
     }
 
+    /// Whether another device of the node is of the same kind and as free.
+    pub(super) const fn is_like(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.milli == other.milli && self.memory == other.memory
+    }
+
     /// What would be left of it as a whole.
     pub(super) fn room_after(&self, milli: u32, memory: u64) -> u32 {
         room(self.milli - milli, self.memory - memory, self.memory_total)

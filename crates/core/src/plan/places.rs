@@ -13,7 +13,7 @@ use crate::plan::mirror::{Hidden, Mirror};
 use crate::plan::score::Scorer;
 use crate::plan::shape::{Shape, closest};
 use crate::plan::tree::Tree;
-use crate::plan::worth::Worth;
+use crate::plan::worth::{Standing, Worth};
 use crate::policy::Placement;
 use crate::queue::LaneId;
 use crate::retry::mixed;
@@ -38,11 +38,37 @@ pub(super) struct Wanted<'a> {
 pub(super) struct Places {
     mirror: Mirror,
     worth: Worth,
+    standings: Standings,
     scored: BTreeMap<LaneId, Scored>,
     /// How often anybody asked.
     asked: u64,
     /// At which question each position was last scored, so that none is scored twice for one.
     fresh: Vec<u64>,
+}
+
+/// What every node is worth as it stands: a part of each score that no shape changes.
+#[derive(Debug, Default)]
+struct Standings {
+    of: Vec<Standing>,
+    /// How far the mirror's log has been taken in.
+    cursor: u64,
+    epoch: u64,
+}
+
+impl Standings {
+    fn sync(&mut self, worth: &Worth, mirror: &Mirror) {
+        let spots = &mirror.spots;
+        let is_current = self.epoch == worth.epoch() && self.of.len() == spots.len();
+        let changed = mirror.changed_since(self.cursor).filter(|changed| changed.len() < spots.len());
+        match changed.filter(|_| is_current) {
+            Some(changed) => {
+                changed.iter().for_each(|&at| self.of[at as usize] = worth.standing(&spots[at as usize]));
+            }
+            None => self.of = spots.iter().map(|spot| worth.standing(spot)).collect(),
+        }
+        self.cursor = mirror.log_end();
+        self.epoch = worth.epoch();
+    }
 }
 
 /// The scores of all nodes for one shape.
@@ -98,7 +124,7 @@ impl Places {
     /// The scores for a lane, up to date.
     fn scored(&mut self, wanted: Wanted<'_>, cluster: &Cluster) -> &Scored {
         self.make_room();
-        let Self { mirror, worth, scored, asked, fresh } = self;
+        let Self { mirror, worth, standings, scored, asked, fresh } = self;
         *asked += 1;
         let unknown = || Scored {
             shape: Shape::of(wanted.ask),
@@ -114,6 +140,13 @@ impl Places {
         }
         entry.shape.learn(&mirror.kinds);
         let scorer = Scorer::new(wanted, worth, mirror);
+        if scorer.is_by_worth() {
+            standings.sync(worth, mirror);
+        } else {
+            standings.of.resize(mirror.spots.len(), Standing::default());
+        }
+        let score =
+            |shape: &Shape, at: usize| scorer.score(shape, &mirror.spots[at], standings.of[at], cluster);
         let epoch = scorer.epoch();
         let changed = mirror.changed_since(entry.cursor).filter(|changed| changed.len() < mirror.spots.len());
         match changed.filter(|_| entry.epoch == epoch) {
@@ -121,12 +154,12 @@ impl Places {
                 for &at in changed {
                     let at = at as usize;
                     if std::mem::replace(&mut fresh[at], *asked) != *asked {
-                        entry.tree.set(at, scorer.score(&entry.shape, &mirror.spots[at], cluster));
+                        entry.tree.set(at, score(&entry.shape, at));
                     }
                 }
             }
             None => {
-                let scores = mirror.spots.iter().map(|spot| scorer.score(&entry.shape, spot, cluster));
+                let scores = (0..mirror.spots.len()).map(|at| score(&entry.shape, at));
                 entry.tree = Tree::of(scores);
             }
         }

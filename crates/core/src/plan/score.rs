@@ -9,7 +9,7 @@ use crate::plan::mirror::{Mirror, Slot, Spot};
 use crate::plan::places::Wanted;
 use crate::plan::shape::{Shape, closest};
 use crate::plan::tree::NONE;
-use crate::plan::worth::Worth;
+use crate::plan::worth::{Standing, Worth};
 use crate::policy::Placement;
 use crate::retry::mixed;
 
@@ -48,8 +48,14 @@ impl<'a> Scorer<'a> {
         by_placement | u64::from(self.devices_max)
     }
 
-    /// The score of a place for `shape` on `spot`; [`NONE`] if it has none.
-    pub(super) fn score(&self, shape: &Shape, spot: &Spot, cluster: &Cluster) -> u32 {
+    /// Whether scores rest on what nodes are worth.
+    pub(super) fn is_by_worth(&self) -> bool {
+        self.placement == Placement::Fragmentation && self.worth.is_known
+    }
+
+    /// The score of a place for `shape` on `spot`; [`NONE`] if it has none. `standing` matters if scores rest on
+    /// [worth](Self::is_by_worth).
+    pub(super) fn score(&self, shape: &Shape, spot: &Spot, standing: Standing, cluster: &Cluster) -> u32 {
         let Some(count) = shape.count_on(spot, cluster).filter(|&count| count >= shape.min) else {
             return NONE;
         };
@@ -57,7 +63,7 @@ impl<'a> Scorer<'a> {
         let most = shape.max.min(self.devices_max as usize);
         let missing = u32::try_from(most.saturating_sub(count)).unwrap_or(MISSING_MAX).min(MISSING_MAX);
         let cost = match self.placement {
-            Placement::Fragmentation if self.worth.is_known => self.worth.cost(shape, spot, count),
+            Placement::Fragmentation if self.worth.is_known => self.worth.cost(shape, spot, standing, count),
             // Until the mix is known, the tightest fit keeps large holes large.
             Placement::Fragmentation => tight(shape, spot, count),
             Placement::BestFit => self.best_fit(shape, spot, count),

@@ -32,6 +32,17 @@ pub(super) struct Worth {
     tables: Vec<Table>,
 }
 
+/// What a node is worth, before anything is placed on it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Standing {
+    /// Devices that nobody holds any of.
+    idle: usize,
+    /// The worth of its devices alone.
+    devices: i64,
+    /// With processor, host memory and blocks.
+    all: i64,
+}
+
 /// One shape of the mix, as it would be on nodes of one class.
 #[derive(Debug, Clone, Copy)]
 struct Wish {
@@ -99,35 +110,45 @@ impl Worth {
         self.epoch
     }
 
-    /// What `count` devices for `shape` on `spot` cost of its worth; smaller is better.
-    pub(super) fn cost(&self, shape: &Shape, spot: &Spot, count: usize) -> u32 {
-        // A node without devices loses nothing.
-        let Some(table) = spot.class.map(|class| &self.tables[usize::from(class)]) else { return 0 };
+    /// What a node is worth as it stands.
+    pub(super) fn standing(&self, spot: &Spot) -> Standing {
+        let Some(table) = self.table(spot) else { return Standing::default() };
         let idle = spot.slots.iter().filter(|slot| slot.is_idle()).count();
-        let worth: i64 = spot.slots.iter().map(|slot| table.left(slot.room)).sum();
+        let devices = spot.slots.iter().map(|slot| table.left(slot.room)).sum();
+        Standing { idle, devices, all: table.node(devices, idle, spot.cpu, spot.host_memory) }
+    }
+
+    /// What `count` devices for `shape` on `spot`, which stands so, cost of its worth; smaller is better.
+    pub(super) fn cost(&self, shape: &Shape, spot: &Spot, standing: Standing, count: usize) -> u32 {
+        // A node without devices loses nothing.
+        let Some(table) = self.table(spot) else { return 0 };
         let (lost, opened) = loss(table, shape, spot, count);
         let (cpu_left, memory_left) = shape.host_left(spot);
-        let before = table.node(worth, idle, spot.cpu, spot.host_memory);
-        let after = table.node(worth - lost, idle - opened, cpu_left, memory_left);
-        let cost = (((before - after) * table.price) >> 8).div_euclid(ROUND);
+        let after = table.node(standing.devices - lost, standing.idle - opened, cpu_left, memory_left);
+        let cost = (((standing.all - after) * table.price) >> 8).div_euclid(ROUND);
         u32::try_from((cost + BIAS).max(0)).unwrap_or(u32::MAX)
+    }
+
+    fn table(&self, spot: &Spot) -> Option<&Table> {
+        spot.class.map(|class| &self.tables[usize::from(class)])
     }
 
     /// What a share of this device costs of its worth.
     pub(super) fn drop_of(&self, shape: &Shape, spot: &Spot, slot: &Slot) -> i64 {
-        let table = spot.class.map(|class| &self.tables[usize::from(class)]);
-        table.and_then(|table| drop_in(table, shape, slot)).unwrap_or(0)
+        self.table(spot).and_then(|table| drop_in(table, shape, slot)).unwrap_or(0)
     }
 }
 
 /// The worth of devices that `count` of the cheapest for `shape` take away, and how many idle ones they open.
 fn loss(table: &Table, shape: &Shape, spot: &Spot, count: usize) -> (i64, usize) {
-    let drops = spot.slots.iter().filter_map(|slot| Some((drop_in(table, shape, slot)?, slot.is_idle())));
+    let drop_of = |slot: &Slot| Some((drop_in(table, shape, slot)?, slot.is_idle()));
     if count == 1 {
-        let (lost, idle) = drops.min_by_key(|&(lost, _)| lost).unwrap_or_default();
+        // Devices often stand in rows that are alike: one says it for all.
+        let firsts = spot.slots.chunk_by(Slot::is_like).map(|row| &row[0]);
+        let (lost, idle) = firsts.filter_map(drop_of).min_by_key(|&(lost, _)| lost).unwrap_or_default();
         return (lost, usize::from(idle));
     }
-    let mut drops: Vec<(i64, bool)> = drops.collect();
+    let mut drops: Vec<(i64, bool)> = spot.slots.iter().filter_map(drop_of).collect();
     drops.sort_by_key(|&(lost, _)| lost);
     drops.truncate(count);
     (drops.iter().map(|&(lost, _)| lost).sum(), drops.iter().filter(|&&(_, idle)| idle).count())

@@ -8,13 +8,16 @@ use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
 
 use fastgpu_softgpu::fault::code;
-use fastgpu_softgpu::ledger::Ledger;
+use fastgpu_softgpu::ledger::layout::DeviceState;
 use fastgpu_softgpu::ledger::processes::padded;
+use fastgpu_softgpu::ledger::view::Stuck;
 
 use super::Software;
 
 /// A device of a large model is not slower than this, even when it is sick.
 pub const NVML_DELAY_MAX: Duration = Duration::from_secs(60);
+/// How long a fault waits for a device that a program is changing.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// What NVML calls "reset the device".
 const RECOVERY_RESET: u32 = 1;
 /// What NVML calls "restart the machine".
@@ -73,7 +76,9 @@ impl Software {
             let what = format!("there are {} software GPUs, numbered from 0", ledger.device_count());
             return Err(io::Error::new(io::ErrorKind::NotFound, what));
         }
-        apply(&ledger, place, fault);
+        let mut device = ledger.device_within(place, PATIENCE).map_err(stuck)?;
+        apply(&mut device, fault);
+        drop(device);
         ledger.ring_fault();
         Ok(())
     }
@@ -92,14 +97,14 @@ impl Software {
             }
             DriverFault::NvmlHang => header.nvml_hang.store(1, Release),
             DriverFault::DriverVersion(version) => {
-                let mut registry = ledger.registry();
+                let mut registry = ledger.registry_within(PATIENCE).map_err(stuck)?;
                 registry.driver_version = padded(version);
                 registry.version_mismatch = 1;
             }
             DriverFault::Clear => {
                 header.nvml_delay_ns.store(0, Release);
                 header.nvml_hang.store(0, Release);
-                let mut registry = ledger.registry();
+                let mut registry = ledger.registry_within(PATIENCE).map_err(stuck)?;
                 registry.driver_version = padded("");
                 registry.version_mismatch = 0;
             }
@@ -109,8 +114,11 @@ impl Software {
     }
 }
 
-fn apply(ledger: &Ledger, place: usize, fault: DeviceFault) {
-    let mut device = ledger.device(place);
+fn stuck(stuck: Stuck) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, stuck)
+}
+
+fn apply(device: &mut DeviceState, fault: DeviceFault) {
     match fault {
         DeviceFault::Xid(xid) => {
             device.report_xid(xid, 0);

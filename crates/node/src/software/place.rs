@@ -1,4 +1,4 @@
-//! Where the ledger lies: in shared memory if there is any, in a folder of ours that nobody else can enter.
+//! Where the ledger lies: in shared memory if there is room, in a folder of ours that nobody else can enter.
 //!
 //! A ledger is kept for as long as it stands for the same devices and the machine has not been started
 //! again. What it was made for is written beside the libraries, in one line per fact.
@@ -45,9 +45,11 @@ pub(super) fn prepare(softgpu: &Path, spec: &SimulateSpec, seed: u64) -> io::Res
         // Programs that still use it keep its memory; nobody finds it any more.
         remove(&note.ledger);
     }
-    let ledger = fresh_folder(softgpu)?;
+    clear_away_orphans();
     let creation = Creation { seed, ..Creation::of(spec.as_software()) };
-    Ledger::open_or_create(&ledger, &creation)?;
+    // On the disk it is slower, and there is room.
+    let ledger =
+        fresh_ledger(&in_memory(), &creation).or_else(|_| fresh_ledger(&on_disk(softgpu), &creation))?;
     let draft = ledger.join(format!("{OWNER}.new"));
     fs::write(&draft, softgpu.as_os_str().as_encoded_bytes())?;
     fs::rename(&draft, ledger.join(OWNER))?;
@@ -87,20 +89,21 @@ fn read(softgpu: &Path) -> io::Result<Option<Note>> {
     Ok(spec.parse().ok().map(|spec| Note { boot, build, spec, ledger: ledger.into() }))
 }
 
-/// A new folder that is ours alone. Its name cannot be guessed at, and one that is there already is not taken.
-fn fresh_folder(softgpu: &Path) -> io::Result<PathBuf> {
-    clear_away_orphans();
+/// A ledger in a new folder that is ours alone; a folder that is there already is not taken.
+fn fresh_ledger(folder: &Path, creation: &Creation) -> io::Result<PathBuf> {
+    fs::DirBuilder::new().mode(0o700).create(folder)?;
+    Ledger::open_or_create(folder, creation).inspect_err(|_| remove(folder))?;
+    Ok(folder.to_owned())
+}
+
+/// A name in shared memory that cannot be guessed at.
+fn in_memory() -> PathBuf {
     let user = rustix::process::getuid().as_raw();
-    let unique = uuid().unwrap_or_else(|_| std::process::id().to_string());
-    let mut builder = fs::DirBuilder::new();
-    builder.mode(0o700);
-    let in_memory = Path::new(SHARED_MEMORY).join(format!("{PREFIX}{user}-{unique}"));
-    if builder.create(&in_memory).is_ok() {
-        return Ok(in_memory);
-    }
-    let on_disk = softgpu.join(format!("ledger-{unique}"));
-    builder.create(&on_disk)?;
-    Ok(on_disk)
+    Path::new(SHARED_MEMORY).join(format!("{PREFIX}{user}-{}", unique()))
+}
+
+fn on_disk(softgpu: &Path) -> PathBuf {
+    softgpu.join(format!("ledger-{}", unique()))
 }
 
 /// Shows for the life of this process that the ledger is in use: another node, which may not see our folder (it
@@ -139,6 +142,7 @@ fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-fn uuid() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/uuid")?.trim().to_owned())
+fn unique() -> String {
+    let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid").ok().map(|uuid| uuid.trim().to_owned());
+    uuid.unwrap_or_else(|| std::process::id().to_string())
 }

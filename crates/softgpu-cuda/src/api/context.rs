@@ -82,8 +82,7 @@ pub(crate) extern "C" fn cuCtxDestroy_v2(context: Ctx) -> CUresult {
             Some(found) if found.primary => return Err(Code::INVALID_CONTEXT),
             Some(_) => {}
         }
-        // One that failed has nothing to wait for.
-        let _ = process.wait_context(context);
+        process.finish_context(context);
         process.state().destroy_context(process, context)
     })
 }
@@ -259,7 +258,7 @@ pub(crate) extern "C" fn cuDevicePrimaryCtxRelease_v2(device: i32) -> CUresult {
         match context.filter(|_| last) {
             None => Ok(()),
             Some(context) => {
-                let _ = process.wait_context(context);
+                process.finish_context(context);
                 process.state().end_primary(process, device)
             }
         }
@@ -272,7 +271,7 @@ pub(crate) extern "C" fn cuDevicePrimaryCtxReset_v2(device: i32) -> CUresult {
         process.index_of(device)?;
         let context = process.state().primaries[device.cast_unsigned() as usize].context;
         if let Some(context) = context {
-            let _ = process.wait_context(context);
+            process.finish_context(context);
         }
         process.state().end_primary(process, device)
     })

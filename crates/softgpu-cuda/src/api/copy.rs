@@ -14,6 +14,9 @@ use crate::state::{Context, State};
 type S = Handle<Stream>;
 type A = Handle<Array>;
 
+/// Up to this size a copy from plain host memory does not hold the caller up, in bytes.
+const STAGED_BYTES_MAX: u64 = 64 << 10;
+
 /// What the caller says of the two sides of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Says {
@@ -55,17 +58,21 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], told: &Copy3d, stream
     let ordinal = state.contexts.get(current)?.ordinal;
     let to_plain = !state.memory.knows(job.to.address);
     let captured = due == Due::AtLaunch;
-    // A node reads its source at each launch, and can be asked what it was told.
-    let (op, numbers) = if captured {
-        (state.copy_op_unstaged(process, ordinal, job)?, told.numbers())
-    } else {
-        (state.copy_op(process, ordinal, job)?, Vec::new())
+    // A graph reads plain host memory anew each time it runs. Of other copies only small ones take it with them,
+    // as by the driver; the caller waits for the rest.
+    let from_plain = !state.memory.knows(job.from.address);
+    let read_now = from_plain && !captured && !wait && job.bytes() <= STAGED_BYTES_MAX;
+    let op = match read_now {
+        true => state.copy_op(process, ordinal, job)?,
+        false => state.copy_op_unstaged(process, ordinal, job)?,
     };
+    // Only a node is ever asked what it was told.
+    let numbers = if captured { told.numbers() } else { Vec::new() };
     drop(state);
     process.make_room(stream, true)?;
     process.state().submit(process, stream, What::Copy(op, numbers), true)?;
-    // Plain host memory is filled before the call comes back, as by the driver.
-    if captured || !(wait || to_plain) {
+    // Plain host memory is filled, or was read, before the call comes back, as by the driver.
+    if captured || !(wait || to_plain || (from_plain && !read_now)) {
         return Ok(());
     }
     process.wait_stream(stream)

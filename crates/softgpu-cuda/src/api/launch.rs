@@ -52,6 +52,9 @@ fn bits(at: *const c_void, size: usize) -> Done<u64> {
 
 /// The arguments, from a list of pointers or out of one buffer.
 fn arguments(builtin: &Builtin, asked: &Asked) -> Done<Vec<u64>> {
+    if builtin.parameters.is_empty() {
+        return Ok(Vec::new());
+    }
     if !asked.parameters.0.is_null() {
         let pointers = asked.parameters.list(builtin.parameters.len())?;
         return pointers.into_iter().zip(builtin.parameters).map(|(at, size)| bits(at, *size)).collect();

@@ -125,6 +125,7 @@ impl State {
     /// Carries every stream on as far as it goes. True if anything moved.
     pub(crate) fn pump(&mut self, process: &Process) -> bool {
         let mut moved = false;
+        self.look_for_faults(process);
         loop {
             let mut again = false;
             for ordinal in 0..i32::try_from(process.device_count()).unwrap_or(0) {
@@ -146,6 +147,21 @@ impl State {
         let streams = &self.streams;
         self.active.retain(|handle| streams.find(*handle).is_some_and(|stream| !stream.queue.is_empty()));
         moved
+    }
+
+    /// Finds the contexts that a fault hit, those with nothing to do as well. Looks when the bell has rung.
+    fn look_for_faults(&mut self, process: &Process) {
+        let heard = process.ledger.faults_rung();
+        if heard == self.faults_heard {
+            return;
+        }
+        self.faults_heard = heard;
+        for (handle, context) in self.contexts.iter().filter(|(_, context)| context.error.is_none()) {
+            let Ok(device) = process.device(context.ordinal) else { continue };
+            if let Some(code) = device.faults.code_for(context.serial) {
+                self.failed.push((handle, Code(code)));
+            }
+        }
     }
 
     fn active_on(&self, ordinal: i32) -> Vec<Handle<Stream>> {

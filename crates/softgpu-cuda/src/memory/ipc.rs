@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 
 use fastgpu_softgpu::ledger::layout::Class;
 
@@ -76,11 +77,11 @@ impl State {
         let object = process.ledger.device(device).share(process.me.slot, Class::Memory, length);
         let object = object.ok_or(Code::OUT_OF_MEMORY)?;
         let path = process.ledger.object_path(device, object);
-        let made = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path);
-        let file = made.map_err(|_| Code::OPERATING_SYSTEM)?;
-        file.set_len(length).map_err(|_| Code::OUT_OF_MEMORY)?;
-        copy_pages(base, length, &file)?;
-        space::commit_file(base, length, file.as_raw_fd(), true)?;
+        if let Err(code) = put_into_file(&path, base, length) {
+            let _ = std::fs::remove_file(path);
+            process.ledger.device(device).unshare(object, process.me.slot, Class::Memory);
+            return Err(code);
+        }
         if matches!(allocation.kind, Kind::Small { .. }) {
             self.memory.exported_granules.insert(base, (device, object));
         } else if let Some(allocation) = self.memory.at_mut(allocation.base) {
@@ -154,7 +155,20 @@ impl State {
     }
 }
 
-/// Writes those pages into a file that are not zero: the others need no room.
+/// Moves granules into a new file, at the same addresses. If that fails they are where they were.
+fn put_into_file(path: &Path, base: u64, length: u64) -> Done {
+    let made = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path);
+    let file = made.map_err(|_| Code::OPERATING_SYSTEM)?;
+    // Memory that is missing when it is written to would kill the program.
+    if space::room_behind(file.as_raw_fd()).is_some_and(|room| room < length) {
+        return Err(Code::OUT_OF_MEMORY);
+    }
+    file.set_len(length).map_err(|_| Code::OUT_OF_MEMORY)?;
+    copy_pages(base, length, &file)?;
+    space::commit_file(base, length, file.as_raw_fd(), true)
+}
+
+/// Writes those pages into a file that are not zero: the others are.
 fn copy_pages(base: u64, length: u64, file: &File) -> Done {
     use std::os::unix::fs::FileExt;
     const PIECE: u64 = 64 << 10;

@@ -103,6 +103,16 @@ pub(crate) fn commit_file(base: u64, bytes: u64, file: i32, usable: bool) -> Don
     map(base, bytes, protection, libc::MAP_SHARED | libc::MAP_NORESERVE | libc::MAP_FIXED, file)
 }
 
+/// How many bytes the file system of a file has left; `None` if it does not say.
+pub(crate) fn room_behind(file: i32) -> Option<u64> {
+    // SAFETY: the structure is numbers only, and valid for one write.
+    let (done, found) = unsafe {
+        let mut found: libc::statvfs = std::mem::zeroed();
+        (libc::fstatvfs(file, &raw mut found), found)
+    };
+    (done == 0).then(|| found.f_bavail.saturating_mul(found.f_frsize))
+}
+
 /// Makes a stretch unusable and gives its pages back to the system.
 pub(crate) fn decommit(base: u64, bytes: u64) {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;

@@ -89,6 +89,7 @@ impl Ledger {
 }
 
 fn fill(root: &'static Root, creation: &Creation) -> io::Result<()> {
+    super::room::back(std::ptr::from_ref(root).cast(), std::mem::offset_of!(Root, devices))?;
     let header = &root.header;
     header.version.store(LAYOUT_VERSION, Relaxed);
     header.bytes.store(size_of::<Root>() as u64, Relaxed);
@@ -100,9 +101,12 @@ fn fill(root: &'static Root, creation: &Creation) -> io::Result<()> {
     header.seed.store(creation.seed, Relaxed);
     root.registry_lock.initialise()?;
     for (index, (cell, wanted)) in (0u32..).zip(root.devices.iter().zip(&creation.devices)) {
+        super::room::back(std::ptr::from_ref(cell).cast(), size_of_val(&cell.lock))?;
         cell.lock.initialise()?;
         let _ = cell.lock.lock()?;
-        describe(&mut super::DeviceGuard { cell }, index, wanted, creation);
+        let mut device = super::DeviceGuard { cell };
+        device.back()?;
+        describe(&mut device, index, wanted, creation);
     }
     header.magic.store(MAGIC, Release);
     Ok(())
@@ -114,7 +118,7 @@ fn describe(device: &mut DeviceState, index: u32, wanted: &Wanted, creation: &Cr
     device.model = u32::try_from(place).unwrap_or(0);
     device.name = super::processes::padded(&wanted.name);
     device.link_group = index / LINK_GROUP;
-    device.uuid = uuid(creation.seed, index);
+    device.uuid = uuid(creation.seed, &wanted.name, index);
     // As in a large server: one bus for each device, with gaps.
     device.pci = [index / 16, 0x10 + (index % 16) * 0x0b, 0];
     device.serial = 1_650_000_000_000 + u64::from(index);
@@ -125,8 +129,9 @@ fn describe(device: &mut DeviceState, index: u32, wanted: &Wanted, creation: &Cr
 }
 
 /// A version 4 UUID that depends on nothing but its arguments.
-fn uuid(seed: u64, index: u32) -> [u8; 16] {
-    let high = mixed(seed ^ mixed(u64::from(index)));
+fn uuid(seed: u64, name: &str, index: u32) -> [u8; 16] {
+    let model = name.bytes().fold(0, |hash, byte| mixed(hash ^ u64::from(byte)));
+    let high = mixed(seed ^ mixed(model ^ mixed(u64::from(index))));
     let low = mixed(high ^ 0x6661_7374_6770_7531);
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&high.to_be_bytes());

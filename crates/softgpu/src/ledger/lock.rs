@@ -8,6 +8,8 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A lock that lies in memory shared by processes.
 #[repr(C)]
@@ -58,6 +60,33 @@ impl SharedLock {
             libc::EOWNERDEAD => Ok(Taken::OwnerDied),
             error => Err(io::Error::from_raw_os_error(error)),
         }
+    }
+
+    /// Waits for the lock, at most about so long; `None` if it did not come. Its owner may be stopped, and then it
+    /// never comes.
+    pub fn lock_within(&self, patience: Duration) -> io::Result<Option<Taken>> {
+        let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + patience;
+        let until = libc::timespec {
+            tv_sec: until.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+            tv_nsec: until.subsec_nanos().into(),
+        };
+        // SAFETY: as above, and the time is valid.
+        match unsafe { libc::pthread_mutex_timedlock(self.mutex.get(), &raw const until) } {
+            0 => Ok(Some(Taken::Sound)),
+            libc::EOWNERDEAD => Ok(Some(Taken::OwnerDied)),
+            libc::ETIMEDOUT => Ok(None),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    /// The thread that holds the lock as its pid namespace numbers it, for messages; 0: nobody, or who knows.
+    #[must_use]
+    pub fn owner(&self) -> u32 {
+        /// What the kernel's robust futexes keep beside the thread: somebody waits, the owner died.
+        const FLAGS: u32 = 0xc000_0000;
+        // SAFETY: a mutex begins with its futex word, which is written atomically.
+        let word = unsafe { &*self.mutex.get().cast::<AtomicU32>() };
+        word.load(Ordering::Relaxed) & !FLAGS
     }
 
     /// Says that the data is whole again after [`Taken::OwnerDied`].

@@ -95,6 +95,16 @@ impl DeviceState {
         Some(id)
     }
 
+    /// Takes back what [`share`](Self::share) did, if nobody else came to hold it.
+    pub fn unshare(&mut self, id: u64, slot: u32, class: Class) {
+        let Some(object) = self.objects.iter_mut().find(|object| object.id == id && id != 0) else { return };
+        object.id = 0;
+        let bytes = object.bytes;
+        let account = &mut self.accounts[slot as usize].bytes;
+        account[Class::Shared as usize] -= bytes;
+        account[class as usize] += bytes;
+    }
+
     /// Says in which file a shared allocation is.
     pub fn name_object(&mut self, id: u64, inode: u64) {
         if let Some(object) = self.objects.iter_mut().find(|object| object.id == id) {

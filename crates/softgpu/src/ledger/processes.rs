@@ -2,16 +2,22 @@
 //!
 //! A process is alive while it holds the lock on its byte of the file `alive`: the kernel gives that up at
 //! its death, whatever way it dies, and in whatever namespace we look from. In our own namespace the pid and
-//! the start time must agree before anybody is taken for dead.
+//! the start time must agree before anybody is taken for dead, or the program was replaced by another.
 #![expect(unsafe_code, reason = "file locks on bytes have no safe form; two small functions are the fence")]
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
-use super::Ledger;
 use super::layout::{Counter, PROCESSES_MAX, Process, ProcessState, Registry};
+use super::view::PATIENCE;
+use super::{LEDGER_FILE, Ledger};
 use crate::checkpoint;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// How long a program that starts waits for others that start.
+const ATTACH_PATIENCE: Duration = Duration::from_secs(10);
 
 /// This process's place in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,13 +33,14 @@ impl Ledger {
     pub fn attach(&self) -> io::Result<Attached> {
         let now = self.now_ns();
         let pid = std::process::id();
-        let mut registry = self.registry();
+        let mut registry = self.registry_within(ATTACH_PATIENCE).map_err(io::Error::other)?;
+        self.forget_former_selves(&mut registry, pid);
         let slot = match self.take_slot(&registry)? {
             Some(slot) => slot,
             None => {
                 drop(registry);
                 self.reap();
-                registry = self.registry();
+                registry = self.registry_within(ATTACH_PATIENCE).map_err(io::Error::other)?;
                 self.take_slot(&registry)?.ok_or_else(|| {
                     io::Error::other(format!("{PROCESSES_MAX} processes are attached; no room for more"))
                 })?
@@ -51,6 +58,23 @@ impl Ledger {
         process.name = padded(&program_name());
         process.state = ProcessState::Live as u32;
         Ok(Attached { slot, pid })
+    }
+
+    /// A program that was replaced by another (`exec`) keeps its pid, and nothing else.
+    fn forget_former_selves(&self, registry: &mut Registry, pid: u32) {
+        let started = start_ticks(pid);
+        for slot in 0..registry.processes_high {
+            let process = registry.processes[slot as usize];
+            let same = process.pid == pid && Some(process.start_ticks) == started;
+            // Another process with that lock is one of another pid namespace.
+            if process.state != ProcessState::Free as u32
+                && same
+                && !byte_is_locked(self.alive_fd(), slot)
+                && self.forget(slot)
+            {
+                registry.processes[slot as usize].state = ProcessState::Free as u32;
+            }
+        }
     }
 
     fn take_slot(&self, registry: &Registry) -> io::Result<Option<u32>> {
@@ -76,7 +100,7 @@ impl Ledger {
 
     /// Returns what dead processes held. Says how many there were.
     pub fn reap(&self) -> usize {
-        let mut registry = self.registry();
+        let Ok(mut registry) = self.registry_within(PATIENCE) else { return 0 };
         let high = registry.processes_high;
         let mut reaped = 0;
         for slot in 0..high {
@@ -85,17 +109,26 @@ impl Ledger {
                 continue;
             }
             registry.processes[slot as usize].state = ProcessState::Ending as u32;
-            for index in 0..self.device_count() {
-                let ended = self.device(index).forget_process(slot);
-                for id in ended {
-                    // Somebody else may have removed it; a file that stays is removed with the folder.
-                    let _ = fs::remove_file(self.object_path(index, id));
-                }
+            if self.forget(slot) {
+                registry.processes[slot as usize].state = ProcessState::Free as u32;
+                reaped += 1;
             }
-            registry.processes[slot as usize].state = ProcessState::Free as u32;
-            reaped += 1;
         }
         reaped
+    }
+
+    /// Returns what a slot holds of every device. False if somebody is stuck with one of them: the rest is
+    /// returned when that one goes on.
+    fn forget(&self, slot: u32) -> bool {
+        let forget = |index: usize| {
+            let Ok(mut device) = self.device_within(index, PATIENCE) else { return false };
+            for id in device.forget_process(slot) {
+                // Somebody else may have removed it; a file that stays is removed with the folder.
+                let _ = fs::remove_file(self.object_path(index, id));
+            }
+            true
+        };
+        (0..self.device_count()).filter(|&index| !forget(index)).count() == 0
     }
 
     /// The file that holds a shared allocation.
@@ -113,15 +146,26 @@ impl Ledger {
         if byte_is_locked(self.alive_fd(), slot) {
             return true;
         }
-        // The lock can be lost by a program that closes all its files; such a one is no less alive.
+        // The lock can be lost by a program that closes all its files; such a one is no less alive. One that was
+        // replaced by another program has lost the ledger too.
         start_ticks(process.pid).is_some_and(|ticks| ticks == process.start_ticks)
+            && self.is_mapped_by(process.pid)
+    }
+
+    /// Whether a process has the ledger in its memory; true if nobody says.
+    fn is_mapped_by(&self, pid: u32) -> bool {
+        let Ok(own) = fs::metadata(self.folder().join(LEDGER_FILE)) else { return true };
+        let Ok(maps) = fs::read_to_string(format!("/proc/{pid}/maps")) else { return true };
+        // Lines like `7f..-7f.. rw-s 00000000 00:1a 1234 /path`; inode numbers say enough.
+        let inode = own.ino().to_string();
+        maps.lines().any(|line| line.split_whitespace().nth(4) == Some(&inode))
     }
 
     /// The live processes: slot and entry. The dead are reaped first.
     #[must_use]
     pub fn processes(&self) -> Vec<(u32, Process)> {
         self.reap();
-        let registry = self.registry();
+        let registry = self.registry_view();
         let used = &registry.processes[..registry.processes_high as usize];
         let live = (0u32..).zip(used).filter(|(_, process)| process.state == ProcessState::Live as u32);
         live.map(|(slot, process)| (slot, *process)).collect()

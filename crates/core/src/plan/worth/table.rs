@@ -78,10 +78,14 @@ impl Table {
             .iter()
             .filter(|block| idle >= block.devices)
             .map(|block| {
-                let by_cpu = cpu.checked_div(block.cpu).unwrap_or(u32::MAX) as usize;
-                let by_memory = host_memory.checked_div(block.host_memory).unwrap_or(u64::MAX);
-                let by_memory = usize::try_from(by_memory).unwrap_or(usize::MAX);
-                let fitting = (idle / block.devices).min(by_cpu).min(by_memory);
+                let mut fitting = (idle / block.devices) as u64;
+                // Mostly there is enough, and a product says so sooner than a quotient.
+                if u64::from(cpu) < fitting * u64::from(block.cpu) {
+                    fitting = u64::from(cpu / block.cpu);
+                }
+                if host_memory < fitting.saturating_mul(block.host_memory) {
+                    fitting = host_memory / block.host_memory;
+                }
                 block.bonus * i64::try_from(fitting).unwrap_or(0)
             })
             .sum();
