@@ -39,6 +39,86 @@ BINDINGS = """
     print("done")
 """
 
+CORE = """
+    import os
+    import tempfile
+    import numpy
+    from cuda.bindings import driver
+    from cuda.core import Device, LaunchConfig, ObjectCode, launch
+    from cuda.core.graph import GraphDefinition
+
+    device = Device(0)
+    device.set_current()
+    print(device.name)
+    stream = device.create_stream()
+    memory = device.memory_resource.allocate(4096, stream=stream)
+    at = int(memory.handle)
+    HEAD = ".version 7.5\\n.target sm_75\\n.address_size 64\\n"
+    FILL = ".visible .entry fill(.param .u64 ptr, .param .u32 value, .param .u64 words) { ret; }\\n"
+    fill = ObjectCode.from_ptx((HEAD + FILL).encode()).get_kernel("fill")
+    config = LaunchConfig(grid=2, block=32)
+    heard = []
+
+    def filled(where, value, words):
+        return where, numpy.uint32(value), numpy.uint64(words)
+
+    def becomes(run, *words):
+        run.launch(stream)
+        stream.sync()
+        back = numpy.zeros(len(words), dtype=numpy.uint32)
+        assert int(driver.cuMemcpyDtoH(back.ctypes.data, at, back.nbytes)[0]) == 0
+        assert back.tolist() == list(words), back
+
+    # Nodes by hand: kernel, callback, memset, events, copies, memory of the graph's own.
+    graph = GraphDefinition()
+    kernel = graph.launch(config, fill, *filled(memory, 7, 4))
+    event = device.create_event()
+    waited = kernel.callback(lambda: heard.append(1)).memset(at, numpy.uint32(9), 1).record(event).wait(event)
+    own = waited.memcpy(at + 4, at, 4).allocate(4096)
+    moved = own.launch(config, fill, *filled(own.dptr, 3, 2)).memcpy(at + 8, own.dptr, 8)
+    moved.deallocate(own.dptr)
+    assert kernel.config.grid == (2, 1, 1) and kernel.block == (32, 1, 1)
+    assert waited.event == event and own.bytesize == 4096
+    assert (len(graph.nodes()), len(graph.edges())) == (10, 9)
+    run = graph.instantiate()
+    run.upload(stream)
+    becomes(run, 9, 9, 3, 3)
+    becomes(run, 9, 9, 3, 3)
+    assert heard == [1, 1]
+
+    # Nodes change, instances change apart, and become like the nodes again.
+    graph = GraphDefinition()
+    kernel = graph.launch(config, fill, *filled(memory, 1, 4))
+    memset = kernel.memset(at, numpy.uint32(2), 1)
+    run = graph.instantiate()
+    kernel.update(args=filled(memory, 5, 4))
+    run[memset].update(dst=at + 4, value=numpy.uint32(6), width=1)
+    becomes(run, 1, 6, 1, 1)
+    run[memset].disable()
+    assert not run[memset].is_enabled
+    run.update(graph)
+    becomes(run, 5, 5, 5, 5)
+
+    outer = GraphDefinition()
+    assert len(outer.embed(graph).child_graph.nodes()) == 2
+    becomes(outer.instantiate(), 2, 5, 5, 5)
+    with tempfile.TemporaryDirectory() as folder:
+        outer.debug_dot_print(os.path.join(folder, "graph.dot"))
+
+    # Streams that are recorded, forked and joined.
+    builder = device.create_graph_builder()
+    builder.begin_building()
+    launch(builder, config, fill, *filled(memory, 8, 4))
+    left, right = builder.split(2)
+    launch(left, config, fill, *filled(at, 1, 1))
+    launch(right, config, fill, *filled(at + 4, 2, 1))
+    joined = left.join(left, right)
+    joined.callback(lambda: heard.append(2))
+    becomes(joined.end_building().complete(), 1, 2, 8, 8)
+    assert heard == [1, 1, 2]
+    print("done")
+"""
+
 NUMBA = """
     import numpy
     from numba import cuda
@@ -117,6 +197,9 @@ class FrameworksTest(unittest.TestCase):
 
     def test_the_driver_bindings_of_cuda_python_allocate_and_copy(self):
         self.works(BINDINGS)
+
+    def test_the_graphs_of_cuda_core_are_built_changed_recorded_and_run(self):
+        self.works(CORE)
 
     def test_numba_finds_the_devices_and_moves_arrays(self):
         self.works(NUMBA)

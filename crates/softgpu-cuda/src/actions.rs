@@ -3,12 +3,13 @@
 use fastgpu_softgpu::models::Model;
 
 use crate::abi::{Code, Done};
-use crate::engine::item::Item;
+use crate::engine::item::{Condition, Item};
 use crate::engine::task::{CopyJob, SetJob};
 use crate::engine::{Engine, Op, Stream, Task};
 use crate::graph::What;
 use crate::handle::Handle;
-use crate::memory::Kind;
+use crate::kernels::{Fault, Kernel};
+use crate::memory::{Due, Kind};
 use crate::process::Process;
 use crate::state::{Event, State};
 
@@ -43,9 +44,10 @@ pub(crate) enum Whereabouts {
 }
 
 impl State {
-    /// Where an address is.
-    pub(crate) fn whereabouts(&self, address: u64) -> Whereabouts {
+    /// Where an address is; what graphs are promised will be on the device that they are made for.
+    pub(crate) fn whereabouts(&self, ordinal: i32, address: u64) -> Whereabouts {
         match self.memory.around(address) {
+            None if self.memory.is_promise(address) => Whereabouts::Device(ordinal),
             None => Whereabouts::Plain,
             Some(one) => match one.kind {
                 Kind::Host { .. } | Kind::Registered { .. } => Whereabouts::Pinned,
@@ -57,7 +59,7 @@ impl State {
 
     /// A copy as something a stream can do. Plain host memory is read now, so that it may change at once.
     pub(crate) fn copy_op(&mut self, process: &Process, ordinal: i32, mut job: CopyJob) -> Done<Op> {
-        if self.whereabouts(job.from.address) == Whereabouts::Plain {
+        if self.whereabouts(ordinal, job.from.address) == Whereabouts::Plain {
             job.stage();
         }
         self.copy_op_unstaged(process, ordinal, job)
@@ -66,7 +68,7 @@ impl State {
     /// As [`copy_op`](Self::copy_op); the source is read when the copy happens.
     pub(crate) fn copy_op_unstaged(&mut self, process: &Process, ordinal: i32, job: CopyJob) -> Done<Op> {
         let model = process.model(ordinal)?;
-        let (from, to) = (self.whereabouts(job.from.address), self.whereabouts(job.to.address));
+        let [from, to] = [&job.from, &job.to].map(|side| self.whereabouts(ordinal, side.address));
         let bytes = job.bytes();
         let plain = from == Whereabouts::Plain || to == Whereabouts::Plain;
         let bus = if plain { PLAIN_MB_PER_S } else { bus_mb_per_s(model) };
@@ -82,16 +84,55 @@ impl State {
     }
 
     /// Memory that is filled, as something a stream can do.
-    pub(crate) fn set_op(&mut self, process: &Process, ordinal: i32, job: SetJob) -> Done<Op> {
-        let reach = job.pitch.max(job.size * job.width) * job.height.saturating_sub(1) + job.size * job.width;
+    pub(crate) fn set_op(&mut self, process: &Process, ordinal: i32, job: SetJob, due: Due) -> Done<Op> {
         if !job.address.is_multiple_of(job.size as u64) {
             return Err(Code::INVALID_VALUE);
         }
-        self.memory.check(job.address, reach as u64)?;
+        self.memory.check_due(due, job.address, job.reach())?;
         self.bring_managed(process, job.address, Some(ordinal));
         let model = process.model(ordinal)?;
         let ns = SET_NS + ns_for(job.bytes(), model.memory_bytes_per_second() / 1_000_000);
         Ok(Op::Work { engine: Engine::Compute, ns, task: Some(Task::Set(job)) })
+    }
+
+    /// Work as it comes to the device: managed memory moves there, and memory that is not there is a fault by now.
+    pub(crate) fn arrive(&mut self, process: &Process, stream: Handle<Stream>, op: Op) -> Done<Op> {
+        let ordinal = self.contexts.get(self.streams.get(stream)?.context)?.ordinal;
+        let wild = |missing: bool| missing.then_some(Fault::WildAddress);
+        let fault = match &op {
+            Op::Work { task: Some(Task::Kernel(kernel)), .. } => self.fault_of(process, ordinal, kernel),
+            Op::Work { task: Some(Task::Copy(job)), .. } => {
+                let sides = [&job.from, &job.to];
+                wild(sides.iter().any(|side| self.memory.is_missing(side.address, job.reach(side))))
+            }
+            Op::Work { task: Some(Task::Set(job)), .. } => {
+                wild(self.memory.is_missing(job.address, job.reach()))
+            }
+            Op::Write(word, _) | Op::WaitValue(Condition { word, .. }) => {
+                wild(self.memory.is_missing(word.address, 4))
+            }
+            _ => None,
+        };
+        let Some(fault) = fault else { return Ok(op) };
+        let task = Some(Task::Fault(fault));
+        Ok(match op {
+            Op::Work { engine, ns, .. } => Op::Work { engine, ns, task },
+            _ => Op::Work { engine: Engine::Compute, ns: 0, task },
+        })
+    }
+
+    /// What a kernel runs into.
+    fn fault_of(&mut self, process: &Process, ordinal: i32, kernel: &Kernel) -> Option<Fault> {
+        for (address, bytes) in kernel.ranges() {
+            if address % 4 != 0 {
+                return Some(Fault::Misaligned);
+            }
+            if bytes > 0 && self.memory.check(address, bytes).is_err() {
+                return Some(Fault::WildAddress);
+            }
+            self.bring_managed(process, address, Some(ordinal));
+        }
+        kernel.own_fault()
     }
 
     /// Puts work into a stream, or into the recording it takes part in.
@@ -107,7 +148,8 @@ impl State {
         }
         match what {
             What::Kernel(found) => {
-                self.enqueue(process, stream, Item::new(found.op, Vec::new(), launch)).map(drop)
+                let op = self.arrive(process, stream, found.op)?;
+                self.enqueue(process, stream, Item::new(op, Vec::new(), launch)).map(drop)
             }
             What::Copy(op, _) | What::Set(op, _) => {
                 self.enqueue(process, stream, Item::new(op, Vec::new(), launch)).map(drop)
@@ -115,7 +157,8 @@ impl State {
             What::Host(call) => {
                 self.enqueue(process, stream, Item::new(Op::Host(call), Vec::new(), false)).map(drop)
             }
-            What::Words(ops) => ops
+            What::Words(words) => words
+                .ops
                 .into_iter()
                 .try_for_each(|op| self.enqueue(process, stream, Item::new(op, Vec::new(), false)).map(drop)),
             What::Empty => self.enqueue(process, stream, Item::new(Op::Marker, Vec::new(), false)).map(drop),

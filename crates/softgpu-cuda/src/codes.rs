@@ -32,6 +32,7 @@ impl Code {
     pub(crate) const OPERATING_SYSTEM: Self = Self(304);
     pub(crate) const INVALID_HANDLE: Self = Self(400);
     pub(crate) const ILLEGAL_STATE: Self = Self(401);
+    pub(crate) const LOSSY_QUERY: Self = Self(402);
     pub(crate) const NOT_FOUND: Self = Self(500);
     pub(crate) const NOT_READY: Self = Self(600);
     pub(crate) const ILLEGAL_ADDRESS: Self = Self(700);
@@ -60,6 +61,7 @@ impl Code {
     pub(crate) const STREAM_CAPTURE_WRONG_THREAD: Self = Self(908);
     pub(crate) const TIMEOUT: Self = Self(909);
     pub(crate) const GRAPH_EXEC_UPDATE_FAILURE: Self = Self(910);
+    pub(crate) const INVALID_CLUSTER_SIZE: Self = Self(912);
     pub(crate) const FUNCTION_NOT_LOADED: Self = Self(913);
     pub(crate) const INVALID_RESOURCE_TYPE: Self = Self(914);
     pub(crate) const INVALID_RESOURCE_CONFIGURATION: Self = Self(915);

@@ -56,6 +56,15 @@ pub(crate) enum Kind {
     Graph,
 }
 
+/// By when memory must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Now: the work begins.
+    Now,
+    /// When a graph is launched, which may allocate it.
+    AtLaunch,
+}
+
 /// An address range in use.
 #[derive(Debug, Clone)]
 pub(crate) struct Allocation {
@@ -155,6 +164,31 @@ impl Memory {
             at = allocation.end();
         }
         Ok(())
+    }
+
+    /// As [`check`](Self::check), but what graphs are promised will do where it is due later.
+    pub(crate) fn check_due(&self, due: Due, address: u64, bytes: u64) -> Done {
+        let fits = due == Due::AtLaunch
+            && self
+                .promise_around(address)
+                .is_some_and(|end| address.checked_add(bytes).is_some_and(|at| at <= end));
+        if fits { Ok(()) } else { self.check(address, bytes) }
+    }
+
+    /// The end of the range promised to a graph that an address is in.
+    fn promise_around(&self, address: u64) -> Option<u64> {
+        let (base, length) = self.promised.range(..=address).next_back()?;
+        Some(base + length).filter(|end| address < *end)
+    }
+
+    /// Whether an address was promised to a graph and no launch has given it memory.
+    pub(crate) fn is_promise(&self, address: u64) -> bool {
+        self.promise_around(address).is_some() && !self.knows(address)
+    }
+
+    /// Whether a range is among this library's addresses and not all of it is there: freed, or only promised.
+    pub(crate) fn is_missing(&self, address: u64, bytes: u64) -> bool {
+        self.space.contains(address) && self.check(address, bytes).is_err()
     }
 
     /// Whether a range is memory of ours at all, of device or host.

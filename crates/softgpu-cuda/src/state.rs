@@ -9,6 +9,7 @@ use crate::abi::Code;
 use crate::api::{Notification, Settings};
 use crate::engine::{Dep, Stream};
 use crate::graph::capture::Capture;
+use crate::graph::objects::{Ending, Kept, UserObject};
 use crate::graph::{Graph, GraphExec, Node};
 use crate::green::{Green, Resources};
 use crate::handle::{Handle, Slab};
@@ -37,6 +38,7 @@ pub(crate) struct State {
     pub(crate) nodes: Slab<Node>,
     pub(crate) execs: Slab<GraphExec>,
     pub(crate) captures: Slab<Capture>,
+    pub(crate) objects: Slab<UserObject>,
     pub(crate) pools: Slab<Pool>,
     pub(crate) arrays: Slab<Array>,
     pub(crate) physicals: Slab<Physical>,
@@ -64,6 +66,10 @@ pub(crate) struct State {
     pub(crate) freed: Vec<u64>,
     /// How often this process holds each event of the ledger, by place.
     pub(crate) held_events: BTreeMap<u32, u32>,
+    /// Ends of user objects that are due.
+    pub(crate) endings: Vec<Ending>,
+    /// What ended graphs keep alive until their launches are over.
+    pub(crate) retired: Vec<(Vec<Dep>, Vec<Kept>)>,
     /// What was held when the process was suspended.
     pub(crate) suspended: Option<Suspended>,
     /// Settings of core dumps for all contexts, once anybody asked.
@@ -84,6 +90,7 @@ impl State {
             nodes: Slab::new(0x58),
             execs: Slab::new(0x59),
             captures: Slab::new(0x5a),
+            objects: Slab::new(0x5e),
             pools: Slab::new(0x5b),
             arrays: Slab::new(0x5c),
             physicals: Slab::new(0x5d),
@@ -102,6 +109,8 @@ impl State {
             faults_heard: 0,
             freed: Vec::new(),
             held_events: BTreeMap::new(),
+            endings: Vec::new(),
+            retired: Vec::new(),
             suspended: None,
             dumps: None,
             // The driver's first few belong to itself.

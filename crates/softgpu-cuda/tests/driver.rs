@@ -61,6 +61,17 @@ fn time_on_a_test_clock_is_the_same_to_the_last_digit() {
 }
 
 #[test]
+fn a_stream_that_waits_for_another_ones_word_goes_on_by_any_clock() {
+    for bench in [Bench::new("1xH100"), Bench::on_test_clock("1xH100")] {
+        let printed = bench.run(&bench.build("words"), &[]);
+        let ms: f64 = printed.trim().parse().unwrap();
+        // The other stream is busy for 5 ms before it writes.
+        assert!((5.0..1_000.0).contains(&ms), "{ms} ms");
+        assert!(bench.settle().is_empty());
+    }
+}
+
+#[test]
 fn eight_idle_devices_cost_no_processor_time() {
     let bench = Bench::new("8xH100");
     let printed = bench.run(&bench.build("idle"), &[]);

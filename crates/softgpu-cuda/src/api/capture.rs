@@ -4,7 +4,7 @@ use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
 use crate::engine::{Stream, StreamKind};
 use crate::graph::capture::{Mode, exchange_mode};
-use crate::graph::{Graph, Node};
+use crate::graph::{Edge, Graph, Node};
 use crate::handle::Handle;
 use crate::process::Process;
 
@@ -44,8 +44,8 @@ pub(crate) extern "C" fn cuStreamBeginCaptureToGraph(
     call(|process| {
         let mut state = process.state();
         let stream = state.stream(stream)?;
-        state.graphs.get(graph).map_err(|_| Code::INVALID_VALUE)?;
         let deps = deps.list(count)?;
+        state.check_deps(graph, &deps)?;
         state.begin_capture(stream, Mode::from_number(mode)?, Some((graph, deps)))
     })
 }
@@ -57,8 +57,10 @@ pub(crate) extern "C" fn cuStreamEndCapture(stream: S, graph: Out<G>) -> CUresul
         graph.set_if_wanted(Handle::NULL);
         let mut state = process.state();
         let stream = state.stream(stream)?;
-        let ended = state.end_capture(stream)?;
-        graph.set(ended)
+        let ended = state.end_capture(stream);
+        drop(state);
+        process.announce_endings();
+        graph.set(ended?)
     })
 }
 
@@ -102,6 +104,8 @@ struct Wanted {
 thread_local! {
     /// What the last question of this thread was answered with: it stays valid until the next one.
     static DEPS: std::cell::RefCell<Vec<N>> = const { std::cell::RefCell::new(Vec::new()) };
+    /// What the edges from there are: plain order, as many times as anybody asked for.
+    static EDGES: std::cell::RefCell<Vec<Edge>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 fn information(process: &Process, stream: S, wanted: &Wanted) -> Done {
@@ -150,7 +154,7 @@ pub(crate) extern "C" fn cuStreamGetCaptureInfo_v2(
     call(|process| information(process, stream, &Wanted { status, id, graph, deps, count }))
 }
 
-/// Edges have no data here.
+/// What a recorded stream does next follows what it did, by plain order.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamGetCaptureInfo_v3(
     stream: S,
@@ -158,12 +162,19 @@ pub(crate) extern "C" fn cuStreamGetCaptureInfo_v3(
     id: Out<u64>,
     graph: Out<G>,
     deps: Out<*const N>,
-    edges: Out<*const u64>,
+    edges: Out<*const Edge>,
     count: Out<usize>,
 ) -> CUresult {
     call(|process| {
-        edges.set_if_wanted(std::ptr::null());
-        information(process, stream, &Wanted { status, id, graph, deps, count })
+        information(process, stream, &Wanted { status, id, graph, deps, count })?;
+        let needed = DEPS.with_borrow(Vec::len);
+        EDGES.with_borrow_mut(|plain| {
+            if plain.len() < needed {
+                plain.resize(needed, Edge::PLAIN);
+            }
+            edges.set_if_wanted(plain.as_ptr());
+        });
+        Ok(())
     })
 }
 
@@ -171,7 +182,8 @@ fn update(process: &Process, stream: S, deps: &[N], replace: bool) -> Done {
     let mut state = process.state();
     let stream = state.stream(stream)?;
     let capture = state.capture_of(stream)?.ok_or(Code::ILLEGAL_STATE)?;
-    if deps.iter().any(|node| state.nodes.find(*node).is_none()) {
+    let graph = state.captures.get(capture)?.graph;
+    if deps.iter().any(|node| state.nodes.find(*node).is_none_or(|node| node.graph != graph)) {
         return Err(Code::INVALID_VALUE);
     }
     state.captures.get_mut(capture)?.update_frontier(stream, deps, replace);

@@ -6,6 +6,7 @@ use crate::engine::Stream;
 use crate::engine::task::{CopyJob, Side};
 use crate::graph::What;
 use crate::handle::Handle;
+use crate::memory::Due;
 use crate::memory::arrays::Array;
 use crate::process::Process;
 use crate::state::{Context, State};
@@ -28,9 +29,14 @@ enum Says {
 /// One side as described: its kind, its address.
 type Part = (Says, u64);
 
-fn check(state: &State, (says, address): Part, bytes: u64) -> Done {
+/// By when memory must be there that work in a stream uses.
+pub(super) fn due(state: &State, stream: Handle<Stream>) -> Done<Due> {
+    Ok(if state.streams.get(stream)?.capture.is_some() { Due::AtLaunch } else { Due::Now })
+}
+
+fn check(state: &State, due: Due, (says, address): Part, bytes: u64) -> Done {
     match says {
-        Says::Device => state.memory.check(address, bytes),
+        Says::Device => state.memory.check_due(due, address, bytes),
         Says::Host if address == 0 => Err(Code::INVALID_VALUE),
         Says::Anything if address == 0 => Err(Code::INVALID_VALUE),
         Says::Anything if state.memory.knows(address) => state.memory.check(address, bytes),
@@ -38,24 +44,20 @@ fn check(state: &State, (says, address): Part, bytes: u64) -> Done {
     }
 }
 
-/// How far a side reaches from its first byte.
-fn reach(job: &CopyJob, side: &Side) -> u64 {
-    (side.slice * (job.depth - 1) + side.pitch * (job.height - 1) + job.width) as u64
-}
-
 /// Puts a copy into a stream; waits for it unless the caller wants to go on.
-fn copy(process: &Process, job: CopyJob, sides: [Part; 2], numbers: Vec<u64>, stream: S, wait: bool) -> Done {
+fn copy(process: &Process, job: CopyJob, sides: [Part; 2], told: &Copy3d, stream: S, wait: bool) -> Done {
     let mut state = process.state();
     let current = state.current()?;
     let stream = state.stream(stream)?;
     if job.bytes() == 0 {
         return Ok(());
     }
-    check(&state, sides[0], reach(&job, &job.from))?;
-    check(&state, sides[1], reach(&job, &job.to))?;
+    let due = due(&state, stream)?;
+    check(&state, due, sides[0], job.reach(&job.from))?;
+    check(&state, due, sides[1], job.reach(&job.to))?;
     let ordinal = state.contexts.get(current)?.ordinal;
     let to_plain = !state.memory.knows(job.to.address);
-    let captured = state.streams.get(stream)?.capture.is_some();
+    let captured = due == Due::AtLaunch;
     // A graph reads plain host memory anew each time it runs. Of other copies only small ones take it with them,
     // as by the driver; the caller waits for the rest.
     let from_plain = !state.memory.knows(job.from.address);
@@ -64,6 +66,8 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], numbers: Vec<u64>, st
         true => state.copy_op(process, ordinal, job)?,
         false => state.copy_op_unstaged(process, ordinal, job)?,
     };
+    // Only a node is ever asked what it was told.
+    let numbers = if captured { told.numbers() } else { Vec::new() };
     drop(state);
     process.make_room(stream, true)?;
     process.state().submit(process, stream, What::Copy(op, numbers), true)?;
@@ -75,14 +79,8 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], numbers: Vec<u64>, st
 }
 
 fn line(process: &Process, from: Part, to: Part, bytes: usize, stream: S, wait: bool) -> Done {
-    copy(
-        process,
-        CopyJob::line(from.1, to.1, bytes),
-        [from, to],
-        vec![from.1, to.1, bytes as u64],
-        stream,
-        wait,
-    )
+    let told = Copy3d { from: Side3d::line(from), to: Side3d::line(to), width: bytes, height: 1, depth: 1 };
+    copy(process, CopyJob::line(from.1, to.1, bytes), [from, to], &told, stream, wait)
 }
 
 #[unsafe(no_mangle)]
@@ -257,6 +255,17 @@ impl Side3d {
         Self { x, y, z, level: 0, kind: 3, host: 0, device: 0, array, spare: 0, pitch: 0, height: 0 }
     }
 
+    /// One row at an address.
+    fn line((says, address): Part) -> Self {
+        let (kind, host, device) = match says {
+            Says::Host => (1, address, 0),
+            Says::Device => (2, 0, address),
+            Says::Anything => (4, 0, address),
+        };
+        let array = A::NULL;
+        Self { x: 0, y: 0, z: 0, level: 0, kind, host, device, array, spare: 0, pitch: 0, height: 0 }
+    }
+
     /// Where the first byte is, and how rows and planes follow.
     fn resolve(&self, state: &State, width: usize, height: usize) -> Done<(Side, Says)> {
         let (base, says, pitch, rows) = match self.kind {
@@ -291,11 +300,11 @@ impl Copy3d {
         self.width == 0 || self.height == 0 || self.depth == 0
     }
 
-    /// The copy, checked.
+    /// The copy as a node's, checked.
     pub(super) fn checked(&self, state: &State) -> Done<CopyJob> {
         let (job, sides) = self.parts(state)?;
-        check(state, sides[0], reach(&job, &job.from))?;
-        check(state, sides[1], reach(&job, &job.to))?;
+        check(state, Due::AtLaunch, sides[0], job.reach(&job.from))?;
+        check(state, Due::AtLaunch, sides[1], job.reach(&job.to))?;
         Ok(job)
     }
 
@@ -330,7 +339,7 @@ impl Copy3d {
         let (job, sides) = self.parts(&state)?;
         drop(state);
         let wait = wait && sides.iter().any(|(says, _)| *says != Says::Device);
-        copy(process, job, sides, Vec::new(), stream, wait)
+        copy(process, job, sides, self, stream, wait)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Events.
 
+use super::stream::EXTERNAL;
 use crate::abi::{CUresult, Code, Done, Out};
 use crate::call::call;
 use crate::engine::Stream;
+use crate::graph::What;
 use crate::handle::Handle;
 use crate::process::Process;
 use crate::state::Event;
@@ -59,7 +61,19 @@ pub(crate) extern "C" fn cuEventRecord(event: E, stream: Handle<Stream>) -> CUre
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuEventRecordWithFlags(event: E, stream: Handle<Stream>, flags: u32) -> CUresult {
-    call(|process| if flags > 1 { Err(Code::INVALID_VALUE) } else { record(process, event, stream) })
+    call(|process| match flags {
+        0 => record(process, event, stream),
+        EXTERNAL => {
+            let mut state = process.state();
+            let stream = state.stream(stream)?;
+            state.events.get(event)?;
+            match state.recorded(stream, || What::Record(event))? {
+                Some(_) => Ok(()),
+                None => Err(Code::INVALID_VALUE),
+            }
+        }
+        _ => Err(Code::INVALID_VALUE),
+    })
 }
 
 /// An event that is part of a recording can be neither asked nor waited for.

@@ -1,10 +1,11 @@
-//! Nodes of graphs: adding them, asking what they are, changing them.
+//! Nodes of graphs, each kind in its own form: adding them, asking what they are, changing them.
 
 use super::copy::Copy3d;
-use super::node_params::{self, HostParameters, KernelParameters, SetParameters};
+use super::node_params::{self, AllocParameters, ChildParameters, HostParameters, SetParameters};
 use super::pool::PoolProperties;
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
+use crate::engine::item::HostCall;
 use crate::graph::{Graph, Node, What};
 use crate::handle::Handle;
 use crate::process::Process;
@@ -12,8 +13,10 @@ use crate::state::{Context, Event, State};
 
 type G = Handle<Graph>;
 type N = Handle<Node>;
+type E = Handle<Event>;
 
-fn add(
+/// Adds a node; its kind is only made when everything else is right.
+pub(super) fn add(
     process: &Process,
     out: Out<N>,
     graph: G,
@@ -23,47 +26,49 @@ fn add(
     let out = out.required()?;
     let deps = deps.0.list(deps.1)?;
     let mut state = process.state();
-    state.graphs.get(graph).map_err(|_| Code::INVALID_VALUE)?;
+    state.check_deps(graph, &deps)?;
     let what = what(&mut state)?;
     let node = state.add_node(graph, &deps, what)?;
     out.set(node)
 }
 
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphAddKernelNode_v2(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
-    count: usize,
-    asked: In<KernelParameters>,
-) -> CUresult {
-    call(|process| {
-        let asked = asked.get()?;
-        add(process, node, graph, (deps, count), |state| node_params::kernel(process, state, &asked))
-    })
+/// Gives a node other parameters of the same kind.
+pub(super) fn change(
+    process: &'static Process,
+    node: N,
+    what: impl FnOnce(&mut State) -> Done<What>,
+) -> Done {
+    let mut state = process.state();
+    state.node(node)?;
+    let what = what(&mut state)?;
+    state.change_node(node, what)?;
+    drop(state);
+    process.announce_endings();
+    Ok(())
 }
 
-/// The older form of the parameters ends earlier.
-pub(super) fn read_old(asked: In<KernelParameters>) -> Done<KernelParameters> {
-    const OLD_BYTES: usize = std::mem::offset_of!(KernelParameters, kernel);
-    let bytes = In(asked.0.cast::<[u8; OLD_BYTES]>()).get()?;
-    let mut whole = [0u8; size_of::<KernelParameters>()];
-    whole[..OLD_BYTES].copy_from_slice(&bytes);
-    In(whole.as_ptr().cast::<KernelParameters>()).get()
+/// What a node does.
+pub(super) fn what(state: &State, node: N) -> Done<&What> {
+    state.node(node).map(|node| &node.what)
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphAddKernelNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
-    count: usize,
-    asked: In<KernelParameters>,
-) -> CUresult {
+pub(crate) extern "C" fn cuGraphNodeGetType(node: N, out: Out<u32>) -> CUresult {
+    call(|process| out.set(what(&process.state(), node)?.number()))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphDestroyNode(node: N) -> CUresult {
     call(|process| {
-        let asked = read_old(asked)?;
-        add(process, node, graph, (deps, count), |state| node_params::kernel(process, state, &asked))
+        process.state().remove_node(node)?;
+        process.announce_endings();
+        Ok(())
     })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphAddEmptyNode(node: Out<N>, graph: G, deps: In<N>, count: usize) -> CUresult {
+    call(|process| add(process, node, graph, (deps, count), |_| Ok(What::Empty)))
 }
 
 #[unsafe(no_mangle)]
@@ -78,6 +83,22 @@ pub(crate) extern "C" fn cuGraphAddMemcpyNode(
     call(|process| {
         let asked = asked.get()?;
         add(process, node, graph, (deps, count), |state| node_params::copy(process, state, &asked, context))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphMemcpyNodeGetParams(node: N, out: Out<Copy3d>) -> CUresult {
+    call(|process| match what(&process.state(), node)? {
+        What::Copy(_, numbers) => out.set(Copy3d::from_numbers(numbers)?),
+        _ => Err(Code::INVALID_VALUE),
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphMemcpyNodeSetParams(node: N, asked: In<Copy3d>) -> CUresult {
+    call(|process| {
+        let asked = asked.get()?;
+        change(process, node, |state| node_params::copy(process, state, &asked, Handle::NULL))
     })
 }
 
@@ -97,6 +118,22 @@ pub(crate) extern "C" fn cuGraphAddMemsetNode(
 }
 
 #[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphMemsetNodeGetParams(node: N, out: Out<SetParameters>) -> CUresult {
+    call(|process| match what(&process.state(), node)? {
+        What::Set(_, numbers) => out.set(node_params::set_parameters(numbers)?),
+        _ => Err(Code::INVALID_VALUE),
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphMemsetNodeSetParams(node: N, asked: In<SetParameters>) -> CUresult {
+    call(|process| {
+        let asked = asked.get()?;
+        change(process, node, |state| node_params::set(process, state, &asked, Handle::NULL))
+    })
+}
+
+#[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddHostNode(
     node: Out<N>,
     graph: G,
@@ -111,8 +148,21 @@ pub(crate) extern "C" fn cuGraphAddHostNode(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphAddEmptyNode(node: Out<N>, graph: G, deps: In<N>, count: usize) -> CUresult {
-    call(|process| add(process, node, graph, (deps, count), |_| Ok(What::Empty)))
+pub(crate) extern "C" fn cuGraphHostNodeGetParams(node: N, out: Out<HostParameters>) -> CUresult {
+    call(|process| match what(&process.state(), node)? {
+        What::Host(HostCall::Plain(function, argument)) => {
+            out.set(HostParameters { function: Some(*function), argument: *argument })
+        }
+        _ => Err(Code::INVALID_VALUE),
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphHostNodeSetParams(node: N, asked: In<HostParameters>) -> CUresult {
+    call(|process| {
+        let asked = asked.get()?;
+        change(process, node, |_| node_params::host(&asked))
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -124,12 +174,17 @@ pub(crate) extern "C" fn cuGraphAddChildGraphNode(
     child: G,
 ) -> CUresult {
     call(|process| {
-        add(process, node, graph, (deps, count), |state| state.clone_graph(child, false).map(What::Child))
+        let asked = ChildParameters { graph: child, moved: 0 };
+        add(process, node, graph, (deps, count), |state| node_params::child(state, graph, &asked))
     })
 }
 
-fn known_event(state: &State, event: Handle<Event>) -> Done<Handle<Event>> {
-    state.events.get(event).map(|_| event)
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphChildGraphNodeGetGraph(node: N, out: Out<G>) -> CUresult {
+    call(|process| match what(&process.state(), node)? {
+        What::Child(graph) => out.set(*graph),
+        _ => Err(Code::INVALID_VALUE),
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -138,11 +193,24 @@ pub(crate) extern "C" fn cuGraphAddEventRecordNode(
     graph: G,
     deps: In<N>,
     count: usize,
-    event: Handle<Event>,
+    event: E,
 ) -> CUresult {
     call(|process| {
-        add(process, node, graph, (deps, count), |state| known_event(state, event).map(What::Record))
+        add(process, node, graph, (deps, count), |state| node_params::event(state, event).map(What::Record))
     })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphEventRecordNodeGetEvent(node: N, out: Out<E>) -> CUresult {
+    call(|process| match what(&process.state(), node)? {
+        What::Record(event) => out.set(*event),
+        _ => Err(Code::INVALID_VALUE),
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphEventRecordNodeSetEvent(node: N, event: E) -> CUresult {
+    call(|process| change(process, node, |state| node_params::event(state, event).map(What::Record)))
 }
 
 #[unsafe(no_mangle)]
@@ -151,22 +219,24 @@ pub(crate) extern "C" fn cuGraphAddEventWaitNode(
     graph: G,
     deps: In<N>,
     count: usize,
-    event: Handle<Event>,
+    event: E,
 ) -> CUresult {
     call(|process| {
-        add(process, node, graph, (deps, count), |state| known_event(state, event).map(What::Wait))
+        add(process, node, graph, (deps, count), |state| node_params::event(state, event).map(What::Wait))
     })
 }
 
-/// `CUDA_MEM_ALLOC_NODE_PARAMS`; the address is an answer.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AllocParameters {
-    pool: PoolProperties,
-    access: usize,
-    access_count: usize,
-    bytes: usize,
-    address: u64,
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphEventWaitNodeGetEvent(node: N, out: Out<E>) -> CUresult {
+    call(|process| match what(&process.state(), node)? {
+        What::Wait(event) => out.set(*event),
+        _ => Err(Code::INVALID_VALUE),
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphEventWaitNodeSetEvent(node: N, event: E) -> CUresult {
+    call(|process| change(process, node, |state| node_params::event(state, event).map(What::Wait)))
 }
 
 #[unsafe(no_mangle)]
@@ -179,13 +249,10 @@ pub(crate) extern "C" fn cuGraphAddMemAllocNode(
 ) -> CUresult {
     call(|process| {
         let mut parameters = asked.read()?;
-        if parameters.bytes == 0 {
-            return Err(Code::INVALID_VALUE);
-        }
-        let bytes = parameters.bytes as u64;
         add(process, node, graph, (deps, count), |state| {
-            parameters.address = state.reserve_graph_memory(bytes)?;
-            Ok(What::Alloc(parameters.address, bytes))
+            let (what, address) = node_params::alloc(state, graph, &parameters)?;
+            parameters.address = address;
+            Ok(what)
         })?;
         asked.set(parameters)
     })
@@ -195,7 +262,7 @@ pub(crate) extern "C" fn cuGraphAddMemAllocNode(
 pub(crate) extern "C" fn cuGraphMemAllocNodeGetParams(node: N, out: Out<AllocParameters>) -> CUresult {
     call(|process| {
         let out = out.required()?;
-        let What::Alloc(address, bytes) = what(&process.state(), node)? else {
+        let What::Alloc(address, bytes) = *what(&process.state(), node)? else {
             return Err(Code::INVALID_VALUE);
         };
         let pool = PoolProperties::of_device(0);
@@ -211,138 +278,13 @@ pub(crate) extern "C" fn cuGraphAddMemFreeNode(
     count: usize,
     address: u64,
 ) -> CUresult {
-    call(|process| {
-        add(process, node, graph, (deps, count), |state| {
-            let freed = state.nodes.iter().any(|(_, node)| {
-                node.graph == graph && matches!(node.what, What::Free(other) if other == address)
-            });
-            if state.is_graph_memory(address) && !freed {
-                Ok(What::Free(address))
-            } else {
-                Err(Code::INVALID_VALUE)
-            }
-        })
-    })
+    call(|process| add(process, node, graph, (deps, count), |state| node_params::free(state, graph, address)))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphMemFreeNodeGetParams(node: N, out: Out<u64>) -> CUresult {
-    call(|process| {
-        let What::Free(address) = what(&process.state(), node)? else { return Err(Code::INVALID_VALUE) };
-        out.set(address)
-    })
-}
-
-fn what(state: &State, node: N) -> Done<What> {
-    state.nodes.get(node).map(|node| node.what.clone()).map_err(|_| Code::INVALID_VALUE)
-}
-
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeGetParams_v2(node: N, out: Out<KernelParameters>) -> CUresult {
-    call(|process| {
-        let What::Kernel(launch) = what(&process.state(), node)? else { return Err(Code::INVALID_VALUE) };
-        out.set(node_params::kernel_parameters(&launch))
-    })
-}
-
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeSetParams_v2(node: N, asked: In<KernelParameters>) -> CUresult {
-    call(|process| {
-        let asked = asked.get()?;
-        let mut state = process.state();
-        let what = node_params::kernel(process, &mut state, &asked)?;
-        node_params::change(&mut state, node, what)
-    })
-}
-
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeSetParams(node: N, asked: In<KernelParameters>) -> CUresult {
-    call(|process| {
-        let asked = read_old(asked)?;
-        let mut state = process.state();
-        let what = node_params::kernel(process, &mut state, &asked)?;
-        node_params::change(&mut state, node, what)
-    })
-}
-
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphMemsetNodeGetParams(node: N, out: Out<SetParameters>) -> CUresult {
-    call(|process| {
-        let What::Set(_, numbers) = what(&process.state(), node)? else { return Err(Code::INVALID_VALUE) };
-        out.set(node_params::set_parameters(&numbers)?)
-    })
-}
-
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphMemsetNodeSetParams(node: N, asked: In<SetParameters>) -> CUresult {
-    call(|process| {
-        let asked = asked.get()?;
-        let mut state = process.state();
-        let what = node_params::set(process, &mut state, &asked, Handle::NULL)?;
-        node_params::change(&mut state, node, what)
-    })
-}
-
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphMemcpyNodeGetParams(node: N, out: Out<Copy3d>) -> CUresult {
-    call(|process| {
-        let What::Copy(_, numbers) = what(&process.state(), node)? else { return Err(Code::INVALID_VALUE) };
-        out.set(Copy3d::from_numbers(&numbers)?)
-    })
-}
-
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphMemcpyNodeSetParams(node: N, asked: In<Copy3d>) -> CUresult {
-    call(|process| {
-        let asked = asked.get()?;
-        let mut state = process.state();
-        let what = node_params::copy(process, &mut state, &asked, Handle::NULL)?;
-        node_params::change(&mut state, node, what)
-    })
-}
-
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphHostNodeGetParams(node: N, out: Out<HostParameters>) -> CUresult {
     call(|process| match what(&process.state(), node)? {
-        What::Host(crate::engine::item::HostCall::Plain(function, argument)) => {
-            out.set(HostParameters { function: Some(function), argument })
-        }
+        What::Free(address) => out.set(*address),
         _ => Err(Code::INVALID_VALUE),
-    })
-}
-
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphHostNodeSetParams(node: N, asked: In<HostParameters>) -> CUresult {
-    call(|process| {
-        let what = node_params::host(&asked.get()?)?;
-        node_params::change(&mut process.state(), node, what)
-    })
-}
-
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphChildGraphNodeGetGraph(node: N, out: Out<G>) -> CUresult {
-    call(|process| match what(&process.state(), node)? {
-        What::Child(graph) => out.set(graph),
-        _ => Err(Code::INVALID_VALUE),
-    })
-}
-
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphNodeGetType(node: N, out: Out<u32>) -> CUresult {
-    call(|process| out.set(what(&process.state(), node)?.number()))
-}
-
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphDestroyNode(node: N) -> CUresult {
-    call(|process| {
-        let mut state = process.state();
-        let found = state.nodes.remove(node).map_err(|_| Code::INVALID_VALUE)?;
-        if let Ok(graph) = state.graphs.get_mut(found.graph) {
-            graph.nodes.retain(|one| *one != node);
-        }
-        for other in state.nodes.handles(|other| other.deps.contains(&node)) {
-            state.nodes.get_mut(other)?.deps.retain(|dep| *dep != node);
-        }
-        Ok(())
     })
 }

@@ -229,6 +229,12 @@ pub(crate) extern "C" fn cuCtxRecordEvent(context: Ctx, event: Handle<Event>) ->
 pub(crate) extern "C" fn cuCtxWaitEvent(context: Ctx, event: Handle<Event>) -> CUresult {
     call(|process| {
         known(process, context)?;
-        process.state().wait_all(process, event, context)
+        let mut state = process.state();
+        let captured = state.events.get(event)?.captured.clone();
+        if let Some((capture, _)) = captured.filter(|(capture, _)| state.captures.find(*capture).is_some()) {
+            state.spoil(capture);
+            return Err(Code::STREAM_CAPTURE_UNSUPPORTED);
+        }
+        state.wait_all(process, event, context)
     })
 }

@@ -2,22 +2,23 @@
 
 use std::ffi::c_void;
 
+use super::graph_kernel::{COOPERATIVE, PRIORITY, attributes_of};
 use crate::abi::{CUresult, Code, Done, In};
 use crate::call::call;
 use crate::engine::{Engine, Op, Stream, Task};
 use crate::graph::{Launch, What};
 use crate::handle::Handle;
-use crate::kernels::{Builtin, Fault, Kernel};
+use crate::kernels::Builtin;
 use crate::modules::Function;
 use crate::process::Process;
-use crate::state::State;
+use crate::state::{Context, State};
 
 type F = Handle<Function>;
 type S = Handle<Stream>;
 
 /// Marks in the list of `extra` arguments.
-const BUFFER_POINTER: usize = 1;
-const BUFFER_SIZE: usize = 2;
+pub(super) const BUFFER_POINTER: usize = 1;
+pub(super) const BUFFER_SIZE: usize = 2;
 /// Most pairs in that list.
 const EXTRA_MAX: usize = 16;
 /// Most threads of a block, in all and in depth.
@@ -105,7 +106,13 @@ fn check_shape(process: &Process, state: &State, asked: &Asked, ordinal: i32) ->
 }
 
 /// The launch as something a stream or a graph can do.
-pub(super) fn prepare(process: &Process, state: &mut State, asked: &Asked, ordinal: i32) -> Done<Launch> {
+pub(super) fn prepare(
+    process: &Process,
+    state: &mut State,
+    asked: &Asked,
+    context: Handle<Context>,
+) -> Done<Launch> {
+    let ordinal = state.contexts.find(context).ok_or(Code::INVALID_CONTEXT)?.ordinal;
     let builtin = state.functions.get(asked.function)?.builtin;
     check_shape(process, state, asked, ordinal)?;
     let Some(builtin) = builtin else {
@@ -118,32 +125,18 @@ pub(super) fn prepare(process: &Process, state: &mut State, asked: &Asked, ordin
     if both || neither {
         return Err(Code::INVALID_VALUE);
     }
-    let kernel = builtin.with(&arguments(builtin, asked)?)?;
+    let arguments = arguments(builtin, asked)?;
+    let kernel = builtin.with(&arguments)?;
     let ns = kernel.ns(process.model(ordinal)?);
-    let task = task_of(process, state, kernel, ordinal);
+    let task = (!kernel.touches_nothing()).then_some(Task::Kernel(kernel));
     let op = Op::Work { engine: Engine::Compute, ns, task };
     let Asked { function, grid, block, shared_bytes, .. } = *asked;
-    Ok(Launch { function, grid, block, shared_bytes, op })
+    let packed = asked.parameters.0.is_null();
+    Ok(Launch { function, context, grid, block, shared_bytes, arguments, packed, op })
 }
 
-/// What the kernel does to memory, or the fault it runs into there.
-fn task_of(process: &Process, state: &mut State, kernel: Kernel, ordinal: i32) -> Option<Task> {
-    if let Some(fault) = kernel.own_fault() {
-        return Some(Task::Fault(fault));
-    }
-    for (address, bytes) in kernel.ranges() {
-        if address % 4 != 0 {
-            return Some(Task::Fault(Fault::Misaligned));
-        }
-        if bytes > 0 && state.memory.check(address, bytes).is_err() {
-            return Some(Task::Fault(Fault::WildAddress));
-        }
-        state.bring_managed(process, address, Some(ordinal));
-    }
-    if kernel.touches_nothing() { None } else { Some(Task::Kernel(kernel)) }
-}
-
-fn launch(process: &Process, stream: S, asked: &Asked) -> Done {
+/// Launches a kernel. If the stream is recorded, the node has the launch's attributes, and the stream's priority.
+fn launch(process: &Process, stream: S, asked: &Asked, attributes: &[Attribute]) -> Done {
     let mut state = process.state();
     if asked.function.is_null() {
         return Err(Code::INVALID_HANDLE);
@@ -152,14 +145,25 @@ fn launch(process: &Process, stream: S, asked: &Asked) -> Done {
     let stream = state.stream(stream)?;
     let found = state.streams.get(stream)?;
     let (context, full) = (found.context, found.is_full(true));
-    let ordinal = state.contexts.get(context)?.ordinal;
-    let prepared = prepare(process, &mut state, asked, ordinal)?;
+    let prepared = prepare(process, &mut state, asked, context)?;
     if full {
         drop(state);
         process.make_room(stream, true)?;
         state = process.state();
     }
-    state.submit(process, stream, What::Kernel(prepared), true)
+    if state.capture_of(stream)?.is_none() {
+        return state.submit(process, stream, What::Kernel(prepared), true);
+    }
+    let priority = state.streams.get(stream)?.priority;
+    let node = state.recorded(stream, || What::Kernel(prepared))?.ok_or(Code::ILLEGAL_STATE)?;
+    let mut all = attributes_of(attributes.iter().map(|one| (one.number, one.value)));
+    for (number, value) in [(PRIORITY, priority.cast_unsigned()), (COOPERATIVE, asked.cooperative.into())] {
+        if value != 0 {
+            all.entry(number).or_insert([value.into(), 0, 0, 0, 0, 0, 0, 0]);
+        }
+    }
+    state.node_mut(node)?.attributes = all;
+    Ok(())
 }
 
 #[unsafe(no_mangle)]
@@ -179,7 +183,7 @@ pub(crate) extern "C" fn cuLaunchKernel(
     call(|process| {
         let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
         let asked = Asked { function, grid, block, shared_bytes, parameters, extra, cooperative: false };
-        launch(process, stream, &asked)
+        launch(process, stream, &asked, &[])
     })
 }
 
@@ -200,7 +204,7 @@ pub(crate) extern "C" fn cuLaunchCooperativeKernel(
         let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
         let extra = In(std::ptr::null());
         let asked = Asked { function, grid, block, shared_bytes, parameters, extra, cooperative: true };
-        launch(process, stream, &asked)
+        launch(process, stream, &asked, &[])
     })
 }
 
@@ -208,25 +212,34 @@ pub(crate) extern "C" fn cuLaunchCooperativeKernel(
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Configuration {
-    grid: [u32; 3],
-    block: [u32; 3],
+    pub(super) grid: [u32; 3],
+    pub(super) block: [u32; 3],
     shared_bytes: u32,
     stream: S,
     attributes: In<Attribute>,
     attribute_count: u32,
 }
 
+impl Configuration {
+    /// The attributes of the launch.
+    pub(super) fn attributes(&self) -> Done<Vec<Attribute>> {
+        if self.attribute_count > ATTRIBUTES_MAX {
+            return Err(Code::INVALID_VALUE);
+        }
+        self.attributes.list(self.attribute_count as usize)
+    }
+}
+
 /// `CUlaunchAttribute`: a number, and a value of 64 bytes.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attribute {
-    number: u32,
+    pub(super) number: u32,
     spare: u32,
-    value: [u64; 8],
+    pub(super) value: [u64; 8],
 }
 
 /// Attributes that are numbered; most are hints to a real device.
-const COOPERATIVE: u32 = 2;
 const LAUNCH_COMPLETION_EVENT: u32 = 12;
 const PROGRAMMATIC_EVENT: u32 = 7;
 const ATTRIBUTES_MAX: u32 = 64;
@@ -240,16 +253,14 @@ pub(crate) extern "C" fn cuLaunchKernelEx(
 ) -> CUresult {
     call(|process| {
         let asked = configuration.get()?;
-        if asked.attribute_count > ATTRIBUTES_MAX {
-            return Err(Code::INVALID_VALUE);
-        }
-        let attributes = asked.attributes.list(asked.attribute_count as usize)?;
+        let attributes = asked.attributes()?;
         let cooperative = attributes.iter().any(|one| one.number == COOPERATIVE && one.value[0] as u32 != 0);
         let Configuration { grid, block, shared_bytes, stream, .. } = asked;
         launch(
             process,
             stream,
             &Asked { function, grid, block, shared_bytes, parameters, extra, cooperative },
+            &attributes,
         )?;
         // Events that are reached early are reached with the kernel here.
         for one in
@@ -293,6 +304,7 @@ pub(crate) extern "C" fn cuLaunchCooperativeKernelMultiDevice(
                 process,
                 stream,
                 &Asked { function, grid, block, shared_bytes, parameters, extra, cooperative: true },
+                &[],
             )?;
         }
         Ok(())

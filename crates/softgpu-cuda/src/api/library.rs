@@ -122,6 +122,13 @@ pub(crate) extern "C" fn cuLibraryGetModule(module: Out<Handle<Module>>, library
     })
 }
 
+/// No image of this device has variables.
+fn variable(process: &Process, library: L, name: Text) -> Done {
+    name.get()?;
+    process.state().libraries.get(library)?;
+    Err(Code::NOT_FOUND)
+}
+
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuLibraryGetGlobal(
     _address: Out<u64>,
@@ -129,11 +136,7 @@ pub(crate) extern "C" fn cuLibraryGetGlobal(
     library: L,
     name: Text,
 ) -> CUresult {
-    call(|process| {
-        name.get()?;
-        process.state().libraries.get(library)?;
-        Err(Code::NOT_FOUND)
-    })
+    call(|process| variable(process, library, name))
 }
 
 #[unsafe(no_mangle)]
@@ -143,11 +146,7 @@ pub(crate) extern "C" fn cuLibraryGetManaged(
     library: L,
     name: Text,
 ) -> CUresult {
-    call(|process| {
-        name.get()?;
-        process.state().libraries.get(library)?;
-        Err(Code::NOT_FOUND)
-    })
+    call(|process| variable(process, library, name))
 }
 
 /// A kernel's function in the current context.

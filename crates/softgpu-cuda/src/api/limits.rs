@@ -2,7 +2,7 @@
 
 use fastgpu_softgpu::ledger::layout::Class;
 
-use crate::abi::{CUresult, Code, Out};
+use crate::abi::{CUresult, Code, Done, Out};
 use crate::call::call;
 use crate::state::LIMITS;
 
@@ -13,19 +13,22 @@ const STACK_MAX: usize = 512 << 10;
 /// Persisting part of the second-level cache.
 const PERSISTING_L2: usize = 6;
 
+/// The place of a limit that these devices have.
+fn known(limit: u32) -> Done<usize> {
+    match limit as usize {
+        3 | 9 => Err(Code::UNSUPPORTED_LIMIT),
+        place if place < LIMITS => Ok(place),
+        _ => Err(Code::INVALID_VALUE),
+    }
+}
+
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuCtxGetLimit(value: Out<usize>, limit: u32) -> CUresult {
     call(|process| {
         let value = value.required()?;
         let state = process.state();
         let current = state.current()?;
-        let place = limit as usize;
-        if place >= LIMITS {
-            return Err(Code::INVALID_VALUE);
-        }
-        if matches!(place, 3 | 9..) {
-            return Err(Code::UNSUPPORTED_LIMIT);
-        }
+        let place = known(limit)?;
         value.set(state.contexts.get(current)?.limits[place])
     })
 }
@@ -36,13 +39,7 @@ pub(crate) extern "C" fn cuCtxSetLimit(limit: u32, value: usize) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let current = state.current()?;
-        let place = limit as usize;
-        if place >= LIMITS {
-            return Err(Code::INVALID_VALUE);
-        }
-        if matches!(place, 3 | 9..) {
-            return Err(Code::UNSUPPORTED_LIMIT);
-        }
+        let place = known(limit)?;
         let ordinal = state.contexts.get(current)?.ordinal;
         let model = process.model(ordinal)?;
         let now = state.contexts.get(current)?.limits[place];

@@ -105,6 +105,9 @@ pub(crate) extern "C" fn cuMemFree_v2(address: u64) -> CUresult {
         if state.memory.at(address).is_none_or(|found| found.id != id) {
             return Err(Code::INVALID_VALUE);
         }
+        if state.is_graph_memory(address) {
+            return state.free_graph_memory(address);
+        }
         state.free(process, address)
     })
 }

@@ -1,18 +1,21 @@
-//! What a graph's nodes are told, in the driver's structures.
+//! What a graph's nodes are told, in the driver's structures, and what that comes to.
 
 use std::ffi::c_void;
 
 use super::copy::Copy3d;
 use super::launch::{Asked, prepare};
+use super::pool::PoolProperties;
+use super::words::{Operation, words};
 use crate::abi::{Code, Done, In};
 use crate::contexts;
 use crate::engine::item::HostCall;
 use crate::engine::task::SetJob;
-use crate::graph::{Launch, Node, What};
+use crate::graph::{Graph, Owner, What};
 use crate::handle::Handle;
+use crate::memory::Due;
 use crate::modules::Function;
 use crate::process::Process;
-use crate::state::{Context, State};
+use crate::state::{Context, Event, State};
 
 /// `CUDA_KERNEL_NODE_PARAMS`, as of CUDA 12; the older form ends before the kernel.
 #[repr(C)]
@@ -48,17 +51,54 @@ pub(crate) struct HostParameters {
     pub(super) argument: usize,
 }
 
-/// The device of the context that a node is for.
-pub(super) fn ordinal(state: &State, context: Handle<Context>) -> Done<i32> {
-    let context = if context.is_null() { contexts::current() } else { context };
-    state.contexts.find(context).map(|context| context.ordinal).ok_or(Code::INVALID_CONTEXT)
+/// `CUDA_MEM_ALLOC_NODE_PARAMS`; the address is an answer.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AllocParameters {
+    pub(super) pool: PoolProperties,
+    pub(super) access: usize,
+    pub(super) access_count: usize,
+    pub(super) bytes: usize,
+    pub(super) address: u64,
 }
 
-/// A kernel node.
+/// `CUDA_CHILD_GRAPH_NODE_PARAMS`: a graph, which is copied (0) or moved (1).
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChildParameters {
+    pub(super) graph: Handle<Graph>,
+    pub(super) moved: u32,
+}
+
+/// `CUDA_BATCH_MEM_OP_NODE_PARAMS`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WordsParameters {
+    pub(super) context: Handle<Context>,
+    pub(super) count: u32,
+    pub(super) operations: In<Operation>,
+    pub(super) flags: u32,
+}
+
+/// The context that a node is for: the current one, if none is named.
+fn context_or_current(state: &State, context: Handle<Context>) -> Done<Handle<Context>> {
+    let context = if context.is_null() { contexts::current() } else { context };
+    state.contexts.find(context).map(|_| context).ok_or(Code::INVALID_CONTEXT)
+}
+
+/// The device of the context that a node is for.
+fn ordinal(state: &State, context: Handle<Context>) -> Done<i32> {
+    Ok(state.contexts.get(context_or_current(state, context)?)?.ordinal)
+}
+
+/// A kernel node. A function runs in the context that it was loaded in, a kernel of a library in any.
 pub(super) fn kernel(process: &Process, state: &mut State, asked: &KernelParameters) -> Done<What> {
     let function = if asked.function.is_null() { asked.kernel } else { asked.function };
-    state.functions.get(function).map_err(|_| Code::INVALID_VALUE)?;
-    let ordinal = ordinal(state, asked.context)?;
+    let found = state.functions.find(function).ok_or(Code::INVALID_VALUE)?;
+    let context = match found.module {
+        Some(module) => state.modules.get(module)?.context,
+        None => context_or_current(state, asked.context)?,
+    };
     let launch = Asked {
         function,
         grid: asked.grid,
@@ -68,21 +108,7 @@ pub(super) fn kernel(process: &Process, state: &mut State, asked: &KernelParamet
         extra: asked.extra,
         cooperative: false,
     };
-    prepare(process, state, &launch, ordinal).map(What::Kernel)
-}
-
-/// What a kernel node was told; arguments are not given back.
-pub(super) fn kernel_parameters(launch: &Launch) -> KernelParameters {
-    KernelParameters {
-        function: launch.function,
-        grid: launch.grid,
-        block: launch.block,
-        shared_bytes: launch.shared_bytes,
-        parameters: In(std::ptr::null()),
-        extra: In(std::ptr::null()),
-        kernel: Handle::NULL,
-        context: Handle::NULL,
-    }
+    prepare(process, state, &launch, context).map(What::Kernel)
 }
 
 /// A node that fills memory.
@@ -98,7 +124,7 @@ pub(super) fn set(
     let SetParameters { address, pitch, value, size, width, height } = *asked;
     let ordinal = ordinal(state, context)?;
     let job = SetJob { address, value, size: size as usize, width, height, pitch };
-    let op = state.set_op(process, ordinal, job)?;
+    let op = state.set_op(process, ordinal, job, Due::AtLaunch)?;
     let numbers = vec![address, pitch as u64, value.into(), size.into(), width as u64, height as u64];
     Ok(What::Set(op, numbers))
 }
@@ -138,12 +164,49 @@ pub(super) fn host(asked: &HostParameters) -> Done<What> {
     Ok(What::Host(HostCall::Plain(function, asked.argument)))
 }
 
-/// Gives a node other parameters of the same kind.
-pub(super) fn change(state: &mut State, node: Handle<Node>, what: What) -> Done {
-    let found = state.nodes.get_mut(node).map_err(|_| Code::INVALID_VALUE)?;
-    if found.what.number() != what.number() {
+/// An event that a node records or waits for.
+pub(super) fn event(state: &State, event: Handle<Event>) -> Done<Handle<Event>> {
+    state.events.get(event).map(|_| event)
+}
+
+/// A node that allocates, and the address that it promises.
+pub(super) fn alloc(state: &mut State, graph: Handle<Graph>, asked: &AllocParameters) -> Done<(What, u64)> {
+    if asked.bytes == 0 || state.graph(graph)?.is_moved() {
         return Err(Code::INVALID_VALUE);
     }
-    found.what = what;
-    Ok(())
+    let bytes = asked.bytes as u64;
+    let address = state.reserve_graph_memory(bytes)?;
+    Ok((What::Alloc(address, bytes), address))
+}
+
+/// A node that frees what a node allocated; one for each allocation in each graph.
+pub(super) fn free(state: &State, graph: Handle<Graph>, address: u64) -> Done<What> {
+    let freed = state
+        .nodes
+        .iter()
+        .any(|(_, node)| node.graph == graph && matches!(node.what, What::Free(other) if other == address));
+    if state.is_graph_memory(address) && !freed && !state.graph(graph)?.is_moved() {
+        Ok(What::Free(address))
+    } else {
+        Err(Code::INVALID_VALUE)
+    }
+}
+
+/// A node with a graph inside it.
+pub(super) fn child(state: &mut State, parent: Handle<Graph>, asked: &ChildParameters) -> Done<What> {
+    match asked.moved {
+        0 if state.has_memory_nodes(asked.graph)? => Err(Code::NOT_SUPPORTED),
+        0 => state.clone_graph(asked.graph, Owner::Parent).map(What::Child),
+        1 => state.move_graph(asked.graph, parent).map(|()| What::Child(asked.graph)),
+        _ => Err(Code::INVALID_VALUE),
+    }
+}
+
+/// A node that writes and waits for words in memory.
+pub(super) fn batch(state: &State, asked: &WordsParameters) -> Done<What> {
+    if asked.flags != 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    let context = context_or_current(state, asked.context)?;
+    words(state, context, Due::AtLaunch, asked.operations, asked.count).map(What::Words)
 }

@@ -94,7 +94,7 @@ pub(crate) extern "C" fn cuMemFreeAsync(address: u64, stream: S) -> CUresult {
             return Ok(());
         }
         if state.is_graph_memory(address) {
-            return state.free_graph_memory(process, address);
+            return state.free_graph_memory(address);
         }
         let kind = state.memory.at(address).map(|found| found.kind.clone());
         match kind {

@@ -1,5 +1,6 @@
 //! Filling memory.
 
+use super::copy::due;
 use crate::abi::{CUresult, Code, Done};
 use crate::call::call;
 use crate::engine::Stream;
@@ -21,7 +22,8 @@ fn set(process: &Process, job: SetJob, stream: S) -> Done {
         return Err(Code::INVALID_VALUE);
     }
     let ordinal = state.contexts.get(current)?.ordinal;
-    let op = state.set_op(process, ordinal, job)?;
+    let due = due(&state, stream)?;
+    let op = state.set_op(process, ordinal, job, due)?;
     let numbers = vec![
         job.address,
         job.pitch as u64,

@@ -93,6 +93,12 @@ pub(crate) extern "C" fn cuGetProcAddress_v2(
     search(symbol, function, version, flags, status)
 }
 
+/// The driver dropped it with CUDA 12.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuProfilerInitialize(_configuration: Text, _output: Text, _mode: u32) -> CUresult {
+    call(|_| Err(Code::NOT_SUPPORTED))
+}
+
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuProfilerStart() -> CUresult {
     call(|_| Ok(()))

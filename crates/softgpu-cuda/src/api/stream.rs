@@ -12,6 +12,8 @@ use crate::state::{Context, Event};
 
 type S = Handle<Stream>;
 
+/// Flag of events in a recorded stream: a node that records or waits at each launch.
+pub(super) const EXTERNAL: u32 = 1;
 /// Flag: has nothing to do with stream 0.
 const NON_BLOCKING: u32 = 1;
 /// The highest priority there is; lower numbers are higher.
@@ -63,6 +65,8 @@ pub(crate) extern "C" fn cuStreamDestroy_v2(stream: S) -> CUresult {
         if let Ok(context) = state.contexts.get_mut(context) {
             context.streams.retain(|one| *one != stream);
         }
+        drop(state);
+        process.announce_endings();
         Ok(())
     })
 }
@@ -116,10 +120,17 @@ pub(crate) extern "C" fn cuStreamWaitEvent(stream: S, event: Handle<Event>, flag
     call(|process| {
         let mut state = process.state();
         let stream = state.stream(stream)?;
-        if flags > 1 {
-            return Err(Code::INVALID_VALUE);
+        match flags {
+            0 => state.wait_event(process, stream, event),
+            EXTERNAL => {
+                state.events.get(event)?;
+                match state.recorded(stream, || What::Wait(event))? {
+                    Some(_) => Ok(()),
+                    None => Err(Code::INVALID_VALUE),
+                }
+            }
+            _ => Err(Code::INVALID_VALUE),
         }
-        state.wait_event(process, stream, event)
     })
 }
 

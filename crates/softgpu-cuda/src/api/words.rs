@@ -1,48 +1,117 @@
 //! Words in memory that streams write and wait for.
 
+use super::copy::due;
 use crate::abi::{CUresult, Code, Done, In};
 use crate::call::call;
-use crate::engine::item::Condition;
-use crate::engine::{Engine, Op, Stream, Task};
-use crate::graph::What;
+use crate::engine::item::{Condition, Word};
+use crate::engine::{Op, Stream};
+use crate::graph::{What, Words};
 use crate::handle::Handle;
+use crate::memory::{Allocation, Due, Kind};
 use crate::process::Process;
-use crate::state::State;
+use crate::state::{Context, State};
 
 type S = Handle<Stream>;
 
-/// Most operations of one batch.
-const BATCH_MAX: u32 = 256;
+/// A batch has fewer operations than this.
+const BATCH_END: u32 = 256;
+/// Kinds of operations.
+const WAIT_32: u32 = 1;
+const WRITE_32: u32 = 2;
+const FLUSH: u32 = 3;
+const WAIT_64: u32 = 4;
+const WRITE_64: u32 = 5;
+const BARRIER: u32 = 6;
+/// Of the flags of a wait: how to compare, and to flush what others wrote.
+const WAIT_KIND_MAX: u32 = 3;
+const WAIT_FLUSH: u32 = 1 << 30;
 
-fn check(state: &State, address: u64, wide: bool) -> Done {
-    let bytes = if wide { 8 } else { 4 };
-    if !address.is_multiple_of(bytes) {
-        return Err(Code::INVALID_VALUE);
-    }
-    state.memory.check(address, bytes)
+/// `CUstreamBatchMemOpParams`; a barrier's flags are where others have a gap.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operation {
+    kind: u32,
+    barrier_flags: u32,
+    address: u64,
+    value: u64,
+    flags: u32,
+    gap: u32,
+    spare: [u64; 2],
 }
 
-fn put(process: &Process, stream: S, ops: impl FnOnce(&State) -> Done<Vec<Op>>) -> Done {
+impl Operation {
+    fn new(kind: u32, address: u64, value: u64, flags: u32) -> Self {
+        Self { kind, barrier_flags: 0, address, value, flags, gap: 0, spare: [0; 2] }
+    }
+
+    /// As words, to be kept.
+    fn numbers(&self) -> [u64; 6] {
+        In((&raw const *self).cast::<[u64; 6]>()).optional().unwrap_or_default()
+    }
+
+    /// The word, checked: the device may touch it, and it is not memory that moves.
+    fn word(&self, state: &State, due: Due) -> Done<Word> {
+        let wide = matches!(self.kind, WAIT_64 | WRITE_64);
+        let bytes = if wide { 8 } else { 4 };
+        let managed =
+            matches!(state.memory.around(self.address), Some(Allocation { kind: Kind::Managed { .. }, .. }));
+        if managed || !self.address.is_multiple_of(bytes) {
+            return Err(Code::INVALID_VALUE);
+        }
+        state.memory.check_due(due, self.address, bytes)?;
+        Ok(Word { address: self.address, wide })
+    }
+
+    /// What the stream is to do. These devices cannot flush what others wrote, as their attribute says.
+    fn op(&self, state: &State, due: Due) -> Done<Op> {
+        let value =
+            if matches!(self.kind, WAIT_64 | WRITE_64) { self.value } else { self.value & 0xffff_ffff };
+        match self.kind {
+            WAIT_32 | WAIT_64 if self.flags & !WAIT_FLUSH > WAIT_KIND_MAX => Err(Code::INVALID_VALUE),
+            WAIT_32 | WAIT_64 if self.flags & WAIT_FLUSH != 0 => Err(Code::NOT_SUPPORTED),
+            WAIT_32 | WAIT_64 => {
+                Ok(Op::WaitValue(Condition { word: self.word(state, due)?, value, kind: self.flags }))
+            }
+            // Only the older form knew a flag.
+            WRITE_32 | WRITE_64 if self.flags != 0 => Err(Code::INVALID_VALUE),
+            WRITE_32 | WRITE_64 => Ok(Op::Write(self.word(state, due)?, value)),
+            // For the whole system, or for the device.
+            BARRIER if self.barrier_flags <= 1 => Ok(Op::Marker),
+            FLUSH if self.barrier_flags == 0 => Err(Code::NOT_SUPPORTED),
+            _ => Err(Code::INVALID_VALUE),
+        }
+    }
+}
+
+/// Operations as something that a stream or a node can do.
+pub(super) fn words(
+    state: &State,
+    context: Handle<Context>,
+    due: Due,
+    operations: In<Operation>,
+    count: u32,
+) -> Done<Words> {
+    if count >= BATCH_END {
+        return Err(Code::INVALID_VALUE);
+    }
+    let operations = operations.list(count as usize)?;
+    let ops = operations.iter().map(|asked| asked.op(state, due)).collect::<Done<_>>()?;
+    Ok(Words { context, told: operations.iter().map(Operation::numbers).collect(), ops })
+}
+
+fn put(process: &Process, stream: S, operations: In<Operation>, count: u32) -> Done {
     let mut state = process.state();
     let stream = state.stream(stream)?;
-    let ops = ops(&state)?;
-    state.submit(process, stream, What::Words(ops), false)
+    let context = state.streams.get(stream)?.context;
+    let due = due(&state, stream)?;
+    let words = words(&state, context, due, operations, count)?;
+    drop(state);
+    process.make_room(stream, false)?;
+    process.state().submit(process, stream, What::Words(words), false)
 }
 
-fn write_op(state: &State, address: u64, value: u64, wide: bool) -> Done<Op> {
-    check(state, address, wide)?;
-    let task = Some(Task::Write(address, value, wide));
-    Ok(Op::Work { engine: Engine::Nothing, ns: 0, task })
-}
-
-fn wait_op(state: &State, address: u64, value: u64, wide: bool, flags: u32) -> Done<Op> {
-    check(state, address, wide)?;
-    // The highest bit asks to flush writes of others, which are always there here.
-    let kind = flags & !(1 << 30);
-    if kind > 3 {
-        return Err(Code::INVALID_VALUE);
-    }
-    Ok(Op::WaitValue(Condition { address, value, wide, kind }))
+fn put_one(process: &Process, stream: S, operation: Operation) -> Done {
+    put(process, stream, In(&raw const operation), 1)
 }
 
 #[unsafe(no_mangle)]
@@ -50,9 +119,9 @@ pub(crate) extern "C" fn cuStreamWriteValue32_v2(
     stream: S,
     address: u64,
     value: u32,
-    _flags: u32,
+    flags: u32,
 ) -> CUresult {
-    call(|process| put(process, stream, |state| Ok(vec![write_op(state, address, value.into(), false)?])))
+    call(|process| put_one(process, stream, Operation::new(WRITE_32, address, value.into(), flags)))
 }
 
 #[unsafe(no_mangle)]
@@ -60,44 +129,19 @@ pub(crate) extern "C" fn cuStreamWriteValue64_v2(
     stream: S,
     address: u64,
     value: u64,
-    _flags: u32,
+    flags: u32,
 ) -> CUresult {
-    call(|process| put(process, stream, |state| Ok(vec![write_op(state, address, value, true)?])))
+    call(|process| put_one(process, stream, Operation::new(WRITE_64, address, value, flags)))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamWaitValue32_v2(stream: S, address: u64, value: u32, flags: u32) -> CUresult {
-    call(|process| {
-        put(process, stream, |state| Ok(vec![wait_op(state, address, value.into(), false, flags)?]))
-    })
+    call(|process| put_one(process, stream, Operation::new(WAIT_32, address, value.into(), flags)))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamWaitValue64_v2(stream: S, address: u64, value: u64, flags: u32) -> CUresult {
-    call(|process| put(process, stream, |state| Ok(vec![wait_op(state, address, value, true, flags)?])))
-}
-
-/// `CUstreamBatchMemOpParams`: operation, address, value, flags, and an alias nobody sets.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Operation {
-    kind: u32,
-    address: u64,
-    value: u64,
-    flags: u32,
-    spare: [u64; 2],
-}
-
-fn batch(state: &State, operations: &[Operation]) -> Done<Vec<Op>> {
-    let each = operations.iter().map(|asked| match asked.kind {
-        1 => wait_op(state, asked.address, asked.value & 0xffff_ffff, false, asked.flags),
-        2 => write_op(state, asked.address, asked.value & 0xffff_ffff, false),
-        3 | 6 => Ok(Op::Marker),
-        4 => wait_op(state, asked.address, asked.value, true, asked.flags),
-        5 => write_op(state, asked.address, asked.value, true),
-        _ => Err(Code::INVALID_VALUE),
-    });
-    each.collect()
+    call(|process| put_one(process, stream, Operation::new(WAIT_64, address, value, flags)))
 }
 
 #[unsafe(no_mangle)]
@@ -107,13 +151,56 @@ pub(crate) extern "C" fn cuStreamBatchMemOp_v2(
     operations: In<Operation>,
     flags: u32,
 ) -> CUresult {
-    call(|process| {
-        if count > BATCH_MAX || flags != 0 {
-            return Err(Code::INVALID_VALUE);
-        }
-        let operations = operations.list(count as usize)?;
-        put(process, stream, |state| batch(state, &operations))
-    })
+    call(
+        |process| if flags == 0 { put(process, stream, operations, count) } else { Err(Code::INVALID_VALUE) },
+    )
+}
+
+/// What the forms of before CUDA 11.7 answer: a driver must be started in a way of its own to offer them, and the
+/// attributes of these devices say, as the real ones', that it was not.
+fn older(process: &Process, stream: S) -> Done {
+    process.state().stream(stream)?;
+    Err(Code::NOT_SUPPORTED)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamWriteValue32(
+    stream: S,
+    _address: u64,
+    _value: u32,
+    _flags: u32,
+) -> CUresult {
+    call(|process| older(process, stream))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamWriteValue64(
+    stream: S,
+    _address: u64,
+    _value: u64,
+    _flags: u32,
+) -> CUresult {
+    call(|process| older(process, stream))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamWaitValue32(stream: S, _address: u64, _value: u32, _flags: u32) -> CUresult {
+    call(|process| older(process, stream))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamWaitValue64(stream: S, _address: u64, _value: u64, _flags: u32) -> CUresult {
+    call(|process| older(process, stream))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuStreamBatchMemOp(
+    stream: S,
+    _count: u32,
+    _operations: In<Operation>,
+    _flags: u32,
+) -> CUresult {
+    call(|process| older(process, stream))
 }
 
 include!(concat!(env!("OUT_DIR"), "/twins_words.rs"));

@@ -1,5 +1,8 @@
 //! One thing in a stream.
 
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
 use fastgpu_softgpu::ledger::events::Signal;
 use fastgpu_softgpu::schedule::Position;
 
@@ -39,6 +42,8 @@ pub(crate) enum Op {
     Await(Signal),
     /// Nothing but order.
     Marker,
+    /// Writes a value to a word in memory, when everything before it is complete: somebody may wait for it.
+    Write(Word, u64),
     /// Waits until a word in memory has a value.
     WaitValue(Condition),
     /// Memory goes back to its pool.
@@ -54,8 +59,6 @@ pub(crate) enum Engine {
     CopyIn,
     /// Copies to the host.
     CopyOut,
-    /// None: it takes no time.
-    Nothing,
 }
 
 /// A function of the program.
@@ -67,15 +70,45 @@ pub(crate) enum HostCall {
     WithStream(extern "C" fn(usize, CUresult, usize), usize, usize),
 }
 
+/// A word in memory that host and device share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Word {
+    /// Where it is: at a multiple of its size.
+    pub(crate) address: u64,
+    /// 64 bits, or 32.
+    pub(crate) wide: bool,
+}
+
+impl Word {
+    fn read(self) -> u64 {
+        if self.wide {
+            // SAFETY: range and alignment were checked when it was asked for, and memory in use is not unmapped.
+            unsafe { AtomicU64::from_ptr(self.address as *mut u64) }.load(Acquire)
+        } else {
+            // SAFETY: as above.
+            u64::from(unsafe { AtomicU32::from_ptr(self.address as *mut u32) }.load(Acquire))
+        }
+    }
+
+    /// Writes it; whoever sees the value sees all that was written before.
+    pub(crate) fn write(self, value: u64) {
+        if self.wide {
+            // SAFETY: as for reading.
+            unsafe { AtomicU64::from_ptr(self.address as *mut u64) }.store(value, Release);
+        } else {
+            // SAFETY: as for reading.
+            unsafe { AtomicU32::from_ptr(self.address as *mut u32) }.store(value as u32, Release);
+        }
+    }
+}
+
 /// What a word in memory is compared with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Condition {
-    /// Where the word is.
-    pub(crate) address: u64,
+    /// The one side.
+    pub(crate) word: Word,
     /// The other side.
     pub(crate) value: u64,
-    /// 64 bits, or 32.
-    pub(crate) wide: bool,
     /// 0: at least (cyclic), 1: equal, 2: any common bit, 3: not all bits.
     pub(crate) kind: u32,
 }
@@ -83,19 +116,14 @@ pub(crate) struct Condition {
 impl Condition {
     /// Whether it holds.
     pub(crate) fn holds(&self) -> bool {
-        let value = if self.wide {
-            // SAFETY: the range was checked when the wait was asked for, and memory in use is not unmapped.
-            unsafe { (self.address as *const u64).read_volatile() }
-        } else {
-            // SAFETY: as above.
-            u64::from(unsafe { (self.address as *const u32).read_volatile() })
-        };
+        let value = self.word.read();
+        let all = if self.word.wide { u64::MAX } else { u32::MAX.into() };
         match self.kind {
-            0 if self.wide => value.wrapping_sub(self.value).cast_signed() >= 0,
+            0 if self.word.wide => value.wrapping_sub(self.value).cast_signed() >= 0,
             0 => (value as u32).wrapping_sub(self.value as u32).cast_signed() >= 0,
             1 => value == self.value,
             2 => value & self.value != 0,
-            _ => !(value | self.value) != 0,
+            _ => (value | self.value) & all != all,
         }
     }
 }
@@ -109,8 +137,8 @@ pub(crate) enum Place {
     Compute(Position),
     /// At this device time.
     At(u64),
-    /// When its condition holds.
-    Poll,
+    /// When its condition holds; asked for since this device time.
+    Poll(u64),
     /// When another process says so.
     Told,
 }
@@ -139,7 +167,7 @@ pub(crate) struct Item {
 
 impl Item {
     pub(crate) fn new(op: Op, deps: Vec<Dep>, launch: bool) -> Self {
-        let ready = matches!(op, Op::Work { task: Some(_), .. } | Op::Host(_));
+        let ready = matches!(op, Op::Work { task: Some(_), .. } | Op::Host(_) | Op::Write(..));
         let effect = if ready { Effect::Ready } else { Effect::Done(0) };
         Self { op, deps, place: Place::Waiting, effect, launch }
     }

@@ -1,9 +1,10 @@
 //! Effects: which may happen now, and what follows when one has.
 
-use super::item::{Effect, HostCall};
+use super::item::{Effect, HostCall, Word};
 use super::{Dep, Op, Stream, Task};
 use crate::abi::Done;
 use crate::call::call_back;
+use crate::graph::objects::Ending;
 use crate::handle::Handle;
 use crate::kernels::Fault;
 use crate::process::Process;
@@ -19,6 +20,7 @@ pub(crate) struct Job {
 #[derive(Debug)]
 enum What {
     Task(Task),
+    Write(Word, u64),
     Host(HostCall),
 }
 
@@ -43,12 +45,12 @@ impl State {
             if item.effect != Effect::Ready || !item.deps.iter().all(|dep| self.effect_done(*dep)) {
                 continue;
             }
+            // What the program can see at once: only when everything before it is complete, in time too.
+            let due = number == stream.base && stream.placed > number;
             let what = match (&item.op, willing) {
                 (Op::Work { task: Some(task), .. }, Willing::Bytes) => What::Task(task.clone()),
-                // Only when everything before it is complete, in time too.
-                (Op::Host(call), Willing::Host) if number == stream.base && stream.placed > number => {
-                    What::Host(*call)
-                }
+                (Op::Write(word, value), Willing::Bytes) if due => What::Write(*word, *value),
+                (Op::Host(call), Willing::Host) if due => What::Host(*call),
                 _ => continue,
             };
             if let Some(item) = self.streams.get_mut(handle).ok().and_then(|stream| stream.item_mut(number)) {
@@ -106,11 +108,25 @@ impl Process {
         self.help(Willing::Bytes)
     }
 
+    /// Calls what is due at the end of one user object, if there is one.
+    fn help_to_end(&self) -> bool {
+        let Some(Ending(function, argument)) = self.state().next_ending() else { return false };
+        call_back(|| function(argument));
+        true
+    }
+
     /// Takes on one effect, if there is one, and sees it through. Called without the state's lock.
     pub(crate) fn help(&self, willing: Willing) -> bool {
+        if willing == Willing::Host && self.help_to_end() {
+            return true;
+        }
         let Some(job) = self.state().next_job(willing) else { return false };
         let result = match &job.what {
             What::Task(task) => task.run(),
+            What::Write(word, value) => {
+                word.write(*value);
+                Ok(())
+            }
             What::Host(HostCall::Plain(function, argument)) => {
                 call_back(|| function(*argument));
                 Ok(())

@@ -233,17 +233,12 @@ impl State {
                 (Op::Work { engine: Engine::CopyOut, ns, .. }, Before::Nothing) => {
                     Place::At(device.schedule.submit_copy(CopyEngine::Out, stream.last_ns, *ns))
                 }
-                (Op::WaitValue(_), Before::Nothing) => Place::Poll,
+                (Op::WaitValue(_), Before::Nothing) => Place::Poll(now),
                 (Op::Await(_), Before::Nothing) => Place::Told,
                 (_, Before::Nothing) => Place::At(now),
-                (
-                    Op::Work { engine: Engine::Nothing, .. }
-                    | Op::Record(_)
-                    | Op::Signal(_)
-                    | Op::Marker
-                    | Op::Free(_),
-                    Before::Compute(position),
-                ) => Place::Compute(position),
+                (Op::Record(_) | Op::Signal(_) | Op::Marker | Op::Free(_), Before::Compute(position)) => {
+                    Place::Compute(position)
+                }
                 (_, Before::Compute(_)) => break,
             };
             stream.queue[index].place = place;
@@ -262,7 +257,7 @@ impl State {
                 Place::Waiting => None,
                 Place::Compute(position) => device.schedule.reached(slot, position),
                 Place::At(at) => (at <= now && device.schedule.stalled == 0).then_some(at),
-                Place::Poll => match &item.op {
+                Place::Poll(_) => match &item.op {
                     Op::WaitValue(condition) => condition.holds().then_some(now),
                     _ => Some(now),
                 },

@@ -17,8 +17,6 @@ pub(crate) enum Task {
     Copy(CopyJob),
     /// Memory is filled with a value.
     Set(SetJob),
-    /// A word is written: address, value, whether it has 64 bits.
-    Write(u64, u64, bool),
     /// A kernel dies.
     Fault(Fault),
 }
@@ -76,16 +74,6 @@ impl Task {
                 job.run();
                 Ok(())
             }
-            Self::Write(address, value, true) => {
-                // SAFETY: the range was checked when the write was asked for.
-                unsafe { (*address as *mut u64).write_volatile(*value) };
-                Ok(())
-            }
-            Self::Write(address, value, false) => {
-                // SAFETY: the range was checked when the write was asked for.
-                unsafe { (*address as *mut u32).write_volatile(*value as u32) };
-                Ok(())
-            }
             Self::Fault(fault) => Err(fault.code()),
         }
     }
@@ -101,6 +89,11 @@ impl CopyJob {
     /// Everything it moves, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         (self.width * self.height * self.depth) as u64
+    }
+
+    /// How far a side reaches from its first byte, in bytes.
+    pub(crate) fn reach(&self, side: &Side) -> u64 {
+        (side.slice * (self.depth - 1) + side.pitch * (self.height - 1) + self.width) as u64
     }
 
     /// Takes the source's bytes now, so that the program may change them afterwards.
@@ -140,6 +133,12 @@ impl SetJob {
     /// Everything it writes, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         (self.size * self.width * self.height) as u64
+    }
+
+    /// How far it reaches from its first byte, in bytes.
+    pub(crate) fn reach(&self) -> u64 {
+        let row = self.size * self.width;
+        (self.pitch.max(row) * self.height.saturating_sub(1) + row) as u64
     }
 
     fn run(&self) {

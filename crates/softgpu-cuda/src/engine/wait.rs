@@ -18,12 +18,24 @@ use crate::state::{Context, State};
 const SPIN_NS: u64 = 60_000;
 /// A waiter looks again after this at the latest: others may have changed what it waits for.
 const LOOK_AGAIN_NS: u64 = 50_000_000;
-/// How soon a word in memory is looked at again.
+/// How soon a word in memory is looked at again: at first, and when it has been waited for long.
 const POLL_NS: u64 = 50_000;
+const POLL_NS_MAX: u64 = 1_000_000;
+/// In between, after this part of the time that it has been waited for.
+const POLL_PART: u64 = 16;
 /// Who waits for another process looks this often whether it still lives.
 pub(super) const DEATHS_SEEN: Duration = Duration::from_millis(20);
 /// How deep a chain of dependencies is followed to guess when it ends.
 const DEPTH_MAX: u32 = 8;
+
+/// When it is worth to look again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LookAt {
+    /// In device time, in nanoseconds.
+    pub(crate) at_ns: u64,
+    /// At a word in memory: whoever changes it tells nobody, so that it is never worth to spin for.
+    pub(crate) polls: bool,
+}
 
 impl State {
     /// Whether an item is complete.
@@ -45,8 +57,8 @@ impl State {
         streams.filter_map(|stream| self.end_of(*stream)).collect()
     }
 
-    /// When it is worth to look at an item again, in device time; `None`: when somebody says so.
-    fn look_at(&self, process: &Process, dep: Dep, depth: u32) -> Option<u64> {
+    /// When it is worth to look at an item again; `None`: when somebody says so.
+    fn look_at(&self, process: &Process, dep: Dep, depth: u32) -> Option<LookAt> {
         let stream = self.streams.find(dep.stream)?;
         let item = stream.item(dep.number)?;
         if item.place != Place::Waiting {
@@ -62,20 +74,25 @@ impl State {
         first.deps.iter().filter_map(|dep| self.look_at(process, *dep, depth - 1)).min()
     }
 
-    fn time_of(&self, process: &Process, stream: &Stream, place: Place) -> Option<u64> {
+    fn time_of(&self, process: &Process, stream: &Stream, place: Place) -> Option<LookAt> {
         let context = self.contexts.find(stream.context)?;
-        match place {
-            Place::Waiting | Place::Told => None,
-            Place::At(at) => Some(at),
-            Place::Poll => Some(process.ledger.now_ns() + POLL_NS),
-            Place::Compute(position) => {
-                process.device(context.ordinal).ok()?.schedule.predict(context.slot, position)
+        let at_ns = match place {
+            Place::Waiting | Place::Told => return None,
+            Place::At(at_ns) => at_ns,
+            Place::Poll(since_ns) => {
+                let now = process.ledger.now_ns();
+                let waited = now.saturating_sub(since_ns);
+                now + (waited / POLL_PART).clamp(POLL_NS, POLL_NS_MAX)
             }
-        }
+            Place::Compute(position) => {
+                process.device(context.ordinal).ok()?.schedule.predict(context.slot, position)?
+            }
+        };
+        Some(LookAt { at_ns, polls: matches!(place, Place::Poll(_)) })
     }
 
     /// When it is worth to look at all streams again.
-    pub(crate) fn look_again_at(&self, process: &Process) -> Option<u64> {
+    pub(crate) fn look_again_at(&self, process: &Process) -> Option<LookAt> {
         let each = self.active.iter().filter_map(|handle| {
             let stream = self.streams.find(*handle)?;
             // What is behind the last placed item can only be placed when that one is complete.
@@ -144,9 +161,17 @@ impl Process {
     }
 
     /// Sleeps until device time is `until`, or something happens.
-    fn pause(&self, until: Option<u64>, running: bool) {
+    fn pause(&self, until: Option<LookAt>, running: bool) {
         let now = self.ledger.now_ns();
-        match (self.ledger.clock_mode(), until) {
+        if let Some(LookAt { at_ns, polls: true }) = until {
+            self.rest(at_ns.saturating_sub(now));
+            // Waiting for a word takes time on any clock: what is to write it may need some.
+            if self.ledger.clock_mode() == ClockMode::Test && !running {
+                self.ledger.sleep_until(at_ns);
+            }
+            return;
+        }
+        match (self.ledger.clock_mode(), until.map(|until| until.at_ns)) {
             // The clock stands while bytes are moved: what they cost the processor is nobody's time.
             (ClockMode::Test, Some(until)) if !running && until > now => self.ledger.sleep_until(until),
             (ClockMode::Manual, Some(until)) if until > now => self.ledger.sleep_until(until),

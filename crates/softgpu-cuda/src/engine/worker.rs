@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fastgpu_softgpu::ledger::{ClockMode, wait_on, wake_all};
 
 use super::jobs::Willing;
-use super::wait::DEATHS_SEEN;
+use super::wait::{DEATHS_SEEN, LookAt};
 use crate::process::Process;
 
 /// Whether the threads were started.
@@ -67,12 +67,13 @@ impl Process {
         }
     }
 
-    fn sleep_for(&self, idle: bool, look_at: Option<u64>) -> Option<Duration> {
-        // A test clock rings when it moves.
-        if idle || self.ledger.clock_mode() != ClockMode::Machine {
+    fn sleep_for(&self, idle: bool, look_at: Option<LookAt>) -> Option<Duration> {
+        let polls = look_at.is_some_and(|look_at| look_at.polls);
+        // A test clock rings when it moves; a word in memory does not.
+        if idle || !(polls || self.ledger.clock_mode() == ClockMode::Machine) {
             return None;
         }
-        let left = look_at.map_or(LOOK_AGAIN_NS, |at| at.saturating_sub(self.ledger.now_ns()));
+        let left = look_at.map_or(LOOK_AGAIN_NS, |look| look.at_ns.saturating_sub(self.ledger.now_ns()));
         Some(Duration::from_nanos(left.clamp(20_000, LOOK_AGAIN_NS)))
     }
 
@@ -80,7 +81,10 @@ impl Process {
         loop {
             if !self.help(Willing::Host) {
                 let state = self.state();
-                let waited = if state.active.is_empty() {
+                if state.is_ending_due() {
+                    continue;
+                }
+                let waited = if state.active.is_empty() && state.retired.is_empty() {
                     self.progress.wait(state).map(drop).is_ok()
                 } else {
                     let timeout = Duration::from_nanos(LOOK_AGAIN_NS);

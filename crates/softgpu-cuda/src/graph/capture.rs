@@ -69,7 +69,11 @@ impl Capture {
     /// Lets the next node of a stream follow others, besides or instead of those it would.
     pub(crate) fn update_frontier(&mut self, stream: Handle<Stream>, nodes: &[Handle<Node>], replace: bool) {
         let mut frontier = if replace { Vec::new() } else { self.frontier(stream) };
-        frontier.extend_from_slice(nodes);
+        for node in nodes {
+            if !frontier.contains(node) {
+                frontier.push(*node);
+            }
+        }
         self.set_frontier(stream, frontier);
     }
 
@@ -98,7 +102,7 @@ impl State {
         }
         let (graph, nodes) = match into {
             Some((graph, nodes)) => (graph, nodes),
-            None => (self.graphs.insert(Graph { nodes: Vec::new(), owned: true }), Vec::new()),
+            None => (self.graphs.insert(Graph::default()), Vec::new()),
         };
         let id = self.new_id();
         let capture = Capture {
@@ -197,10 +201,10 @@ impl State {
         Err(Code::STREAM_CAPTURE_IMPLICIT)
     }
 
-    /// A stream goes while it is recorded: the recording ends with its first stream, else it is spoiled.
+    /// A stream goes while it is recorded: the recording ends with its first stream. It goes on without others,
+    /// whose work must be joined by its end all the same.
     pub(crate) fn lose_stream(&mut self, capture: Handle<Capture>, stream: Handle<Stream>) {
         if self.captures.find(capture).is_none_or(|capture| capture.origin != stream) {
-            self.spoil(capture);
             return;
         }
         let Ok(ended) = self.captures.remove(capture) else { return };

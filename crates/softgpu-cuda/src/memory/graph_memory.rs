@@ -67,7 +67,7 @@ impl State {
     }
 
     /// Frees what a launch allocated, outside of any graph.
-    pub(crate) fn free_graph_memory(&mut self, process: &Process, address: u64) -> Done {
+    pub(crate) fn free_graph_memory(&mut self, address: u64) -> Done {
         let live = self.execs.handles(|exec| exec.live.contains(&address));
         if live.is_empty() {
             return Err(Code::INVALID_VALUE);
@@ -75,7 +75,6 @@ impl State {
         for exec in live {
             self.execs.get_mut(exec)?.live.retain(|one| *one != address);
         }
-        let _ = process;
         Ok(())
     }
 

@@ -21,7 +21,6 @@ pub(crate) struct Space {
 
 impl Space {
     /// Whether an address is ours.
-    #[cfg(test)]
     pub(crate) fn contains(&self, address: u64) -> bool {
         self.reserved.is_some_and(|(base, bytes)| (base..base + bytes).contains(&address))
     }

@@ -1,0 +1,192 @@
+//! Nodes of any kind in one form: a number for the kind, and the parameters that go with it.
+
+use super::copy::Copy3d;
+use super::graph_node::{add, change};
+use super::graph_shape::edge_list;
+use super::node_params::{
+    self, AllocParameters, ChildParameters, HostParameters, KernelParameters, SetParameters, WordsParameters,
+};
+use crate::abi::{CUresult, Code, Done, In, Out};
+use crate::call::call;
+use crate::graph::{Edge, Graph, GraphExec, Node, What};
+use crate::handle::Handle;
+use crate::process::Process;
+use crate::state::{Context, Event, State};
+
+type G = Handle<Graph>;
+type N = Handle<Node>;
+type X = Handle<GraphExec>;
+
+/// `CUgraphNodeParams`: what the kind does not use is zero.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NodeParameters {
+    kind: u32,
+    zero: [u32; 3],
+    body: [u64; 29],
+    end: u64,
+}
+
+/// `CUDA_MEMCPY_NODE_PARAMS`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+struct CopyNode {
+    zero: [u32; 2],
+    context: Handle<Context>,
+    copy: Copy3d,
+}
+
+/// `CUDA_MEMSET_NODE_PARAMS_v2`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+struct SetNode {
+    set: SetParameters,
+    context: Handle<Context>,
+}
+
+impl NodeParameters {
+    /// The body as what the kind says it is.
+    fn body<T: Copy>(&self) -> Done<T> {
+        const { assert!(size_of::<T>() <= size_of::<[u64; 29]>()) };
+        let used = size_of::<T>().div_ceil(8);
+        if self.zero != [0; 3] || self.end != 0 || self.body[used..].iter().any(|word| *word != 0) {
+            return Err(Code::INVALID_VALUE);
+        }
+        In(self.body.as_ptr().cast::<T>()).get()
+    }
+
+    /// What a node of any kind does, but for memory of graphs, which cannot be changed.
+    fn what(&self, process: &Process, state: &mut State, graph: G) -> Done<What> {
+        match self.kind {
+            0 => node_params::kernel(process, state, &self.body::<KernelParameters>()?),
+            1 => {
+                let asked = self.body::<CopyNode>()?;
+                if asked.zero != [0; 2] {
+                    return Err(Code::INVALID_VALUE);
+                }
+                node_params::copy(process, state, &asked.copy, asked.context)
+            }
+            2 => {
+                let asked = self.body::<SetNode>()?;
+                node_params::set(process, state, &asked.set, asked.context)
+            }
+            3 => node_params::host(&self.body::<HostParameters>()?),
+            4 => node_params::child(state, graph, &self.body::<ChildParameters>()?),
+            5 => self.body::<[u64; 0]>().map(|_| What::Empty),
+            6 => node_params::event(state, self.body::<Handle<Event>>()?).map(What::Wait),
+            7 => node_params::event(state, self.body::<Handle<Event>>()?).map(What::Record),
+            12 => node_params::batch(state, &self.body::<WordsParameters>()?),
+            _ => Err(Code::INVALID_VALUE),
+        }
+    }
+
+    /// Counts the kinds that are not there.
+    fn refuse_missing(&self, process: &Process, function: &str) -> Done {
+        let kind = match self.kind {
+            8 => "semaphore-signal",
+            9 => "semaphore-wait",
+            13 => "conditional",
+            _ => return Ok(()),
+        };
+        process.ledger.count_unsupported(&format!("{function}:{kind}"));
+        Err(Code::NOT_SUPPORTED)
+    }
+}
+
+fn add_any(
+    process: &Process,
+    out: Out<N>,
+    graph: G,
+    deps: (In<N>, In<Edge>, usize),
+    asked: Out<NodeParameters>,
+) -> Done {
+    let out = out.required()?;
+    let mut parameters = asked.read()?;
+    parameters.refuse_missing(process, "cuGraphAddNode")?;
+    let edges = edge_list(deps.1, deps.2)?;
+    let deps = deps.0.list(deps.2)?;
+    let known: Vec<(N, Edge)> = deps.iter().copied().zip(edges).collect();
+    let mut node = Handle::NULL;
+    add(process, Out(&raw mut node), graph, (In(deps.as_ptr()), deps.len()), |state| {
+        known.iter().try_for_each(|(from, edge)| state.check_edge(*from, parameters.kind, *edge))?;
+        match parameters.kind {
+            10 => {
+                let mut alloc = parameters.body::<AllocParameters>()?;
+                let (what, address) = node_params::alloc(state, graph, &alloc)?;
+                alloc.address = address;
+                Out(parameters.body.as_mut_ptr().cast()).set(alloc)?;
+                Ok(what)
+            }
+            11 => node_params::free(state, graph, parameters.body::<u64>()?),
+            _ => parameters.what(process, state, graph),
+        }
+    })?;
+    let mut state = process.state();
+    known.into_iter().try_for_each(|(from, edge)| state.set_edge(from, node, edge))?;
+    drop(state);
+    asked.set(parameters)?;
+    out.set(node)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphAddNode_v2(
+    node: Out<N>,
+    graph: G,
+    deps: In<N>,
+    edges: In<Edge>,
+    count: usize,
+    asked: Out<NodeParameters>,
+) -> CUresult {
+    call(|process| add_any(process, node, graph, (deps, edges, count), asked))
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphAddNode(
+    node: Out<N>,
+    graph: G,
+    deps: In<N>,
+    count: usize,
+    asked: Out<NodeParameters>,
+) -> CUresult {
+    call(|process| add_any(process, node, graph, (deps, In(std::ptr::null()), count), asked))
+}
+
+/// What a node is to become; memory of graphs stays what it was.
+fn changed(process: &Process, state: &mut State, node: N, asked: &NodeParameters) -> Done<What> {
+    let found = state.node(node)?;
+    let graph = found.graph;
+    if found.what.number() != asked.kind {
+        return Err(Code::INVALID_VALUE);
+    }
+    if matches!(found.what, What::Alloc(..) | What::Free(_)) {
+        return Err(Code::NOT_SUPPORTED);
+    }
+    asked.what(process, state, graph)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphNodeSetParams(node: N, asked: Out<NodeParameters>) -> CUresult {
+    call(|process| {
+        let asked = asked.read()?;
+        asked.refuse_missing(process, "cuGraphNodeSetParams")?;
+        change(process, node, |state| changed(process, state, node, &asked))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphExecNodeSetParams(exec: X, node: N, asked: Out<NodeParameters>) -> CUresult {
+    call(|process| {
+        let asked = asked.read()?;
+        asked.refuse_missing(process, "cuGraphExecNodeSetParams")?;
+        let mut state = process.state();
+        if asked.kind == 4 {
+            let What::Child(_) = state.node(node)?.what else { return Err(Code::INVALID_VALUE) };
+            let graph = asked.body::<ChildParameters>()?.graph;
+            drop(state);
+            return super::graph_exec::change_child(process, exec, node, graph);
+        }
+        state.step_mut(exec, node)?;
+        let what = changed(process, &mut state, node, &asked)?;
+        state.change_step(exec, node, what)
+    })
+}

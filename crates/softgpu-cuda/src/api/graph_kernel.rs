@@ -1,0 +1,247 @@
+//! Kernel nodes: their parameters and attributes.
+
+use std::collections::BTreeMap;
+
+use super::graph_node::{add, change, what};
+use super::launch::{BUFFER_POINTER, BUFFER_SIZE};
+use super::node_params::{self, KernelParameters};
+use crate::abi::{CUresult, Code, Done, In, Out};
+use crate::call::call;
+use crate::graph::{Graph, Node, Shown, What};
+use crate::handle::Handle;
+use crate::kernels::Builtin;
+use crate::process::Process;
+
+type G = Handle<Graph>;
+type N = Handle<Node>;
+
+/// The older form of the parameters ends earlier.
+const OLD_BYTES: usize = std::mem::offset_of!(KernelParameters, kernel);
+
+/// Reads the older form.
+pub(super) fn read_old(asked: In<KernelParameters>) -> Done<KernelParameters> {
+    let bytes = In(asked.0.cast::<[u8; OLD_BYTES]>()).get()?;
+    let mut whole = [0u8; size_of::<KernelParameters>()];
+    whole[..OLD_BYTES].copy_from_slice(&bytes);
+    In(whole.as_ptr().cast::<KernelParameters>()).get()
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphAddKernelNode_v2(
+    node: Out<N>,
+    graph: G,
+    deps: In<N>,
+    count: usize,
+    asked: In<KernelParameters>,
+) -> CUresult {
+    call(|process| {
+        let asked = asked.get()?;
+        add(process, node, graph, (deps, count), |state| node_params::kernel(process, state, &asked))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphAddKernelNode(
+    node: Out<N>,
+    graph: G,
+    deps: In<N>,
+    count: usize,
+    asked: In<KernelParameters>,
+) -> CUresult {
+    call(|process| {
+        let asked = read_old(asked)?;
+        add(process, node, graph, (deps, count), |state| node_params::kernel(process, state, &asked))
+    })
+}
+
+/// The arguments as a list of where each one is, and each one.
+fn listed(arguments: &[u64]) -> Vec<u64> {
+    let mut memory = vec![0; arguments.len()];
+    memory.extend_from_slice(arguments);
+    let first = memory.as_ptr().wrapping_add(arguments.len());
+    for (place, pointer) in memory[..arguments.len()].iter_mut().enumerate() {
+        *pointer = first.wrapping_add(place) as u64;
+    }
+    memory
+}
+
+/// The arguments as a list of settings, and the size and the buffer that these are about.
+fn packed(arguments: &[u64], builtin: &Builtin) -> Vec<u64> {
+    const SETTINGS: usize = 5;
+    let parts = || builtin.offsets().into_iter().zip(builtin.parameters);
+    let size = parts().map(|(offset, size)| offset + size).max().unwrap_or(0);
+    let mut bytes = vec![0u8; size.next_multiple_of(8)];
+    for ((offset, size), bits) in parts().zip(arguments) {
+        bytes[offset..offset + size].copy_from_slice(&bits.to_le_bytes()[..*size]);
+    }
+    let mut memory = vec![0; SETTINGS];
+    memory.push(size as u64);
+    let words =
+        bytes.chunks_exact(8).map(|word| word.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)));
+    memory.extend(words);
+    let at = |place: usize| memory.as_ptr().wrapping_add(place) as u64;
+    let settings = [BUFFER_POINTER as u64, at(SETTINGS + 1), BUFFER_SIZE as u64, at(SETTINGS), 0];
+    memory[..SETTINGS].copy_from_slice(&settings);
+    memory
+}
+
+/// What a kernel node was told, its arguments in the form in which they came. They are the node's own.
+fn parameters(process: &Process, node: N) -> Done<KernelParameters> {
+    let mut state = process.state();
+    let What::Kernel(launch) = what(&state, node)? else { return Err(Code::INVALID_VALUE) };
+    let builtin = state.functions.find(launch.function).and_then(|function| function.builtin);
+    let builtin = builtin.filter(|_| launch.packed && !launch.arguments.is_empty());
+    let made = match builtin {
+        Some(builtin) => packed(&launch.arguments, builtin),
+        None => listed(&launch.arguments),
+    };
+    let mut asked = KernelParameters {
+        function: launch.function,
+        grid: launch.grid,
+        block: launch.block,
+        shared_bytes: launch.shared_bytes,
+        parameters: In(std::ptr::null()),
+        extra: In(std::ptr::null()),
+        kernel: Handle::NULL,
+        context: launch.context,
+    };
+    let shown = &mut state.node_mut(node)?.shown;
+    if shown.0.is_empty() {
+        *shown = Shown(made);
+    }
+    if builtin.is_some() {
+        asked.extra = In(shown.0.as_ptr().cast());
+    } else if !shown.0.is_empty() {
+        asked.parameters = In(shown.0.as_ptr().cast());
+    }
+    Ok(asked)
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphKernelNodeGetParams_v2(node: N, out: Out<KernelParameters>) -> CUresult {
+    call(|process| {
+        let out = out.required()?;
+        let mut asked = parameters(process, node)?;
+        let loaded =
+            process.state().functions.find(asked.function).is_none_or(|found| found.module.is_some());
+        if !loaded {
+            (asked.kernel, asked.function) = (asked.function, Handle::NULL);
+        }
+        out.set(asked)
+    })
+}
+
+/// In the older form a kernel of a library passes for a function.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphKernelNodeGetParams(node: N, out: Out<KernelParameters>) -> CUresult {
+    call(|process| {
+        let out = out.required()?;
+        let asked = parameters(process, node)?;
+        let bytes = In((&raw const asked).cast::<[u8; OLD_BYTES]>()).get()?;
+        Out(out.0.cast::<[u8; OLD_BYTES]>()).set(bytes)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphKernelNodeSetParams_v2(node: N, asked: In<KernelParameters>) -> CUresult {
+    call(|process| {
+        let asked = asked.get()?;
+        change(process, node, |state| node_params::kernel(process, state, &asked))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphKernelNodeSetParams(node: N, asked: In<KernelParameters>) -> CUresult {
+    call(|process| {
+        let asked = read_old(asked)?;
+        change(process, node, |state| node_params::kernel(process, state, &asked))
+    })
+}
+
+/// Attributes that a kernel node can have, and their value's size in bytes.
+const ATTRIBUTES: [(u32, usize); 11] = [
+    (1, 32),
+    (COOPERATIVE, 4),
+    (4, 12),
+    (5, 4),
+    (PRIORITY, 4),
+    (DOMAIN_MAP, 2),
+    (10, 4),
+    (11, 12),
+    (DEVICE_UPDATABLE, 16),
+    (14, 4),
+    (16, 4),
+];
+/// All blocks at once.
+pub(super) const COOPERATIVE: u32 = 2;
+/// The stream's priority, or another.
+pub(super) const PRIORITY: u32 = 8;
+/// The number of each domain of memory order; one byte for each of the two.
+const DOMAIN_MAP: u32 = 9;
+/// Other kernels may change the node while the graph runs.
+const DEVICE_UPDATABLE: u32 = 13;
+
+/// How much of a value an attribute has.
+fn value_bytes(number: u32) -> Done<usize> {
+    ATTRIBUTES.iter().find(|(known, _)| *known == number).map(|(_, bytes)| *bytes).ok_or(Code::INVALID_VALUE)
+}
+
+/// Those of a launch's attributes that a kernel node has.
+pub(super) fn attributes_of(launch: impl Iterator<Item = (u32, [u64; 8])>) -> BTreeMap<u32, [u64; 8]> {
+    launch.filter(|(number, _)| value_bytes(*number).is_ok()).collect()
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphKernelNodeGetAttribute(node: N, number: u32, out: Out<[u64; 8]>) -> CUresult {
+    call(|process| {
+        let out = out.required()?;
+        let state = process.state();
+        let bytes = value_bytes(number)?;
+        let What::Kernel(_) = what(&state, node)? else { return Err(Code::INVALID_VALUE) };
+        let set = state.node(node)?.attributes.get(&number).copied();
+        // Without a map, the second domain is another one than the first.
+        let value = set.unwrap_or(if number == DOMAIN_MAP { [0x100, 0, 0, 0, 0, 0, 0, 0] } else { [0; 8] });
+        let value: Vec<u8> = value.iter().flat_map(|word| word.to_le_bytes()).take(bytes).collect();
+        Out(out.0.cast::<u8>()).set_all(&value);
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphKernelNodeSetAttribute(node: N, number: u32, value: In<u8>) -> CUresult {
+    call(|process| {
+        let given = value.list(value_bytes(number)?)?;
+        let mut value = [0u64; 8];
+        for (word, bytes) in value.iter_mut().zip(given.chunks(8)) {
+            let mut whole = [0; 8];
+            whole[..bytes.len()].copy_from_slice(bytes);
+            *word = u64::from_le_bytes(whole);
+        }
+        let mut state = process.state();
+        let node = state.node_mut(node)?;
+        let What::Kernel(_) = node.what else { return Err(Code::INVALID_VALUE) };
+        if number == DEVICE_UPDATABLE && value[0] as u32 != 0 {
+            process.ledger.count_unsupported("cuGraphKernelNodeSetAttribute:device-updatable");
+            return Err(Code::NOT_SUPPORTED);
+        }
+        node.attributes.insert(number, value);
+        Ok(())
+    })
+}
+
+/// Both nodes are of one context.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphKernelNodeCopyAttributes(to: N, from: N) -> CUresult {
+    call(|process| {
+        let mut state = process.state();
+        let (What::Kernel(one), What::Kernel(other)) = (what(&state, from)?, what(&state, to)?) else {
+            return Err(Code::INVALID_VALUE);
+        };
+        if one.context != other.context {
+            return Err(Code::INVALID_VALUE);
+        }
+        let attributes = state.node(from)?.attributes.clone();
+        state.node_mut(to)?.attributes = attributes;
+        Ok(())
+    })
+}

@@ -1,0 +1,53 @@
+//! Nodes that write and wait for words in memory.
+
+use super::graph_node::{add, change};
+use super::node_params::{self, WordsParameters};
+use crate::abi::{CUresult, Code, In, Out};
+use crate::call::call;
+use crate::graph::{Graph, Node, Shown, What};
+use crate::handle::Handle;
+
+type G = Handle<Graph>;
+type N = Handle<Node>;
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphAddBatchMemOpNode(
+    node: Out<N>,
+    graph: G,
+    deps: In<N>,
+    count: usize,
+    asked: In<WordsParameters>,
+) -> CUresult {
+    call(|process| {
+        let asked = asked.get()?;
+        add(process, node, graph, (deps, count), |state| node_params::batch(state, &asked))
+    })
+}
+
+/// The list of operations is the node's own.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphBatchMemOpNodeGetParams(node: N, out: Out<WordsParameters>) -> CUresult {
+    call(|process| {
+        let out = out.required()?;
+        let mut state = process.state();
+        let found = state.node_mut(node)?;
+        let What::Words(words) = &found.what else { return Err(Code::INVALID_VALUE) };
+        if found.shown.0.is_empty() {
+            found.shown = Shown(words.told.concat());
+        }
+        out.set(WordsParameters {
+            context: words.context,
+            count: words.told.len() as u32,
+            operations: In(found.shown.0.as_ptr().cast()),
+            flags: 0,
+        })
+    })
+}
+
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn cuGraphBatchMemOpNodeSetParams(node: N, asked: In<WordsParameters>) -> CUresult {
+    call(|process| {
+        let asked = asked.get()?;
+        change(process, node, |state| node_params::batch(state, &asked))
+    })
+}
