@@ -4,6 +4,7 @@
 #   calibrate.sh [FOLDER]     FOLDER (default: target/calibration) receives real/, software/ and the page
 #
 # The software GPU's libraries are taken from LIBRARIES (a folder with libcuda.so.1 and libnvidia-ml.so.1), else built.
+# CUDA (default: /usr/local/cuda) is where NVIDIA's headers and runtime are; with them calls.sh and runtime.sh run too.
 # KEEP=NAME also replaces the record in tests/softgpu/record/NAME, against which `cargo xtask test` compares, and
 # writes docs/softgpu-calibration.md. Takes about three minutes of an otherwise idle GPU.
 set -euo pipefail
@@ -23,6 +24,15 @@ echo "the real GPU …"
 "$here/record.sh" "$folder/real" || echo "some probes did not end well on the real GPU"
 echo "the software GPU …"
 "$here/record.sh" "$folder/software" "$LIBRARIES" || echo "some probes did not end well on the software GPU"
+
+cuda=${CUDA:-/usr/local/cuda}
+if [ -f "$cuda/include/cuda.h" ]; then
+    echo "what the software GPU's own tests expect of the real GPU …"
+    "$here/calls.sh" "$cuda" | tee "$folder/calls.txt" || echo "it differs: see $folder/calls.txt"
+    "$here/runtime.sh" "$cuda" | tee "$folder/runtime.txt" || echo "it differs: see $folder/runtime.txt"
+else
+    echo "$cuda/include/cuda.h is not there: calls.sh and runtime.sh are left out (CUDA=FOLDER names another place)"
+fi
 
 real=$folder/real
 page=$folder/softgpu-calibration.md
