@@ -89,7 +89,7 @@ fn who_stops_with_a_device_in_hand_keeps_nobody_from_looking() {
     }
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
     let stuck = ours.device_within(0, Duration::from_millis(1)).unwrap_err().to_string();
-    assert!(stuck.contains(&format!("process {}", child.0)) && stuck.contains("stopped"), "{stuck}");
+    assert!(stuck.contains(&format!("process {}", child.0)) && stuck.contains(", stopped)"), "{stuck}");
     child.signal(libc::SIGCONT);
     let child = child.stopped();
     assert_eq!(ours.device(0).memory_used_bytes, 101 * MIB);

@@ -36,7 +36,8 @@ impl fmt::Display for Stuck {
         let status = read("status");
         let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let name = line("Name:").unwrap_or("gone");
-        let state = line("State:").map_or("unknown", |state| state.trim_matches(|c| c != '(' && c != ')'));
+        // As in `T (stopped)`.
+        let state = line("State:").and_then(|state| state.split(['(', ')']).nth(1)).unwrap_or("unknown");
         write!(f, "process {owner} ({name}, {state}) holds the lock of {what} and does not go on; ")?;
         f.write_str("continue it (`kill -CONT`) or end it")
     }
