@@ -386,8 +386,11 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
 /// Makes the software GPUs ready, or says why that cannot be.
 fn software(node_dir: &Path, spec: &SimulateSpec) -> Result<Software, Failure> {
     Software::prepare(node_dir, spec, &fastgpu_node::devices::hostname()).map_err(|error| {
-        Failure::new(format!("the software GPUs cannot be made: {error}"))
-            .help("they need some room in the data folder and in /dev/shm")
+        let help = match error.kind() {
+            std::io::ErrorKind::ResourceBusy => "start with those, or end them first: `fastgpu down --tasks`",
+            _ => "they need some room in the data folder and in /dev/shm",
+        };
+        Failure::new(format!("the software GPUs cannot be made: {error}")).help(help)
     })
 }
 

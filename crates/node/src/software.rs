@@ -182,6 +182,19 @@ mod tests {
     }
 
     #[test]
+    fn devices_that_a_program_uses_are_not_exchanged_for_others() {
+        let node = tempfile::tempdir().unwrap();
+        let software = prepare(node.path(), "1xT4");
+        software.open().unwrap().attach().unwrap();
+        let other = "2xT4".parse().unwrap();
+        let refused = Software::prepare(node.path(), &other, &"node-a".into()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
+        assert!(refused.to_string().contains("`1xT4`"), "{refused}");
+        assert_eq!(prepare(node.path(), "1xT4"), software);
+        software.remove();
+    }
+
+    #[test]
     fn the_libraries_are_unpacked_once_and_mended_when_they_were_damaged() {
         let node = tempfile::tempdir().unwrap();
         let software = prepare(node.path(), "1xT4");

@@ -42,6 +42,9 @@ pub(super) fn prepare(softgpu: &Path, spec: &SimulateSpec, seed: u64) -> io::Res
             hold(&note.ledger)?;
             return Ok(note.ledger);
         }
+        if note.spec != *spec {
+            refuse_while_in_use(&note)?;
+        }
         // Programs that still use it keep its memory; nobody finds it any more.
         remove(&note.ledger);
     }
@@ -87,6 +90,19 @@ fn read(softgpu: &Path) -> io::Result<Option<Note>> {
     let (boot, build, spec, ledger) = (line(), line(), line(), line());
     // A note that cannot be read is as if it were not there: another ledger is made.
     Ok(spec.parse().ok().map(|spec| Note { boot, build, spec, ledger: ledger.into() }))
+}
+
+/// Tasks hold devices by number: those that run must not find others under it.
+fn refuse_while_in_use(note: &Note) -> io::Result<()> {
+    let users = Ledger::open(&note.ledger).map_or(0, |ledger| ledger.processes().len());
+    match users {
+        0 => Ok(()),
+        users => {
+            let programs = if users == 1 { "a program still uses" } else { "programs still use" };
+            let what = format!("{programs} the software GPUs `{}`", note.spec);
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, what))
+        }
+    }
 }
 
 /// A ledger in a new folder that is ours alone; a folder that is there already is not taken.
