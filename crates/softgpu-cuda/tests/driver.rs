@@ -55,8 +55,8 @@ fn time_on_a_test_clock_is_the_same_to_the_last_digit() {
             bench.run(&bench.build("clock"), &[])
         })
         .collect();
-    // One after the other: 1 ms, then 2, 3, 4, 5 and 6 more.
-    assert_eq!(runs[0], "2.000000\n5.000000\n9.000000\n14.000000\n20.000000\n");
+    // Side by side: 1, 3 and 5 ms one after the other in one stream, 2, 4 and 6 in the other.
+    assert_eq!(runs[0], "1.000000\n3.000000\n5.000000\n8.000000\n11.000000\n");
     assert!(runs.iter().all(|run| *run == runs[0]), "{runs:?}");
 }
 
@@ -69,6 +69,12 @@ fn a_stream_that_waits_for_another_ones_word_goes_on_by_any_clock() {
         assert!((5.0..1_000.0).contains(&ms), "{ms} ms");
         assert!(bench.settle().is_empty());
     }
+}
+
+#[test]
+fn small_kernels_of_two_streams_run_side_by_side_and_large_ones_do_not() {
+    let bench = Bench::on_test_clock("1xH100");
+    assert_eq!(bench.run(&bench.build("beside"), &[]), "few 10.0\nmany 20.0\n");
 }
 
 #[test]

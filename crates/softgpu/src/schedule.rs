@@ -155,6 +155,20 @@ impl Schedule {
         end
     }
 
+    /// Adds work that leaves room for other work of its context beside it: it begins once the device has come to
+    /// `after`, whatever else is in the queue. Says where it ends. Call [`advance`] first.
+    ///
+    /// [`advance`]: Schedule::advance
+    pub fn submit_beside(&mut self, slot: ContextSlot, after: Position, work_ns: u64) -> Position {
+        let context = &mut self.contexts[slot.index()];
+        let end = after.max(context.served) + work_ns;
+        context.submitted = context.submitted.max(end);
+        if context.submitted > context.served {
+            self.set_runnable(slot.index(), true);
+        }
+        end
+    }
+
     /// Adds a copy that can begin at `ready_ns`; says when it will be done.
     pub fn submit_copy(&mut self, engine: CopyEngine, ready_ns: u64, work_ns: u64) -> u64 {
         let free = &mut self.copy_free_ns[engine as usize];

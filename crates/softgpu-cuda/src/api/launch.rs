@@ -30,6 +30,9 @@ const HEIGHT_MAX: u32 = 65_535;
 /// Most shared memory of a block that asked for it, in bytes.
 const SHARED_MAX: u32 = 48 << 10;
 
+/// Kernels with a block for each of so small a part of the multiprocessors run side by side with others.
+const SMALL_PART: u64 = 16;
+
 /// What a launch says, whichever function it came by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
@@ -127,9 +130,13 @@ pub(super) fn prepare(
     }
     let arguments = arguments(builtin, asked)?;
     let kernel = builtin.with(&arguments)?;
-    let ns = kernel.ns(process.model(ordinal)?);
+    let model = process.model(ordinal)?;
+    let ns = kernel.ns(model);
+    let blocks = asked.grid.iter().fold(1, |all: u64, side| all.saturating_mul(u64::from(*side)));
+    let is_small = blocks.saturating_mul(SMALL_PART) <= u64::from(model.multiprocessors).max(SMALL_PART);
+    let engine = if is_small { Engine::Part } else { Engine::Compute };
     let task = (!kernel.touches_nothing()).then_some(Task::Kernel(kernel));
-    let op = Op::Work { engine: Engine::Compute, ns, task };
+    let op = Op::Work { engine, ns, task };
     let Asked { function, grid, block, shared_bytes, .. } = *asked;
     let packed = asked.parameters.0.is_null();
     Ok(Launch { function, context, grid, block, shared_bytes, arguments, packed, op })

@@ -55,6 +55,8 @@ pub(crate) enum Op {
 pub(crate) enum Engine {
     /// Multiprocessors; also copies within a device, and sets.
     Compute,
+    /// A few of the multiprocessors: others can do something else meanwhile.
+    Part,
     /// Copies from the host.
     CopyIn,
     /// Copies to the host.

@@ -224,6 +224,10 @@ impl State {
             let now = device.schedule.now_ns;
             let place = match (&stream.queue[index].op, before) {
                 (_, Before::Open) => break,
+                (Op::Work { engine: Engine::Part, ns, .. }, before) => {
+                    let after = if let Before::Compute(position) = before { position } else { 0 };
+                    Place::Compute(device.schedule.submit_beside(slot, after, *ns))
+                }
                 (Op::Work { engine: Engine::Compute, ns, .. }, _) => {
                     Place::Compute(device.schedule.submit(slot, *ns))
                 }

@@ -135,3 +135,21 @@ fn what_is_older_than_memory_is_given_the_oldest_time_there_is() {
     let remembered = schedule.reached(ContextSlot(0), first).unwrap();
     assert!(remembered > MS && remembered < 10_000 * MS, "{remembered}");
 }
+
+#[test]
+fn small_work_runs_beside_other_work_of_its_context_and_after_what_it_waits_for() {
+    let mut schedule = device(1);
+    let slot = ContextSlot(0);
+    let large = schedule.submit(slot, 5 * MS);
+    let beside = schedule.submit_beside(slot, 0, 3 * MS);
+    let behind = schedule.submit_beside(slot, beside, 4 * MS);
+    schedule.advance(2 * MS);
+    let late = schedule.submit_beside(slot, 0, MS);
+    let after_all = schedule.submit(slot, MS);
+    schedule.advance(20 * MS);
+    let reached = [large, beside, behind, late, after_all].map(|one| schedule.reached(slot, one));
+    assert_eq!(reached, [5, 3, 7, 3, 8].map(|ms| Some(ms * MS)));
+    assert_eq!(schedule.busy_ns, 8 * MS);
+    // A queue that is empty begins where it is.
+    assert_eq!(schedule.submit_beside(slot, 0, MS), 9 * MS);
+}
