@@ -41,18 +41,18 @@ fn more_than_there_is_is_refused_with_what_there_is() {
     let told = |flags: &[&str]| world.run(&[&["run"], flags, &["--", "true"]].concat()).told().to_owned();
     assert_snapshot!(told(&["--gpu", "3"]), @r"
     exit 1
-    stderr: error: 3 GPUs are asked for; the largest node has 2
-    stderr:   help: ask for at most 2 GPUs, or let the task span nodes with `--spread`
+    stderr: error: 3 GPUs are asked for; there are 2
+    stderr:   help: ask for at most 2 GPUs; `--wait-for-capacity` queues it all the same
     ");
     assert_snapshot!(told(&["--gpu-memory", "96GiB"]), @r"
     exit 1
     stderr: error: no device offers 96 GiB of GPU memory; the largest has 81152 MiB
-    stderr:   help: ask for at most 81152 MiB with `--gpu-memory`, or split the task over several GPUs
+    stderr:   help: ask for at most 81152 MiB with `--gpu-memory`, or split the task over several GPUs; `--wait-for-capacity` queues it all the same
     ");
     assert_snapshot!(told(&["--gpu-model", "h100"]), @r"
     exit 1
     stderr: error: no device here is of model h100
-    stderr:   help: the models here are: NVIDIA A100-SXM4-80GB
+    stderr:   help: the models here are: NVIDIA A100-SXM4-80GB; `--wait-for-capacity` queues it all the same
     ");
     assert_eq!(world.run(&["run", "-d", "--gpu", "3", "--wait-for-capacity", "--", "true"]).code, Some(0));
 }

@@ -49,6 +49,51 @@ fn down_stops_the_server_and_the_next_one_finds_its_tasks() {
 }
 
 #[test]
+fn a_keeper_that_holds_nothing_goes_with_its_server() {
+    let world = World::empty();
+    up(&world);
+    assert_eq!(world.run(&["run", "--", "true"]).code, Some(0));
+    let socket = world.data().join("node/keeper.sock");
+    assert!(socket.exists());
+    world.ok(&["down"]);
+    wait_for("the keeper has left", || (!socket.exists()).then_some(()));
+
+    // With a task it stays, also for the next server, until that one goes without.
+    up(&world);
+    let (task, program) = sleeper(&world);
+    world.ok(&["down"]);
+    up(&world);
+    assert!(lives(program) && world.state(&task) == "running");
+    assert_eq!(world.run(&["run", "--gpu", "0.5", "--", "true"]).code, Some(0));
+    world.ok(&["cancel", "--grace", "0s", &task]);
+    world.wait_for_state(&task, "cancelled");
+    assert_eq!(world.run(&["run", "--", "true"]).code, Some(0));
+    assert!(socket.exists(), "the wish of the first server is over");
+    world.ok(&["down"]);
+    wait_for("the keeper has left", || (!socket.exists()).then_some(()));
+}
+
+#[test]
+fn down_with_tasks_gives_the_memory_of_software_gpus_back() {
+    let world = World::empty();
+    let ledger = || {
+        let note = fs::read_to_string(world.data().join("node/softgpu/place")).unwrap();
+        std::path::PathBuf::from(note.lines().nth(3).unwrap())
+    };
+    up(&world);
+    sleeper(&world);
+    world.ok(&["down"]);
+    assert!(ledger().exists(), "a task uses it");
+    up(&world);
+    world.ok(&["down", "--tasks"]);
+    assert!(!ledger().exists());
+    up(&world);
+    world.ok(&["down"]);
+    world.ok(&["down", "--tasks"]);
+    assert!(!ledger().exists(), "no server and no keeper ran any more");
+}
+
+#[test]
 fn down_ends_what_a_killed_server_has_left() {
     let mut world = World::with_gpus("1xT4");
     let (task, program) = sleeper(&world);

@@ -91,3 +91,22 @@ fn a_viewer_may_look_and_gets_77_for_the_rest() {
     world.ok(&["token", "revoke", token["id"].as_str().unwrap()]);
     assert_eq!(as_viewer(&["ps"]).code, Some(77));
 }
+
+#[test]
+fn a_cancel_without_grace_ends_who_would_not_listen() {
+    let world = World::with_gpus("1xT4");
+    let task = world.submit(&[], "trap '' TERM; echo deaf; while :; do sleep 1; done");
+    wait_for("it is deaf", || world.ok(&["logs", &task]).contains("deaf").then_some(()));
+    let since = std::time::Instant::now();
+    world.ok(&["cancel", "--grace", "0s", &task]);
+    world.wait_for_state(&task, "cancelled");
+    assert!(since.elapsed().as_secs() < 20, "the usual grace is 30 s");
+    let deaf = world.submit(&["--grace", "0s"], "trap '' TERM; echo deaf; while :; do sleep 1; done");
+    wait_for("it is deaf", || world.ok(&["logs", &deaf]).contains("deaf").then_some(()));
+    world.ok(&["cancel", &deaf]);
+    world.wait_for_state(&deaf, "cancelled");
+    assert!(since.elapsed().as_secs() < 25);
+    for (flag, time) in [("--time", "0s"), ("--queue-timeout", "0s"), ("--grace", "soon")] {
+        assert_eq!(world.run(&["run", flag, time, "--", "true"]).code, Some(2), "{flag} {time}");
+    }
+}

@@ -118,7 +118,7 @@ fn a_task_runs_only_on_machines_with_its_labels() {
     assert_snapshot!(world.run(&["run", "-d", "--label", "zone=south", "--", "true"]).told(), @r"
     exit 1
     stderr: error: no node carries the labels zone=south
-    stderr:   help: `fastgpu nodes` lists the nodes with their labels
+    stderr:   help: `fastgpu nodes` lists the nodes with their labels; `--wait-for-capacity` queues it all the same
     ");
     assert_snapshot!(world.run(&["run", "-d", "--label", "zone", "--", "true"]).told(), @r"
     exit 2

@@ -177,3 +177,16 @@ fn a_reservation_holds_its_gpus_for_its_time_and_succeeds() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(world.json(&["ps", "-a", "-o", "json"])["items"][0]["reservation"], true);
 }
+
+#[test]
+fn the_task_of_the_sample_program_runs_on_software_gpus_too() {
+    let sample = include_str!("../../docs/quick-start.md");
+    let (_, command) = sample.split_once("json={\"command\": ").unwrap();
+    let command = &command[..=command.find(']').unwrap()];
+    let words: Vec<String> = serde_json::from_str(command).unwrap();
+    let world = World::with_gpus("1xT4");
+    let typed: Vec<&str> =
+        ["run", "--gpu", "1", "--"].into_iter().chain(words.iter().map(|word| &**word)).collect();
+    let ran = world.run(&typed);
+    assert!(ran.code == Some(0) && ran.stdout.contains("all of them right"), "{ran:?}");
+}

@@ -150,6 +150,13 @@ impl World {
         self.server = Some(child);
     }
 
+    /// Ends the server and everything that runs, and starts one with other GPUs.
+    pub(crate) fn restart_with(&mut self, gpus: &str) {
+        self.stop_server(Signal::TERM);
+        gpus.clone_into(&mut self.gpus);
+        self.start();
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.listen)
     }

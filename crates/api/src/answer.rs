@@ -410,6 +410,7 @@ pub fn node_view(node: &Node) -> NodeView {
         memory_mib: node.host_memory.0,
         memory_free_mib: node.host_memory_free.0,
         gpus: node.devices.len(),
+        simulated: node.devices.iter().any(|slot| slot.info.simulated),
         labels: texts(&node.labels),
         abilities: node.abilities.iter().map(ability).collect(),
     }

@@ -180,11 +180,8 @@ impl TaskSpec {
     fn limits(&self, errors: &mut Errors) -> Limits {
         let run = span("/time_limit", self.time_limit.as_ref(), errors);
         let queue = span("/queue_timeout", self.queue_timeout.as_ref(), errors);
-        let grace = span("/stop_grace", self.stop_grace.as_ref(), errors).unwrap_or(STOP_GRACE_DEFAULT);
-        if grace > STOP_GRACE_MAX {
-            errors.add("/stop_grace", format!("{grace} is too long; at most {STOP_GRACE_MAX} is allowed"));
-        }
-        Limits { run, queue, stop_grace: grace }
+        let stop_grace = grace("/stop_grace", self.stop_grace.as_ref(), errors).unwrap_or(STOP_GRACE_DEFAULT);
+        Limits { run, queue, stop_grace }
     }
 }
 
@@ -239,6 +236,19 @@ fn span(pointer: &str, given: Option<&Quantity>, errors: &mut Errors) -> Option<
         Quantity::Text(text) => units::span_text(text),
     };
     errors.take(pointer, read)
+}
+
+/// The time from SIGTERM to SIGKILL; zero means SIGKILL at once.
+fn grace(pointer: &str, given: Option<&Quantity>, errors: &mut Errors) -> Option<Millis> {
+    let read = match given? {
+        Quantity::Number(ms) => units::grace_number(*ms),
+        Quantity::Text(text) => units::grace_text(text),
+    };
+    let grace = errors.take(pointer, read)?;
+    if grace > STOP_GRACE_MAX {
+        errors.add(pointer, format!("{grace} is too long; at most {STOP_GRACE_MAX} is allowed"));
+    }
+    Some(grace)
 }
 
 fn retry_policy(given: Option<&Retry>, errors: &mut Errors) -> RetryPolicy {
@@ -519,14 +529,7 @@ impl CancelRequest {
     /// When it is none, or too long. Zero is allowed: it means SIGKILL at once.
     pub fn grace(&self) -> Result<Option<Millis>, Vec<FieldError>> {
         let mut errors = Errors::default();
-        let grace = match &self.grace {
-            Some(Quantity::Number(0.0)) => Some(Millis(0)),
-            Some(Quantity::Text(text)) if matches!(text.trim(), "0" | "0s") => Some(Millis(0)),
-            given => span("/grace", given.as_ref(), &mut errors),
-        };
-        if let Some(grace) = grace.filter(|&grace| grace > STOP_GRACE_MAX) {
-            errors.add("/grace", format!("{grace} is too long; at most {STOP_GRACE_MAX} is allowed"));
-        }
+        let grace = grace("/grace", self.grace.as_ref(), &mut errors);
         if errors.0.is_empty() { Ok(grace) } else { Err(errors.0) }
     }
 }

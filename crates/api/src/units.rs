@@ -189,6 +189,29 @@ const SPAN_INSTEAD: &str = "write for example `90s`, `1h30m`, `2h` or `1d`";
 /// # Errors
 /// When a unit is missing or unknown, and for zero, negative spans and more than ten years.
 pub fn span_text(text: &str) -> Result<Millis, UnitError> {
+    checked_span(text, milliseconds_of(text)?)
+}
+
+/// Reads a time from SIGTERM to SIGKILL: a span of time, or `0s` for SIGKILL at once.
+///
+/// # Errors
+/// As [`span_text`], but for zero.
+pub fn grace_text(text: &str) -> Result<Millis, UnitError> {
+    if text.trim() == "0" {
+        return Ok(Millis(0));
+    }
+    match milliseconds_of(text)? {
+        0.0 => Ok(Millis(0)),
+        ms => checked_span(text, ms),
+    }
+}
+
+fn checked_span(text: &str, ms: f64) -> Result<Millis, UnitError> {
+    span_number(ms.round())
+        .map_err(|error| UnitError::new(format!("`{}`: {}", shown(text), error.what), SPAN_INSTEAD))
+}
+
+fn milliseconds_of(text: &str) -> Result<f64, UnitError> {
     let refuse = |why: &str| UnitError::new(format!("`{}` {why}", shown(text)), SPAN_INSTEAD);
     let mut rest = text.trim();
     let mut total_ms = 0.0;
@@ -212,8 +235,7 @@ pub fn span_text(text: &str) -> Result<Millis, UnitError> {
         rest = rest[letters..].trim_start();
         total_ms += value * unit_ms;
     }
-    span_number(total_ms.round())
-        .map_err(|error| UnitError::new(format!("`{}`: {}", shown(text), error.what), SPAN_INSTEAD))
+    Ok(total_ms)
 }
 
 /// Reads a span given as a number of milliseconds.
@@ -237,6 +259,14 @@ pub fn span_number(ms: f64) -> Result<Millis, UnitError> {
         reason = "within ten years, checked above"
     )]
     Ok(Millis(ms as u64))
+}
+
+/// Reads a time from SIGTERM to SIGKILL given as a number of milliseconds; 0 means SIGKILL at once.
+///
+/// # Errors
+/// As [`span_number`], but for zero.
+pub fn grace_number(ms: f64) -> Result<Millis, UnitError> {
+    if ms == 0.0 { Ok(Millis(0)) } else { span_number(ms) }
 }
 
 /// Reads a number of cores; 0 means "not counted".
@@ -306,6 +336,17 @@ mod tests {
                 "`11000d`: more than ten years is no limit",
             ]
         );
+    }
+
+    #[test]
+    fn a_grace_may_be_nothing_and_is_a_time_like_others_otherwise() {
+        let read = ["0", "0s", " 0ms", "0h0m", "30s"].map(|text| grace_text(text).unwrap().0);
+        assert_eq!(read, [0, 0, 0, 0, 30_000]);
+        assert_eq!((grace_number(0.0), grace_number(5.0)), (Ok(Millis(0)), Ok(Millis(5))));
+        assert!(grace_number(-1.0).is_err());
+        for bad in ["", "00", "5", "-0s", "0 parsecs", "0.0001ms"] {
+            assert!(grace_text(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

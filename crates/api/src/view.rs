@@ -428,6 +428,9 @@ pub struct NodeView {
     pub memory_free_mib: u64,
     /// How many GPUs it has.
     pub gpus: usize,
+    /// Whether they are software GPUs.
+    #[serde(default)]
+    pub simulated: bool,
     /// What its operator says of it, as `key=value`.
     #[serde(default)]
     pub labels: Vec<String>,

@@ -1,5 +1,7 @@
 //! Finds the server: a named one, or the local one through its `client.json`.
 
+use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fastgpu_client::{Client, ClientError};
@@ -67,8 +69,8 @@ fn is_nobody(error: &ClientError) -> bool {
 
 /// A client of the server that `settings` mean. Nothing is sent yet.
 pub(crate) fn client(settings: &Settings) -> Result<Client, Failure> {
+    let Some(url) = &settings.url else { return local_client(settings) };
     let local = ClientFile::read(&settings.data_dir);
-    let Some(url) = &settings.url else { return local_client(local, settings) };
     if let Some(token) = &settings.token {
         return Ok(Client::new(url, Some(token))?);
     }
@@ -80,9 +82,9 @@ pub(crate) fn client(settings: &Settings) -> Result<Client, Failure> {
 }
 
 /// A client of the local server, if it lives: where a dead one listened, anybody may listen now.
-fn local_client(local: Option<ClientFile>, settings: &Settings) -> Result<Client, Failure> {
+fn local_client(settings: &Settings) -> Result<Client, Failure> {
     let path = ClientFile::path(&settings.data_dir);
-    let nobody = match local {
+    let nobody = match ClientFile::find(&settings.data_dir).map_err(|error| unreadable(&path, &error))? {
         Some(local) if !local.url.is_empty() && local::is_served(&settings.data_dir) => {
             let token = settings.token.as_ref().unwrap_or(&local.token);
             return Ok(guarded(Client::new(&local.url, Some(token))?, local.url, settings));
@@ -98,6 +100,15 @@ fn local_client(local: Option<ClientFile>, settings: &Settings) -> Result<Client
     Err(nobody
         .help("start one with `fastgpu up --detach`, or name one with `--url` and FASTGPU_TOKEN")
         .exit(exit::UNREACHABLE))
+}
+
+/// Somebody else's folder, most often.
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let whose = local::owner_of(path).map(|owner| format!(", which belongs to {owner},")).unwrap_or_default();
+    Failure::new(format!("no server is named, and {}{whose} cannot be read", path.display()))
+        .note(error.to_string())
+        .help("name a server with `--url` and FASTGPU_TOKEN, or a folder of yours with `--data-dir`")
+        .exit(exit::NO_PERMISSION)
 }
 
 /// Keeps the token from whoever comes to listen where the local server did, for calls that outlive it too.
@@ -123,4 +134,24 @@ pub(crate) fn fresh_key() -> Result<fastgpu_client::Key, Failure> {
         text
     });
     Ok(fastgpu_client::Key::new(&text).expect("letters and digits are visible ASCII"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_there_and_cannot_be_read_is_not_said_to_be_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = ClientFile::path(folder.path());
+        std::fs::create_dir(&path).unwrap();
+        let error = ClientFile::find(folder.path()).unwrap_err();
+        let failure = unreadable(&path, &error);
+        let owner = local::owner_of(folder.path()).unwrap();
+        assert!(
+            failure.message.ends_with(&format!(", which belongs to {owner}, cannot be read")),
+            "{failure:?}"
+        );
+        assert_eq!(failure.exit, exit::NO_PERMISSION);
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -37,11 +37,32 @@ impl ClientFile {
 
     /// What the last server in this folder has left, if it can be read.
     pub(crate) fn read(data_dir: &Path) -> Option<Self> {
+        Self::find(data_dir).ok().flatten().filter(|file| *file != Self::nobody())
+    }
+
+    /// What a file says that names no server.
+    fn nobody() -> Self {
+        Self { url: String::new(), token: String::new() }
+    }
+
+    /// What the last server in this folder has left; `None` if none ever ran here.
+    ///
+    /// # Errors
+    /// When there is something that we may not read.
+    pub(crate) fn find(data_dir: &Path) -> io::Result<Option<Self>> {
         let path = Self::path(data_dir);
-        if fs::metadata(&path).ok()?.len() > BYTES_MAX {
-            return None;
+        let absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        match fs::metadata(&path) {
+            Err(error) if absent(&error) => Ok(None),
+            Err(error) => Err(error),
+            // What is damaged or no file of ours names no server; the next one writes it anew.
+            Ok(found) if found.len() > BYTES_MAX => Ok(Some(Self::nobody())),
+            Ok(_) => match fs::read(path) {
+                // It can go at any moment.
+                Err(error) if absent(&error) => Ok(None),
+                read => Ok(Some(serde_json::from_slice(&read?).unwrap_or_else(|_| Self::nobody()))),
+            },
         }
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
     }
 
     /// Takes the address out of the file, as the server that it names is gone; the token stays.
@@ -70,6 +91,19 @@ impl ClientFile {
         file.write_all(b"\n")?;
         file.sync_all()
     }
+}
+
+/// Whose a file is, or else the innermost folder around it that can be looked at: a name, or a number where the
+/// machine knows none.
+pub(crate) fn owner_of(path: &Path) -> Option<String> {
+    let uid = path.ancestors().find_map(|around| fs::metadata(around).ok())?.uid();
+    let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number == uid.to_string()).then(|| name.to_owned())
+    });
+    Some(name.unwrap_or_else(|| format!("user id {uid}")))
 }
 
 /// Whether a server that lives has this folder: the kernel lets go of its lock when it ends, however it ends.

@@ -201,8 +201,10 @@ impl Instance {
     fn stop(self, ending: Ending) {
         // While the folder is ours still.
         token::forget_address(&self.data_dir);
-        if ending == Ending::EndEverything && !self.agent.stop_keeper(StopKeeper::KillAll, KEEPER_PATIENCE) {
-            tracing::warn!("the keeper has not left in time");
+        match ending {
+            Ending::LeaveTasks => self.agent.release_keeper(),
+            Ending::EndEverything if self.agent.stop_keeper(StopKeeper::KillAll, KEEPER_PATIENCE) => {}
+            Ending::EndEverything => tracing::warn!("the keeper has not left in time"),
         }
         self.devices.stop();
         self.agent.shutdown();

@@ -37,7 +37,7 @@ pub(crate) fn task_spec(
         queue: flags.queue.clone(),
         expected_duration: span("--expect", flags.expect.as_ref())?,
         queue_timeout: span("--queue-timeout", flags.queue_timeout.as_ref())?,
-        stop_grace: span("--grace", flags.grace.as_ref())?,
+        stop_grace: grace(flags.grace.as_ref())?,
         retry: retry(flags)?,
         nodes: flags.node.clone(),
         labels: labels(&flags.label)?,
@@ -134,6 +134,13 @@ pub(crate) fn labels(given: &[String]) -> Result<Vec<String>, Failure> {
 pub(crate) fn span(flag: &str, text: Option<&String>) -> Result<Option<Quantity>, Failure> {
     let Some(text) = text else { return Ok(None) };
     span_ms(flag, text)?;
+    Ok(Some(Quantity::Text(text.clone())))
+}
+
+/// The time from SIGTERM to SIGKILL, which may be nothing.
+pub(crate) fn grace(text: Option<&String>) -> Result<Option<Quantity>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    units::grace_text(text).map_err(|error| wrong("--grace", &error))?;
     Ok(Some(Quantity::Text(text.clone())))
 }
 

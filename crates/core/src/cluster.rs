@@ -62,6 +62,8 @@ pub struct Node {
 pub struct DeviceSlot {
     /// What it is.
     pub info: Device,
+    /// Whether its node has it no more; it stays in sight as long as tasks hold it.
+    pub gone: bool,
     /// Compute not held.
     pub free_milli: GpuMilli,
     /// Memory not held.
@@ -154,6 +156,7 @@ impl Cluster {
         // A device that tasks hold does not disappear from sight before they end.
         for mut slot in gone.into_iter().filter(|slot| !slot.is_idle()) {
             if node.devices.iter().all(|known| known.info.index != slot.info.index) {
+                slot.gone = true;
                 slot.info.unusable = Some("the driver does not list this device any more".to_owned());
                 node.devices.push(slot);
             }
@@ -325,7 +328,7 @@ impl Node {
 impl DeviceSlot {
     fn new(info: Device) -> Self {
         let free_memory = info.memory;
-        Self { info, free_milli: GpuMilli::FULL, free_memory, holders: Vec::new() }
+        Self { info, gone: false, free_milli: GpuMilli::FULL, free_memory, holders: Vec::new() }
     }
 }
 

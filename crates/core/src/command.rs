@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::ask::Ask;
+use crate::capacity::TooBig;
 use crate::change::Actor;
 use crate::config::Config;
 use crate::ids::{Name, NodeId, SpecHash, TaskId};
@@ -223,116 +224,6 @@ pub enum Refused {
     },
     /// The configuration is not valid.
     BadConfig(String),
-}
-
-/// Which part of an ask is larger than anything there is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TooBig {
-    /// No devices are known at all.
-    NoDevices,
-    /// More devices than exist (on one node, unless the ask may span nodes).
-    Devices {
-        /// How many are asked for.
-        asked: u16,
-        /// The most a single grant could have.
-        largest: u16,
-        /// Whether `largest` counts one node or all.
-        one_node: bool,
-    },
-    /// More memory than any device has.
-    DeviceMemory {
-        /// How much is asked for.
-        asked: MemoryMib,
-        /// The largest device's memory.
-        largest: MemoryMib,
-    },
-    /// No device of the asked models.
-    Model {
-        /// What is asked for.
-        asked: Vec<Name>,
-        /// What there is.
-        known: Vec<Name>,
-    },
-    /// More processor than any node has.
-    Cpu {
-        /// Asked, in thousandths of a core.
-        asked: crate::units::CpuMilli,
-        /// The largest node's.
-        largest: crate::units::CpuMilli,
-    },
-    /// More host memory than any node has.
-    HostMemory {
-        /// Asked.
-        asked: MemoryMib,
-        /// The largest node's.
-        largest: MemoryMib,
-    },
-    /// No node of the asked names.
-    Node {
-        /// What is asked for.
-        asked: Vec<Name>,
-    },
-    /// No node that carries all of the asked labels.
-    Labels {
-        /// What is asked for.
-        asked: Vec<Name>,
-    },
-    /// Each limit can be met, but nowhere all of them together.
-    Together,
-}
-
-impl TooBig {
-    /// The next thing to try, for the caller.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        match self {
-            Self::NoDevices => {
-                "start the server with `fastgpu up --simulate 8xA100-80GB`, or submit with `--wait-for-capacity`"
-                    .to_owned()
-            }
-            Self::Devices { largest, one_node: true, .. } => {
-                format!("ask for at most {largest} GPUs, or let the task span nodes with `--spread`")
-            }
-            Self::Devices { largest, .. } => format!("ask for at most {largest} GPUs"),
-            Self::DeviceMemory { largest, .. } => {
-                format!("ask for at most {largest} with `--gpu-memory`, or split the task over several GPUs")
-            }
-            Self::Model { known, .. } => format!("the models here are: {}", known.join(", ")),
-            Self::Cpu { largest, .. } => format!("ask for at most {largest} cores"),
-            Self::HostMemory { largest, .. } => format!("ask for at most {largest} of host memory"),
-            Self::Node { .. } => "`fastgpu nodes` lists the nodes".to_owned(),
-            Self::Labels { .. } => "`fastgpu nodes` lists the nodes with their labels".to_owned(),
-            Self::Together => "ask for less of one of them, or submit with `--wait-for-capacity`".to_owned(),
-        }
-    }
-}
-
-impl fmt::Display for TooBig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoDevices => write!(f, "no GPU is known here"),
-            Self::Devices { asked, largest: 0, .. } => {
-                write!(f, "{asked} GPUs are asked for, and no GPU here fits the rest of the ask")
-            }
-            Self::Devices { asked, largest, one_node } => {
-                let place = if *one_node { "the largest node has" } else { "there are" };
-                write!(f, "{asked} GPUs are asked for; {place} {largest}")
-            }
-            Self::DeviceMemory { asked, largest } => {
-                write!(f, "no device offers {asked} of GPU memory; the largest has {largest}")
-            }
-            Self::Model { asked, .. } => write!(f, "no device here is of model {}", asked.join(" or ")),
-            Self::Cpu { asked, largest } => {
-                write!(f, "{asked} cores are asked for; the largest node has {largest}")
-            }
-            Self::HostMemory { asked, largest } => {
-                write!(f, "{asked} of host memory is asked for; the largest node has {largest}")
-            }
-            Self::Node { asked } => write!(f, "there is no node {}", asked.join(" or ")),
-            Self::Labels { asked } => write!(f, "no node carries the labels {}", asked.join(" and ")),
-            Self::Together => write!(f, "no node meets all parts of the ask together"),
-        }
-    }
 }
 
 impl fmt::Display for Refused {

@@ -3,19 +3,17 @@
 //! [`explain`] is for tasks that wait: what is short, on which device, who frees it and when at the latest,
 //! and which smaller ask would start now. [`describe`] is for all others.
 
-use std::collections::BTreeSet;
+mod smaller;
+mod waiting;
 
-use crate::ask::{Ask, DeviceCount, Share, Spread};
-use crate::cluster::{DeviceSlot, Node};
+use crate::ask::{Ask, DeviceCount, Share};
 use crate::ids::TaskId;
 use crate::node::{Exit, ExitKind};
-use crate::plan::fit::{View, allows_device, allows_node};
-use crate::plan::{Keep, KeepCause};
-use crate::queue::Rank;
 use crate::retry::FailureClass;
 use crate::state::State;
 use crate::task::{End, Outcome, QueueCause, StopCause, Task, TaskState};
-use crate::units::{GpuMilli, MemoryMib, Millis, Timestamp};
+use crate::units::{MemoryMib, Timestamp};
+use waiting::Waiting;
 
 /// The answer to `fastgpu why`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +32,6 @@ pub struct Explanation {
     pub suggestions: Vec<String>,
 }
 
-/// More keeps than this are not told of.
-const KEEP_LINES_MAX: usize = 4;
-/// More devices than this are summed up in one line.
-const DEVICE_LINES_MAX: usize = 16;
-
 /// Explains a live task. Tasks that `may_see` denies are counted and timed, never named.
 #[must_use]
 pub fn explain(
@@ -54,214 +47,6 @@ pub fn explain(
         }
         TaskState::Queued { cause, .. } => Some(not_ready(task, cause, now)),
         _ => Some(describe(task)),
-    }
-}
-
-/// A task that waits for its turn and a place, and who asks about it.
-struct Waiting<'a> {
-    state: &'a State,
-    task: &'a Task,
-    now: Timestamp,
-    may_see: &'a dyn Fn(&Task) -> bool,
-}
-
-impl Waiting<'_> {
-    fn explain(&self) -> Explanation {
-        let Self { state, task, now, .. } = *self;
-        let ask = &*task.ask;
-        let ahead = state.queue().ahead_of(Rank::of(task));
-        let position = (ahead + 1, state.queue().len());
-        let mut lines = vec![match ask.devices.max {
-            0 => format!("needs {}", needs(ask)),
-            _ => format!("needs {}; {}", needs(ask), self.fit_count()),
-        }];
-        lines.extend(self.device_lines());
-        lines.extend(host_lines(state, ask));
-        lines.extend(self.keep_lines());
-        let earliest_at = self.latest_start();
-        let when = match earliest_at {
-            Some(at) if at <= now => "a place is free now".to_owned(),
-            Some(at) => format!("starts within {} at the latest, unless others go first", at.since(now)),
-            None if self.waits_for_nodes() => "the nodes that could run it are drained or away".to_owned(),
-            None if self.other_keeps().next().is_some() => {
-                "devices are kept for a task that goes first".to_owned()
-            }
-            None => "no latest start is known: what is in its way has no time limit".to_owned(),
-        };
-        Explanation {
-            code: "capacity",
-            headline: format!("{} waits: position {} of {}; {when}", task.id, position.0, position.1),
-            position: Some(position),
-            lines,
-            earliest_at,
-            suggestions: self.suggestions(),
-        }
-    }
-
-    /// The cluster as this task's next round will see it: what is kept for another is out of sight.
-    fn view(&self) -> View<'_> {
-        let mut view = View::new(self.state.cluster());
-        self.other_keeps().for_each(|keep| keep.hide_from_others(&mut view));
-        view
-    }
-
-    /// What is kept for somebody else.
-    fn other_keeps(&self) -> impl Iterator<Item = &Keep> {
-        self.state.keeps().iter().filter(|keep| keep.task != self.task.id)
-    }
-
-    fn fit_count(&self) -> String {
-        let devices =
-            self.state.cluster().nodes().flat_map(|node| node.devices.iter().map(move |slot| (node, slot)));
-        let (mut all, mut fitting) = (0, 0);
-        for (node, slot) in devices {
-            all += 1;
-            fitting += usize::from(self.verdict(node, slot).is_none());
-        }
-        format!("{fitting} of {all} devices fit now")
-    }
-
-    /// What is wrong with a device for this task; `None` if it would do.
-    fn verdict(&self, node: &Node, slot: &DeviceSlot) -> Option<String> {
-        let is_kept = |keep: &&Keep| keep.devices.contains(&(node.id, slot.info.index));
-        let kept =
-            || self.other_keeps().find(is_kept).map(|keep| format!("kept for {}", self.name(keep.task)));
-        shortage(node, slot, &self.task.ask).or_else(kept)
-    }
-
-    fn device_lines(&self) -> Vec<String> {
-        let (state, ask) = (self.state, &*self.task.ask);
-        if ask.devices.max == 0 {
-            return Vec::new();
-        }
-        let mut lines = Vec::new();
-        let mut left_out = 0;
-        for node in state.cluster().nodes() {
-            for slot in &node.devices {
-                if lines.len() == DEVICE_LINES_MAX {
-                    left_out += 1;
-                    continue;
-                }
-                let verdict = self.verdict(node, slot).unwrap_or_else(|| "would do".to_owned());
-                let mut line = format!("{} {} {}: {verdict}", node.id, slot.info.index, slot.info.model);
-                let holders: Vec<String> =
-                    slot.holders.iter().take(3).map(|&(task, _)| self.holder(task)).collect();
-                if !holders.is_empty() {
-                    line.push_str(&format!("; held by {}", holders.join(", ")));
-                }
-                if slot.holders.len() > 3 {
-                    line.push_str(&format!(" and {} more", slot.holders.len() - 3));
-                }
-                lines.push(line);
-            }
-        }
-        if left_out > 0 {
-            lines.push(format!("and {left_out} more devices"));
-        }
-        lines
-    }
-
-    /// When the ask fits at the latest, if nobody else comes: gives back what ends, first to end first.
-    fn latest_start(&self) -> Option<Timestamp> {
-        let (state, ask) = (self.state, &*self.task.ask);
-        let cluster = state.cluster();
-        let mut view = self.view();
-        if view.place(ask, None).is_some() {
-            return Some(self.now);
-        }
-        let placed: BTreeSet<(Timestamp, TaskId)> = cluster
-            .nodes()
-            .flat_map(|node| node.held().map(|(task, _)| (state.ends_at(task), task)))
-            .filter(|&(at, _)| at < Timestamp::NEVER)
-            .collect();
-        for (at, id) in placed {
-            let hold = state.task(id)?.state.hold()?;
-            view.put_back(&hold.grant.parts);
-            // What ends there goes to the one it is kept for.
-            self.other_keeps().for_each(|keep| keep.hide_from_others(&mut view));
-            if view.place(ask, None).is_some() {
-                // Whoever is over its limit is about to end: the place is free soon, not now.
-                return Some(at.max(self.now.plus(Millis(1))));
-            }
-        }
-        None
-    }
-
-    /// Smaller asks that would start now, nearest first.
-    fn suggestions(&self) -> Vec<String> {
-        let (state, ask) = (self.state, &*self.task.ask);
-        let view = self.view();
-        if self.waits_for_nodes() {
-            return vec![
-                "`fastgpu nodes` lists them; `fastgpu nodes resume <node>` lets tasks start there again"
-                    .to_owned(),
-            ];
-        }
-        let fits = |ask: &Ask| view.place(ask, None).is_some();
-        let mut found = Vec::new();
-        let mut offer = |smaller: Option<(Ask, String)>| {
-            if let Some((smaller, words)) = smaller.filter(|(smaller, _)| fits(smaller)) {
-                let _ = smaller;
-                found.push(words);
-            }
-        };
-        if fits(ask) {
-            return vec!["nothing: it fits now and starts with the next round".to_owned()];
-        }
-        offer(spread(ask));
-        offer(fewer_devices(ask, &fits));
-        offer(smaller_share(state, ask));
-        offer(smaller_cap(state, ask));
-        offer(any_model(ask));
-        offer(no_host_part(ask));
-        if found.is_empty() {
-            found.push("nothing smaller would start now: everything that would do is in use".to_owned());
-        }
-        found
-    }
-
-    fn keep_lines(&self) -> Vec<String> {
-        let line = |keep: &Keep| {
-            let devices = keep.devices.len();
-            let who = self.name(keep.task);
-            match (keep.task == self.task.id, keep.cause) {
-                (true, KeepCause::Overtaken) => {
-                    format!("{devices} devices are kept for it as they become free")
-                }
-                (true, KeepCause::Preempting) => {
-                    format!("other tasks are being stopped for it; {devices} devices are kept for it")
-                }
-                (false, KeepCause::Overtaken) => format!(
-                    "{devices} devices are kept for {who}, first in the queue and overtaken for {}",
-                    self.state.config().overtake_max
-                ),
-                (false, KeepCause::Preempting) => {
-                    format!("{devices} devices are being cleared for {who}, which goes first")
-                }
-            }
-        };
-        self.state.keeps().iter().take(KEEP_LINES_MAX).map(line).collect()
-    }
-
-    fn name(&self, id: TaskId) -> String {
-        match self.state.task(id) {
-            Some(task) if !(self.may_see)(task) => "a task of another project".to_owned(),
-            _ => id.to_string(),
-        }
-    }
-
-    /// `t-… (ends within 5 min)`.
-    fn holder(&self, id: TaskId) -> String {
-        match self.state.ends_at(id) {
-            Timestamp::NEVER => format!("{} (no time limit)", self.name(id)),
-            at => format!("{} (ends within {})", self.name(id), at.since(self.now)),
-        }
-    }
-
-    /// Whether every node that could ever run it takes no tasks at present.
-    fn waits_for_nodes(&self) -> bool {
-        let ask = &*self.task.ask;
-        !self.state.cluster().nodes().any(|node| node.takes_tasks() && allows_node(ask, node))
     }
 }
 
@@ -442,117 +227,4 @@ pub fn needs(ask: &Ask) -> String {
         parts.push(format!("on {}", ask.constraints.nodes.join(" or ")));
     }
     parts.join(", ")
-}
-
-/// What a device lacks for one part of the ask; `None` if it would do.
-fn shortage(node: &Node, slot: &DeviceSlot, ask: &Ask) -> Option<String> {
-    if !node.present {
-        return Some("its node is away".to_owned());
-    }
-    if node.drained {
-        return Some("its node is drained".to_owned());
-    }
-    if let Some(why) = &slot.info.unusable {
-        return Some(format!("unusable: {why}"));
-    }
-    if !allows_node(ask, node) || !allows_device(ask, slot) {
-        return Some("not what is asked for".to_owned());
-    }
-    let Some((milli, memory)) = ask.share.on(slot.info.memory) else {
-        return Some(format!("too small: it has {}", slot.info.memory));
-    };
-    let short_milli = milli.get().saturating_sub(slot.free_milli.get());
-    let short_memory = memory.0.saturating_sub(slot.free_memory.0);
-    if short_milli > 0 && slot.free_milli == GpuMilli::ZERO {
-        return Some("busy".to_owned());
-    }
-    if short_milli > 0 {
-        let short = GpuMilli::new(short_milli).unwrap_or(GpuMilli::FULL);
-        return Some(format!("{} of it free, short by {short}", slot.free_milli));
-    }
-    (short_memory > 0).then(|| format!("{} free, short by {}", slot.free_memory, MemoryMib(short_memory)))
-}
-
-fn host_lines(state: &State, ask: &Ask) -> Vec<String> {
-    if ask.cpu.0 == 0 && ask.host_memory == MemoryMib::ZERO {
-        return Vec::new();
-    }
-    let short = |node: &&Node| ask.cpu > node.cpu_free || ask.host_memory > node.host_memory_free;
-    state
-        .cluster()
-        .nodes()
-        .filter(short)
-        .take(DEVICE_LINES_MAX)
-        .map(|node| {
-            format!(
-                "{}: {} of {} cores and {} of {} of host memory free",
-                node.id, node.cpu_free, node.cpu, node.host_memory_free, node.host_memory
-            )
-        })
-        .collect()
-}
-
-fn spread(ask: &Ask) -> Option<(Ask, String)> {
-    let mut other = ask.clone();
-    other.constraints.spread = Spread::AnyNodes;
-    (ask.devices.max > 1 && ask.constraints.spread == Spread::OneNode)
-        .then(|| (other, "`--spread`".to_owned()))
-}
-
-fn fewer_devices(ask: &Ask, fits: &impl Fn(&Ask) -> bool) -> Option<(Ask, String)> {
-    (1..ask.devices.min).rev().find_map(|count| {
-        let mut other = ask.clone();
-        other.devices = DeviceCount::exactly(count);
-        fits(&other).then(|| (other, format!("`--gpu {count}`")))
-    })
-}
-
-/// The largest hole there is, as a share.
-fn smaller_share(state: &State, ask: &Ask) -> Option<(Ask, String)> {
-    let (Share::Milli(milli) | Share::Both(milli, _)) = ask.share else { return None };
-    if ask.devices.min != 1 {
-        return None;
-    }
-    let hole = usable(state, ask).map(|slot| slot.free_milli).filter(|&free| free < milli).max()?;
-    let mut other = ask.clone();
-    other.share = match ask.share {
-        Share::Both(_, cap) => Share::Both(hole, cap),
-        _ => Share::Milli(hole),
-    };
-    (hole > GpuMilli::ZERO).then(|| (other, format!("`--gpu {hole}`")))
-}
-
-/// The largest hole there is, as memory.
-fn smaller_cap(state: &State, ask: &Ask) -> Option<(Ask, String)> {
-    let (Share::Cap(cap) | Share::Both(_, cap)) = ask.share else { return None };
-    let hole = usable(state, ask).map(|slot| slot.free_memory).filter(|&free| free < cap).max()?;
-    let mut other = ask.clone();
-    other.share = match ask.share {
-        Share::Both(milli, _) => Share::Both(milli, hole),
-        _ => Share::Cap(hole),
-    };
-    (hole > MemoryMib::ZERO).then(|| (other, format!("`--gpu-memory {}MiB`", hole.0)))
-}
-
-fn any_model(ask: &Ask) -> Option<(Ask, String)> {
-    let mut other = ask.clone();
-    other.constraints.models.clear();
-    (!ask.constraints.models.is_empty())
-        .then(|| (other, "any model of GPU: leave out `--gpu-model`".to_owned()))
-}
-
-fn no_host_part(ask: &Ask) -> Option<(Ask, String)> {
-    let mut other = ask.clone();
-    other.cpu = crate::units::CpuMilli(0);
-    other.host_memory = MemoryMib::ZERO;
-    (other != *ask).then(|| (other, "less `--cpu` and `--mem`".to_owned()))
-}
-
-fn usable<'s>(state: &'s State, ask: &'s Ask) -> impl Iterator<Item = &'s DeviceSlot> {
-    state
-        .cluster()
-        .nodes()
-        .filter(|node| node.takes_tasks() && allows_node(ask, node))
-        .flat_map(|node| &node.devices)
-        .filter(|slot| allows_device(ask, slot))
 }

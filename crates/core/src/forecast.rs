@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ask::GrantPart;
+use crate::ask::{Ask, GrantPart};
+use crate::capacity::{TooBig, too_big};
 use crate::ids::TaskId;
 use crate::plan::fit::View;
 use crate::queue::Rank;
@@ -58,6 +59,19 @@ pub fn forecast(state: &State, now: Timestamp, tasks_max: usize) -> BTreeMap<Tas
     let unknown: Vec<_> = future.waiting.iter().map(never).collect();
     future.found.extend(unknown);
     future.found
+}
+
+/// Those of the first `tasks_max` waiting tasks that nothing here could ever run, and what of them is too big.
+#[must_use]
+pub fn hopeless(state: &State, tasks_max: usize) -> BTreeMap<TaskId, TooBig> {
+    // Equal asks are too big together.
+    let mut known: BTreeMap<&Ask, Option<TooBig>> = BTreeMap::new();
+    let waiting = state.queue().first(tasks_max).filter_map(|rank| state.task(rank.task()));
+    let found = waiting.filter_map(|task| {
+        let why = known.entry(&task.ask).or_insert_with(|| too_big(state.cluster(), &task.ask));
+        Some((task.id, why.clone()?))
+    });
+    found.collect()
 }
 
 /// The cluster and the queue at some moment to come.

@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 pub mod ask;
+pub mod capacity;
 pub mod change;
 pub mod cluster;
 pub mod command;

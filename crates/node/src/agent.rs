@@ -199,6 +199,12 @@ impl AgentHandle {
         waited.is_ok_and(|(asks, _)| asks.keeper_left)
     }
 
+    /// Sends the keeper away if it holds nothing, and waits for nobody. Before a [`shutdown`](Self::shutdown): a
+    /// keeper that holds something stays for the next agent.
+    pub fn release_keeper(&self) {
+        self.shared.push([Ask::StopKeeper(StopKeeper::WhenIdle)]);
+    }
+
     /// Ends the agent's thread; keeper and tasks go on. Orders handed over before are still sent if a keeper
     /// is there and takes them within a moment.
     pub fn shutdown(&self) {

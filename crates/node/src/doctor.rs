@@ -75,8 +75,8 @@ pub fn checks(data_dir: &Path, probe: &ProbeCommand) -> Vec<Check> {
     let software = software(data_dir, probe);
     let running = [
         begin("driver", DRIVER_MAX + SLACK, {
-            let probe = probe.clone();
-            move || driver(&probe)
+            let (probe, is_needed) = (probe.clone(), software.is_none());
+            move || if is_needed { driver(&probe) } else { driver_beside_software(&probe) }
         }),
         begin("device files", CHECK_MAX, || system::device_files(Path::new("/"))),
         begin("control groups", CHECK_MAX, control_groups),
@@ -149,6 +149,16 @@ fn driver(command: &ProbeCommand) -> Finding {
             let finding = if error.is_absence() { Finding::warn } else { Finding::fail };
             finding(error.to_string(), error.help().unwrap_or_default())
         }
+    }
+}
+
+/// A server with software GPUs does without a driver.
+fn driver_beside_software(command: &ProbeCommand) -> Finding {
+    match Probe::start(command.clone(), DRIVER_MAX) {
+        Err(error) if error.is_absence() => {
+            Finding::ok("there is none, and none is needed: the GPUs of this server are software GPUs")
+        }
+        _ => driver(command),
     }
 }
 

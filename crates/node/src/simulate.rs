@@ -1,19 +1,14 @@
 //! Devices that are no hardware: what `--simulate 8xA100-80GB` means.
 //!
 //! The table of models and the parser belong to the software GPU; here is only the type that the rest of
-//! the product passes around, and its limit. How such devices are made is in [`crate::software`].
+//! the product passes around. How such devices are made is in [`crate::software`].
 
 use std::fmt;
 use std::str::FromStr;
 
 use fastgpu_core::node::Closeness;
-use fastgpu_softgpu::ledger::layout::DEVICES_MAX;
 use fastgpu_softgpu::models::MODELS;
 use fastgpu_softgpu::spec::{Spec, SpecError};
-
-/// Most software GPUs one node can have; the largest real machines have 16.
-#[expect(clippy::cast_possible_truncation, reason = "it is 64")]
-pub const SIMULATED_DEVICES_MAX: u32 = DEVICES_MAX as u32;
 
 /// The software GPUs of a node, as they were asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,28 +18,14 @@ pub struct SimulateSpec(Spec);
 ///
 /// [`help`]: SimulateError::help
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SimulateError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Spec(#[from] SpecError),
-    /// It asks for more devices than a node can have.
-    #[error(
-        "the list asks for {total} devices; at most {SIMULATED_DEVICES_MAX} can be simulated on a machine"
-    )]
-    TooMany {
-        /// The sum of the counts.
-        total: u32,
-    },
-}
+#[error(transparent)]
+pub struct SimulateError(#[from] SpecError);
 
 impl SimulateError {
     /// The next thing to type.
     #[must_use]
     pub fn help(&self) -> String {
-        match self {
-            Self::Spec(error) => error.help(),
-            Self::TooMany { .. } => "ask for fewer devices".to_owned(),
-        }
+        self.0.help()
     }
 }
 
@@ -71,11 +52,7 @@ impl FromStr for SimulateSpec {
     type Err = SimulateError;
 
     fn from_str(text: &str) -> Result<Self, SimulateError> {
-        let spec: Spec = text.parse()?;
-        if spec.count() > SIMULATED_DEVICES_MAX {
-            return Err(SimulateError::TooMany { total: spec.count() });
-        }
-        Ok(Self(spec))
+        Ok(Self(text.parse()?))
     }
 }
 
@@ -100,6 +77,8 @@ mod tests {
         assert_eq!("64xT4".parse::<SimulateSpec>().unwrap().to_string(), "64xT4");
         let error = "60xT4,5xL4".parse::<SimulateSpec>().unwrap_err();
         assert!(error.to_string().contains("asks for 65 devices; at most 64"), "{error}");
+        let error = "1024xH100".parse::<SimulateSpec>().unwrap_err();
+        assert!(error.to_string().contains("from 1 to 64 can be simulated"), "{error}");
     }
 
     #[test]

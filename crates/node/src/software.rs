@@ -104,6 +104,18 @@ impl Software {
         [(LIBRARY_PATH, path), (FOLDER_VARIABLE, self.ledger.to_string_lossy().into_owned())]
     }
 
+    /// Lets go of the memory of a node's devices, unless a server or a program still uses it.
+    ///
+    /// # Errors
+    /// When what lies there cannot be read.
+    pub fn remove_unused(node_dir: &Path) -> io::Result<()> {
+        match Self::find(node_dir)? {
+            Some(software) if !place::is_in_use(&software.ledger) => software.remove(),
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Lets go of the memory that the devices take, for good.
     pub fn remove(&self) {
         place::remove(&self.ledger);
@@ -191,6 +203,16 @@ mod tests {
         assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
         assert!(refused.to_string().contains("`1xT4`"), "{refused}");
         assert_eq!(prepare(node.path(), "1xT4"), software);
+        software.remove();
+    }
+
+    #[test]
+    fn a_ledger_that_a_node_uses_is_not_taken_away() {
+        let node = tempfile::tempdir().unwrap();
+        Software::remove_unused(node.path()).unwrap();
+        let software = prepare(node.path(), "1xT4");
+        Software::remove_unused(node.path()).unwrap();
+        assert!(software.ledger.exists(), "this process is the node");
         software.remove();
     }
 

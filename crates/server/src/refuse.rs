@@ -4,7 +4,8 @@ use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
 use fastgpu_api::problem::{ErrorCode, FieldError, Problem, codes};
 use fastgpu_control::CommandError;
-use fastgpu_core::command::{Refused, TooBig};
+use fastgpu_core::capacity::TooBig;
+use fastgpu_core::command::Refused;
 use fastgpu_core::ids::Name;
 use fastgpu_store::StoreError;
 
@@ -162,7 +163,7 @@ fn listed(names: &[Name]) -> String {
 /// Where in a task's spec the part that is too big was written.
 fn pointer_of(too_big: &TooBig) -> &'static str {
     match too_big {
-        TooBig::NoDevices | TooBig::Devices { .. } => "/gpu",
+        TooBig::NoDevices | TooBig::Devices { .. } | TooBig::Device => "/gpu",
         TooBig::DeviceMemory { .. } => "/gpu_memory",
         TooBig::Model { .. } => "/gpu/models",
         TooBig::Cpu { .. } => "/cpu",

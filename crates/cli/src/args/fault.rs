@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 #[derive(Debug, Args)]
 pub(crate) struct SimulateFaultArgs {
-    /// Which software GPU (`gpu-3` or `3`), or `all`
+    /// Which software GPU (`gpu-3`, or its UUID), or `all`
     #[arg(value_name = "GPU")]
     pub(crate) gpu: String,
     #[command(subcommand)]

@@ -50,7 +50,7 @@ pub(crate) struct RunArgs {
     /// Give up when it has waited this long
     #[arg(long, value_name = "TIME", help_heading = "Time and order")]
     pub(crate) queue_timeout: Option<String>,
-    /// Time between SIGTERM and SIGKILL when it is stopped
+    /// Time between SIGTERM and SIGKILL when it is stopped (`0s`, `30s`)
     #[arg(long, value_name = "TIME", help_heading = "Time and order")]
     pub(crate) grace: Option<String>,
     /// From -1000 to 1000; higher goes first

@@ -11,13 +11,13 @@ use crate::failure::Failure;
 use crate::find;
 use crate::output::Output;
 use crate::settings::Settings;
-use crate::task_spec::span;
+use crate::task_spec::grace;
 
 /// Tasks in one page while all are collected.
 const PAGE: u32 = 1_000;
 
 pub(super) async fn run(flags: &CancelArgs, settings: &Settings, out: &Output) -> Result<u8, Failure> {
-    let request = CancelRequest { grace: span("--grace", flags.grace.as_ref())? };
+    let request = CancelRequest { grace: grace(flags.grace.as_ref())? };
     let client = connect(settings).await?;
     let mut tasks = Vec::new();
     if flags.all {

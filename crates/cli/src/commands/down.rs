@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fastgpu_api::view::CancelRequest;
 use fastgpu_core::ids::NodeId;
 use fastgpu_core::node::Inventory;
 use fastgpu_core::units::{CpuMilli, MemoryMib};
+use fastgpu_node::software::Software;
 use fastgpu_node::{AgentConfig, AgentHandle, StopKeeper};
 use fastgpu_store::sqlite::user_of;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -48,6 +49,8 @@ pub(super) fn run(flags: &DownArgs, settings: &Settings, out: &Output) -> Result
     must_mean_this_machine(settings)?;
     let server = Server::of(&settings.data_dir)?;
     let mut done = Down { pid: server.as_ref().map(|server| server.pid), ..Down::default() };
+    // The server may take it along; it is gone in the end all the same.
+    let had_keeper = keeper_socket(&settings.data_dir).exists();
     if flags.tasks && server.is_some() {
         done.cancelled = block_on(cancel_all(settings, out))?;
     }
@@ -55,7 +58,10 @@ pub(super) fn run(flags: &DownArgs, settings: &Settings, out: &Output) -> Result
         server.stop()?;
     }
     if flags.tasks {
-        done.keeper = end_keeper(&settings.data_dir)?;
+        done.keeper = end_keeper(&settings.data_dir)? || had_keeper;
+        Software::remove_unused(&settings.data_dir.join("node")).map_err(|error| {
+            Failure::new(format!("the memory of the software GPUs was not given back: {error}"))
+        })?;
     }
     out.one(&done, &done.pid.map(|pid| pid.to_string()).unwrap_or_default(), |out| {
         match done.pid {
@@ -168,10 +174,14 @@ async fn cancel_all(settings: &Settings, out: &Output) -> Result<usize, Failure>
     Ok(tasks.len())
 }
 
+fn keeper_socket(data_dir: &Path) -> PathBuf {
+    data_dir.join("node/keeper.sock")
+}
+
 /// Ends what still runs on the node, and its keeper. `false`: there was no keeper.
 fn end_keeper(data_dir: &Path) -> Result<bool, Failure> {
     let node_dir = data_dir.join("node");
-    if !node_dir.join("keeper.sock").exists() {
+    if !keeper_socket(data_dir).exists() {
         return Ok(false);
     }
     let program = std::env::current_exe()

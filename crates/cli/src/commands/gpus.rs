@@ -1,6 +1,7 @@
 //! `fastgpu gpus`: what there is, what is free, who holds the rest.
 
 use fastgpu_api::view::GpuView;
+use fastgpu_core::ids::DeviceIndex;
 use fastgpu_core::units::{GpuMilli, MemoryMib};
 
 use super::watched;
@@ -28,7 +29,8 @@ fn table(gpus: &[GpuView], out: &Output) -> Table {
         .or_say("no GPU was found; `fastgpu doctor` says why, `fastgpu up --simulate 8xA100-80GB` has software ones");
     let several = gpus.iter().any(|gpu| gpu.node != gpus[0].node);
     for gpu in gpus {
-        let place = if several { format!("{}:{}", gpu.node, gpu.index) } else { gpu.index.to_string() };
+        let name = DeviceIndex(gpu.index).to_string();
+        let place = if several { format!("{}:{name}", gpu.node) } else { name };
         let free = GpuMilli::new(gpu.free_share_milli).unwrap_or(GpuMilli::ZERO);
         table.row(vec![
             place.into(),

@@ -62,7 +62,7 @@ fn table(nodes: &[NodeView], out: &Output) -> Table {
             node.id.as_str().into(),
             node.hostname.as_str().into(),
             Cell::painted(&node.state, |text| out.paint(tone, text)),
-            node.gpus.to_string().into(),
+            gpus(node).into(),
             format!("{} of {}", CpuMilli(node.cpu_free_milli), CpuMilli(node.cpu_milli)).into(),
             format!("{} of {}", gib(node.memory_free_mib), gib(node.memory_mib)).into(),
             node.labels.join(" ").into(),
@@ -70,6 +70,15 @@ fn table(nodes: &[NodeView], out: &Output) -> Table {
         ]);
     }
     table
+}
+
+/// How many, and whether they are hardware.
+fn gpus(node: &NodeView) -> String {
+    match (node.simulated, node.gpus) {
+        (true, 1) => "1 software GPU".to_owned(),
+        (true, count) => format!("{count} software GPUs"),
+        (false, count) => count.to_string(),
+    }
 }
 
 /// Host memory in whole GiB: nobody counts a machine's memory in MiB.

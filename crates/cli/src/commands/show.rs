@@ -28,7 +28,7 @@ pub(super) fn gpu_ask(ask: &GpuAsk) -> String {
     }
 }
 
-/// Where it runs: `gpu0`, `gpu0-3`, `node-1:gpu0,2`.
+/// Where it runs: `gpu-0`, `gpu-0..3`, `node-1:gpu-0,2`.
 pub(super) fn place(task: &TaskView) -> String {
     let Some(grant) = &task.grant else { return String::new() };
     let several = grant.len() > 1;
@@ -36,14 +36,14 @@ pub(super) fn place(task: &TaskView) -> String {
         let gpus = ranges(&part.gpus.iter().map(|gpu| gpu.index).collect::<Vec<_>>());
         match (several || part.node != "node-0", gpus.is_empty()) {
             (_, true) => part.node.clone(),
-            (true, false) => format!("{}:gpu{gpus}", part.node),
-            (false, false) => format!("gpu{gpus}"),
+            (true, false) => format!("{}:gpu-{gpus}", part.node),
+            (false, false) => format!("gpu-{gpus}"),
         }
     });
     parts.collect::<Vec<_>>().join(" ")
 }
 
-/// `0-3,6`
+/// `0..3,6`
 fn ranges(indices: &[u16]) -> String {
     let mut runs: Vec<(u16, u16)> = Vec::new();
     for &index in indices {
@@ -53,7 +53,7 @@ fn ranges(indices: &[u16]) -> String {
         }
     }
     let text = |&(first, last): &(u16, u16)| {
-        if first == last { first.to_string() } else { format!("{first}-{last}") }
+        if first == last { first.to_string() } else { format!("{first}..{last}") }
     };
     runs.iter().map(text).collect::<Vec<_>>().join(",")
 }
@@ -158,6 +158,6 @@ mod tests {
     fn spans_are_short_and_indices_are_grouped() {
         let spans = [850, 12_000, 200_000, 7_500_000, 349_200_000].map(span);
         assert_eq!(spans, ["850ms", "12s", "3m20s", "2h05m", "4d01h"]);
-        assert_eq!(ranges(&[0, 1, 2, 5, 7, 8]), "0-2,5,7-8");
+        assert_eq!(ranges(&[0, 1, 2, 5, 7, 8]), "0..2,5,7..8");
     }
 }

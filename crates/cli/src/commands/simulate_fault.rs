@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use fastgpu_core::ids::DeviceIndex;
+use fastgpu_core::node::Device;
 use fastgpu_node::software::Software;
 use fastgpu_node::software::fault::{DeviceFault, DriverFault, NVML_DELAY_MAX};
 use serde::Serialize;
@@ -38,14 +40,16 @@ pub(super) fn run(flags: &SimulateFaultArgs, settings: &Settings, out: &Output) 
     let devices = software.devices().map_err(|error| unreadable(&error))?;
     let chosen: Vec<u16> = match flags.gpu.as_str() {
         "all" => devices.iter().map(|device| device.index.0).collect(),
-        one => vec![index_of(one)?],
+        one => vec![index_of(one, &devices)?],
     };
     let failed = |error: std::io::Error| Failure::new(format!("the fault cannot be set: {error}"));
     match &fault {
         Fault::Driver(fault) if flags.gpu == "all" => software.break_driver(fault).map_err(failed)?,
         Fault::Driver(_) => {
-            return Err(Failure::usage("the driver is one for all GPUs of the machine")
-                .help("write `all` for the GPU: `fastgpu simulate-fault all nvml-hang`"));
+            return Err(Failure::usage("the driver is one for all GPUs of the machine").help(format!(
+                "write `all` for the GPU: `fastgpu simulate-fault all {}`",
+                typed(&flags.fault)
+            )));
         }
         Fault::Device(fault) => break_devices(&software, &chosen, *fault)?,
         Fault::Clear => {
@@ -57,15 +61,14 @@ pub(super) fn run(flags: &SimulateFaultArgs, settings: &Settings, out: &Output) 
     }
     let done = Done { gpus: chosen, fault: word_of(&flags.fault) };
     out.one(&done, &flags.gpu, |out| {
-        let whom = if flags.gpu == "all" {
-            "every software GPU".to_owned()
-        } else {
-            format!("gpu-{}", done.gpus[0])
+        let name = DeviceIndex(done.gpus[0]).to_string();
+        let (whom, gpu) = match flags.gpu.as_str() {
+            "all" => ("every software GPU", "all"),
+            _ => (&*name, &*name),
         };
-        let undo = if fault == Fault::Clear {
-            String::new()
-        } else {
-            format!("; mend it with `fastgpu simulate-fault {} clear`", flags.gpu)
+        let undo = match fault {
+            Fault::Clear => String::new(),
+            _ => format!("; mend it with `fastgpu simulate-fault {gpu} clear`"),
         };
         out.data(&format!("{whom}: {}{undo}", done.fault))
     })?;
@@ -94,12 +97,26 @@ fn unreadable(error: &std::io::Error) -> Failure {
         .help("run this on the server's machine and under the server's account")
 }
 
-fn index_of(text: &str) -> Result<u16, Failure> {
-    let digits = text.strip_prefix("gpu-").unwrap_or(text);
-    digits.parse().map_err(|_| {
+/// The place of a GPU that is named as anything prints it: `gpu-0`, `gpu0`, `0`, or by its UUID.
+fn index_of(text: &str, devices: &[Device]) -> Result<u16, Failure> {
+    if let Some(device) = devices.iter().find(|device| device.uuid.eq_ignore_ascii_case(text)) {
+        return Ok(device.index.0);
+    }
+    let digits = text.strip_prefix("gpu").map_or(text, |rest| rest.strip_prefix('-').unwrap_or(rest));
+    let digits = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
         Failure::usage(format!("`{text}` is no GPU"))
-            .help("write `gpu-0`, as `fastgpu gpus` numbers them, or `all`")
+            .help("write `gpu-0`, as `fastgpu gpus` names them, a UUID, or `all`")
     })
+}
+
+/// The fault of the whole driver as it is typed.
+fn typed(verb: &FaultVerb) -> String {
+    match verb {
+        FaultVerb::NvmlSlow { time } => format!("nvml-slow {time}"),
+        FaultVerb::DriverVersion { claimed } => format!("driver-version {claimed}"),
+        _ => "nvml-hang".to_owned(),
+    }
 }
 
 fn fault_of(verb: &FaultVerb) -> Result<Fault, Failure> {
@@ -159,9 +176,10 @@ mod tests {
 
     #[test]
     fn gpus_are_named_as_they_are_listed() {
-        assert_eq!((index_of("gpu-3").unwrap(), index_of("12").unwrap()), (3, 12));
-        for bad in ["", "gpu-", "-1", "three", "70000"] {
-            assert!(index_of(bad).is_err(), "{bad}");
+        let named = ["gpu-3", "gpu3", "3", "gpu-12"].map(|text| index_of(text, &[]).unwrap());
+        assert_eq!(named, [3, 3, 3, 12]);
+        for bad in ["", "gpu", "gpu-", "gpu--1", "-1", "+1", "three", "70000", "GPU-0000"] {
+            assert!(index_of(bad, &[]).is_err(), "{bad}");
         }
     }
 

@@ -26,13 +26,6 @@ impl Free {
         Self { cpu: node.cpu_free, host_memory: node.host_memory_free, devices }
     }
 
-    /// All of `node`, as if nobody were there.
-    #[must_use]
-    pub fn all_of(node: &Node) -> Self {
-        let devices = node.devices.iter().map(|slot| (GpuMilli::FULL, slot.info.memory)).collect();
-        Self { cpu: node.cpu, host_memory: node.host_memory, devices }
-    }
-
     /// Takes a part away; what is not there counts as nothing.
     pub fn take(&mut self, node: &Node, part: &GrantPart) {
         self.cpu = self.cpu.checked_sub(part.cpu).unwrap_or_default();
@@ -140,18 +133,6 @@ impl<'a> View<'a> {
         match ask.constraints.spread {
             Spread::AnyNodes if ask.devices.max > 1 => self.place_on_many(ask, nodes),
             _ => self.place_on_one(ask, nodes),
-        }
-    }
-
-    /// Whether the ask has a place at all if nodes that are away or drained count too.
-    #[must_use]
-    pub fn place_ignoring_presence(&self, ask: &Ask) -> bool {
-        let fits = |node: &Node| allows_node(ask, node) && self.host_fits(ask, node);
-        let nodes = self.cluster.nodes().filter(|node| fits(node)).map(|node| self.offers(ask, node).len());
-        let count = usize::from(ask.devices.min);
-        match ask.constraints.spread {
-            Spread::AnyNodes if count > 1 => nodes.sum::<usize>() >= count,
-            _ => nodes.max().is_some_and(|most| most >= count),
         }
     }
 
@@ -344,7 +325,7 @@ pub fn allows_device(ask: &Ask, slot: &DeviceSlot) -> bool {
 }
 
 /// Whether the ask's constraints allow devices of this model with this much memory.
-pub(super) fn allows_kind(ask: &Ask, model: &str, memory: MemoryMib) -> bool {
+pub(crate) fn allows_kind(ask: &Ask, model: &str, memory: MemoryMib) -> bool {
     memory >= ask.constraints.device_memory_min
         && allows_model(ask, model)
         && (ask.isolation == crate::ask::Isolation::Soft || ask.share.is_whole())

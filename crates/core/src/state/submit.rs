@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::ask::{Ask, Spread};
+use crate::ask::Ask;
+use crate::capacity::too_big;
 use crate::change::{Actor, Change};
-use crate::cluster::{Cluster, DeviceSlot, Node};
-use crate::command::{Refused, Submit, TooBig};
+use crate::cluster::{Cluster, Node};
+use crate::command::{Refused, Submit};
 use crate::config::SPEC_BYTES_MAX;
 use crate::ids::{Name, TaskId};
 use crate::node::HIDES_OUR_DATA;
-use crate::plan::fit::{Free, View, allows_device, allows_model, has_labels, is_named};
 use crate::retry::Strikes;
 use crate::state::{Changes, State};
 use crate::task::{QueueCause, Standing, Task, TaskState, Work};
-use crate::units::{CpuMilli, MemoryMib, Timestamp};
+use crate::units::Timestamp;
 
 impl State {
     pub(super) fn submit(
@@ -42,7 +42,9 @@ impl State {
         }
         for task in tasks.iter().filter(|task| !task.wait_for_capacity) {
             if !self.fitting.knows(&task.ask, &self.cluster) {
-                self.could_ever_fit(&task.ask).map_err(Refused::NoSuchCapacity)?;
+                if let Some(too_big) = too_big(&self.cluster, &task.ask) {
+                    return Err(Refused::NoSuchCapacity(too_big));
+                }
                 self.fitting.learn(&task.ask);
             }
         }
@@ -135,20 +137,6 @@ impl State {
             }
         }
     }
-
-    /// Whether the cluster, if it were empty, could hold this ask. A cluster that is still looking for its
-    /// devices gets the benefit of the doubt.
-    fn could_ever_fit(&self, ask: &Ask) -> Result<(), TooBig> {
-        let nodes: Vec<&Node> = self.cluster.nodes().collect();
-        if nodes.is_empty() || nodes.iter().any(|node| !node.probed) {
-            return Ok(());
-        }
-        let mut empty = View::new(&self.cluster);
-        for node in &nodes {
-            empty.edit(node, |free| *free = Free::all_of(node));
-        }
-        if empty.place_ignoring_presence(ask) { Ok(()) } else { Err(too_big(ask, &nodes)) }
-    }
 }
 
 /// Asks that the cluster could hold if it were empty, so that thousands of tasks of one shape are looked at once.
@@ -189,60 +177,4 @@ fn forget_unused<T: Ord>(table: &mut std::collections::BTreeSet<T>, unused: impl
     if table.len() >= SWEEP_FROM && table.len().is_power_of_two() {
         table.retain(|entry| !unused(entry));
     }
-}
-
-/// Names the first part of the ask that nothing here can meet.
-fn too_big(ask: &Ask, nodes: &[&Node]) -> TooBig {
-    let allowed: Vec<&&Node> = nodes.iter().filter(|node| is_named(ask, node)).collect();
-    if allowed.is_empty() {
-        return TooBig::Node { asked: ask.constraints.nodes.clone() };
-    }
-    let allowed: Vec<&&Node> = allowed.into_iter().filter(|node| has_labels(ask, node)).collect();
-    if allowed.is_empty() {
-        return TooBig::Labels { asked: ask.constraints.labels.clone() };
-    }
-    let largest_cpu = allowed.iter().map(|node| node.cpu).max().unwrap_or_default();
-    if ask.cpu > largest_cpu {
-        return TooBig::Cpu { asked: ask.cpu, largest: CpuMilli(largest_cpu.0) };
-    }
-    let largest_memory = allowed.iter().map(|node| node.host_memory).max().unwrap_or_default();
-    if ask.host_memory > largest_memory {
-        return TooBig::HostMemory { asked: ask.host_memory, largest: largest_memory };
-    }
-    if ask.devices.min == 0 {
-        return TooBig::Together;
-    }
-    let devices: Vec<&DeviceSlot> = allowed.iter().flat_map(|node| &node.devices).collect();
-    if devices.is_empty() {
-        return TooBig::NoDevices;
-    }
-    if devices.iter().all(|slot| !allows_model(ask, &slot.info.model)) {
-        let mut known: Vec<Name> = devices.iter().map(|slot| slot.info.model.clone()).collect();
-        known.sort();
-        known.dedup();
-        return TooBig::Model { asked: ask.constraints.models.clone(), known };
-    }
-    let largest = devices.iter().map(|slot| slot.info.memory).max().unwrap_or_default();
-    let asked = asked_memory(ask);
-    if asked > largest {
-        return TooBig::DeviceMemory { asked, largest };
-    }
-    let serves = |slot: &&DeviceSlot| allows_device(ask, slot) && ask.share.on(slot.info.memory).is_some();
-    let per_node = allowed.iter().map(|node| node.devices.iter().filter(serves).count());
-    let one_node = ask.constraints.spread == Spread::OneNode;
-    let largest = if one_node { per_node.max().unwrap_or(0) } else { per_node.sum() };
-    if usize::from(ask.devices.min) > largest {
-        let largest = u16::try_from(largest).unwrap_or(u16::MAX);
-        return TooBig::Devices { asked: ask.devices.min, largest, one_node };
-    }
-    TooBig::Together
-}
-
-fn asked_memory(ask: &Ask) -> MemoryMib {
-    use crate::ask::Share;
-    let cap = match ask.share {
-        Share::Milli(_) => MemoryMib::ZERO,
-        Share::Cap(cap) | Share::Both(_, cap) => cap,
-    };
-    cap.max(ask.constraints.device_memory_min)
 }

@@ -203,11 +203,28 @@ impl Story {
                 self.tell(&format!("{name} waits"));
                 continue;
             }
-            let why = explain(&self.state, id, self.now, &|_| true).unwrap();
-            self.tell(&why.headline);
-            why.lines.iter().for_each(|line| self.tell(&format!("  {line}")));
-            why.suggestions.iter().for_each(|line| self.tell(&format!("  could start now with: {line}")));
+            self.explain(id);
         }
+    }
+
+    fn explain(&mut self, id: TaskId) {
+        let why = explain(&self.state, id, self.now, &|_| true).unwrap();
+        self.tell(&why.headline);
+        why.lines.iter().for_each(|line| self.tell(&format!("  {line}")));
+        why.suggestions.iter().for_each(|line| self.tell(&format!("  could start now with: {line}")));
+    }
+
+    /// Takes what was told so far.
+    pub(crate) fn take_told(&mut self) -> String {
+        std::mem::take(&mut self.told)
+    }
+
+    /// The node says that it has something else now.
+    pub(crate) fn node_has(&mut self, inventory: Inventory) {
+        let node = NodeId(inventory.hostname.strip_prefix("host-").unwrap().parse().unwrap());
+        let report = Report::Inventory(inventory);
+        self.state.apply(Command::Report { node, report }, self.now, &mut Changes::default()).unwrap();
+        self.round();
     }
 
     pub(crate) fn tell(&mut self, line: &str) {

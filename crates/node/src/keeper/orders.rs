@@ -41,6 +41,10 @@ impl Keeper {
         let abilities = self.abilities.clone();
         self.send(&FromKeeper::Welcome { version: PROTOCOL_VERSION, pid: std::process::id(), abilities });
         if version == PROTOCOL_VERSION {
+            // Whoever comes needs it; that the one before did not is over.
+            if self.leaving == Some(Leaving::WhenIdle) {
+                self.leaving = None;
+            }
             self.list();
         } else {
             complain(&format!("making room for a keeper that speaks version {version}"));

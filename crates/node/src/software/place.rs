@@ -132,6 +132,12 @@ fn hold(ledger: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a node holds the ledger, or a program is attached to it.
+pub(super) fn is_in_use(ledger: &Path) -> bool {
+    let is_held = fs::File::open(ledger.join(OWNER)).is_ok_and(|owner| owner.try_lock().is_err());
+    is_held || Ledger::open(ledger).is_ok_and(|ledger| !ledger.processes().is_empty())
+}
+
 /// Removes ledgers of ours whose node is gone, such as those of tests that were killed.
 fn clear_away_orphans() {
     let user = rustix::process::getuid().as_raw();

@@ -19,6 +19,10 @@ pub(crate) const STORIES: &[Story] = &[
     ("a killed guardian fails its attempt alone", a_killed_guardian_fails_its_attempt_alone),
     ("a keeper that does not answer is told of, and waited for", a_keeper_that_does_not_answer_is_waited_for),
     ("a keeper that nobody needs leaves by itself", a_keeper_that_nobody_needs_leaves),
+    (
+        "a keeper that is let go stays for its tasks and for whoever comes",
+        a_released_keeper_stays_where_needed,
+    ),
 ];
 
 /// The pid in the attempt's record.
@@ -223,6 +227,24 @@ fn a_keeper_that_nobody_needs_leaves() {
     wait_for("it is forgotten", || (!record.exists()).then_some(()));
     agent.shutdown();
     assert_eq!(wait_for("its end", || keeper.try_wait().unwrap()).code(), Some(0));
+}
+
+fn a_released_keeper_stays_where_needed() {
+    let mut node = Node::new();
+    let (task, go) = counting(&node);
+    let task = node.launch(task);
+    node.started(task);
+    let keeper = node.keeper_pid();
+    node.release_keeper();
+    let mut node = node.restart_agent();
+    assert!(node.next_hello()[&task].exit.is_none());
+    std::fs::write(go, "").unwrap();
+    assert_eq!(node.how(task), ExitKind::Code(12));
+    node.forget(task);
+    node.holds_nothing();
+    assert_eq!(node.keeper_pid(), keeper, "the wish of the first agent is over");
+    node.release_keeper();
+    drop(node.without_keeper());
 }
 
 fn a_keeper_that_does_not_answer_is_waited_for() {

@@ -99,6 +99,18 @@ impl Node {
         again
     }
 
+    /// Lets the keeper go, as a server that stops does.
+    pub(crate) fn release_keeper(&self) {
+        self.agent.release_keeper();
+    }
+
+    /// Ends the agent, waits until the keeper has left, and starts another agent.
+    pub(crate) fn without_keeper(self) -> Self {
+        self.agent.shutdown();
+        wait_for("the keeper's end", || (!self.dir.join("keeper.sock").exists()).then_some(()));
+        self.restart_agent()
+    }
+
     pub(crate) fn keeper_pid(&mut self) -> i32 {
         // The lock's owner is the keeper; its pid stands in no file, so it is found by its command line.
         let dir = self.dir.clone();

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use fastgpu_api::view::{GpuView, TaskView};
+use fastgpu_core::ids::DeviceIndex;
 
 use crate::failure::Failure;
 use crate::output::{Output, Stream, Tone, visible};
@@ -114,6 +115,6 @@ impl<'a> Stage<'a> {
             let _ = write!(names, " {}", visible(name));
         }
         cells.extend((0..left).map(|_| '░'));
-        format!("    gpu{} {cells}{names}", gpu.index)
+        format!("    {} {cells}{names}", DeviceIndex(gpu.index))
     }
 }
