@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cgroup::Cgroups;
-use crate::devices::MENDED_BY;
+use crate::devices::{MENDED_BY, health};
 use crate::probe::{Probe, ProbeCommand, ProbeError, Readings};
 use crate::software::Software;
 
@@ -167,9 +167,36 @@ fn driver_readings(readings: &Readings) -> Finding {
         let fix = "look at `sudo dmesg | grep -i xid` and restart the machine";
         return Finding::fail(format!("driver {version}; {}", troubles.join("; ")), fix);
     }
+    if let Some(finding) = ailments(version, readings) {
+        return finding;
+    }
     let models: Vec<_> =
         readings.devices.iter().map(|device| device.name.as_deref().unwrap_or("unknown model")).collect();
     Finding::ok(format!("driver {version}; {}", counted(&models)))
+}
+
+/// Devices that answer and are not well: memory errors that could not be corrected, and what the driver wants done.
+fn ailments(version: &str, readings: &Readings) -> Option<Finding> {
+    let (mut found, mut is_bad) = (Vec::new(), false);
+    for device in &readings.devices {
+        let errors = device.memory_errors.filter(|&errors| errors > 0).map(|errors| match errors {
+            1 => "1 memory error that could not be corrected".to_owned(),
+            _ => format!("{errors} memory errors that could not be corrected"),
+        });
+        let action = device.recovery_action.filter(|&action| action > 0);
+        let wish = action.map(|action| health::wish(action).to_owned());
+        let pending = device.remap_pending.then(|| "broken rows of memory wait for a reset".to_owned());
+        let failed = device.remap_failed.then(|| "broken rows of memory cannot be replaced".to_owned());
+        is_bad |= wish.is_some() || failed.is_some();
+        let ills: Vec<_> = [errors, wish, pending, failed].into_iter().flatten().collect();
+        if !ills.is_empty() {
+            found.push(format!("device {}: {}", device.index, ills.join(", ")));
+        }
+    }
+    let fix = "when nothing runs on it, stop the server and reset the device with `sudo nvidia-smi --gpu-reset -i \
+               NUMBER`; if errors come again, have it replaced";
+    let finding = if is_bad { Finding::fail } else { Finding::warn };
+    (!found.is_empty()).then(|| finding(format!("driver {version}; {}", found.join("; ")), fix.to_owned()))
 }
 
 /// `8 x NVIDIA H200, NVIDIA L4`: neighbours of one kind are counted.

@@ -112,6 +112,7 @@ impl DeviceState {
         self.faults.health = Health::Well as u32;
         self.faults.allocation_armed = 0;
         self.faults.recovery_action = 0;
+        self.faults.ecc_volatile = [0; 2];
         self.schedule.stalled = 0;
     }
 }

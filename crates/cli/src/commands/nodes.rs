@@ -46,6 +46,15 @@ async fn node_id(client: &Client, text: &str) -> Result<String, Failure> {
     }
 }
 
+/// `8`, or `7 of 8` where one of them is out of service.
+fn gpus(node: &NodeView, out: &Output) -> Cell {
+    if node.gpus_usable == node.gpus {
+        return node.gpus.to_string().into();
+    }
+    let count = format!("{} of {}", node.gpus_usable, node.gpus);
+    Cell::painted(&count, |text| out.paint(Tone::Bad, text))
+}
+
 fn table(nodes: &[NodeView], out: &Output) -> Table {
     let mut table =
         Table::new(&["ID", "NAME", "STATE", "GPUS", "CPU FREE", "MEMORY FREE", "LABELS", "LACKS"])
@@ -62,7 +71,7 @@ fn table(nodes: &[NodeView], out: &Output) -> Table {
             node.id.as_str().into(),
             node.hostname.as_str().into(),
             Cell::painted(&node.state, |text| out.paint(tone, text)),
-            node.gpus.to_string().into(),
+            gpus(node, out),
             format!("{} of {}", CpuMilli(node.cpu_free_milli), CpuMilli(node.cpu_milli)).into(),
             format!("{} of {}", gib(node.memory_free_mib), gib(node.memory_mib)).into(),
             node.labels.join(" ").into(),
