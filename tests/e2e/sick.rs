@@ -70,6 +70,23 @@ fn a_gpu_that_fails_under_a_task_is_not_the_tasks_fault() {
 }
 
 #[test]
+fn a_gpu_that_is_lost_while_no_server_looks_is_blamed_by_the_next_one() {
+    let mut world = World::with_gpus("2xA100-80GB");
+    let task = burn(&world, &[]);
+    let gpu = busy_gpu(&world, &task);
+    world.kill_server();
+    world.ok(&["simulate-fault", &gpu, "xid", "79"]);
+    let record = world.data().join(format!("node/attempts/{task}.1/record"));
+    wait_for("the end of the attempt is written down", || {
+        std::fs::read_to_string(&record).unwrap().contains("\"exit\"").then_some(())
+    });
+    world.start();
+    let first = wait_for_attempt(&world, &task, 1, |attempt| attempt["ended_at"].is_string());
+    assert_eq!(first["failure"]["class"], "gpu_sick", "{first:#}");
+    wait_for_attempt(&world, &task, 2, |attempt| attempt["started_at"].is_string());
+}
+
+#[test]
 fn a_program_that_fails_by_itself_is_charged_to_its_user_whatever_the_gpu_reports() {
     let world = World::with_gpus("2xA100-80GB");
     let by_itself = world.submit(&["--gpu", "1"], "exit 3");

@@ -134,6 +134,7 @@ impl Instance {
         // What was found before the agent was there is told now; what is found later goes its own way.
         if late.set(agent.clone()).is_ok() {
             agent.set_inventory(devices.current());
+            agent.looked(devices.looker().looked());
         }
         let logs = Arc::new(LocalLogs(LogReader::new(&node_dir)));
         let sweeper = Sweeper::start(&node_dir, Retention::default(), Pace::default())

@@ -199,7 +199,10 @@ impl AgentHandle {
 
     /// Tells that a look at the devices is over, after the inventory that it found.
     pub fn looked(&self, number: u64) {
-        self.shared.lock().looked = number;
+        {
+            let mut asks = self.shared.lock();
+            asks.looked = asks.looked.max(number);
+        }
         self.shared.wake();
     }
 

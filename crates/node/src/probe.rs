@@ -151,7 +151,12 @@ impl Probe {
         self.end(old);
         let mut readings = answer?;
         for said in last_words.into_iter().flat_map(|words| words.devices) {
-            let heir = readings.devices.iter_mut().find(|one| one.uuid.is_some() && one.uuid == said.uuid);
+            // A lost device does not say who it is; its number has not changed within a moment.
+            let is_same = |one: &DeviceReading| match (&one.uuid, &said.uuid) {
+                (Some(now), Some(then)) => now == then,
+                _ => one.index == said.index,
+            };
+            let heir = readings.devices.iter_mut().find(|one| is_same(one));
             if let Some(heir) = heir {
                 heir.xids.splice(0..0, said.xids);
             }

@@ -274,7 +274,9 @@ fn whoever_asks_for_a_look_hears_of_it_after_what_it_found() {
     let source = DeviceSource::start(
         config,
         move |inventory| drop(say.send(inventory)),
-        move |number| drop(tell.send(number)),
+        move |number| {
+            let _ = tell.send(number);
+        },
     )
     .unwrap();
     wait_for(&said, read);

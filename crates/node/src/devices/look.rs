@@ -21,13 +21,15 @@ const FRESH_SPAN: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Looker {
     asked: Arc<AtomicU64>,
+    /// The latest that is over.
+    told: Arc<AtomicU64>,
     wake: Arc<OwnedFd>,
 }
 
 impl Looker {
     pub(super) fn new() -> io::Result<Self> {
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { asked: Arc::default(), wake: Arc::new(wake) })
+        Ok(Self { asked: Arc::default(), told: Arc::default(), wake: Arc::new(wake) })
     }
 
     /// Asks for a look. It has been taken when a number at least as high is told.
@@ -38,13 +40,18 @@ impl Looker {
         let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
         number
     }
+
+    /// The number of the latest look that is over.
+    #[must_use]
+    pub fn looked(&self) -> u64 {
+        self.told.load(Ordering::Acquire)
+    }
 }
 
 /// The thread's side.
 #[derive(Debug)]
 pub(super) struct Looks {
     looker: Looker,
-    told: u64,
     last: Option<Instant>,
     /// When fresh processes were used, the oldest first.
     fresh: VecDeque<Instant>,
@@ -63,7 +70,7 @@ pub(super) enum Turn {
 
 impl Looks {
     pub(super) fn new(looker: Looker) -> Self {
-        Self { looker, told: 0, last: None, fresh: VecDeque::new() }
+        Self { looker, last: None, fresh: VecDeque::new() }
     }
 
     /// The number up to which a look that begins now is an answer.
@@ -73,8 +80,8 @@ impl Looks {
 
     /// The look that began at `number` is over; true when somebody waits for that.
     pub(super) fn end(&mut self, number: u64) -> bool {
-        let is_news = number > self.told;
-        self.told = number;
+        let is_news = number > self.looker.looked();
+        self.looker.told.store(number, Ordering::Release);
         self.last = Some(Instant::now());
         is_news
     }
@@ -95,7 +102,7 @@ impl Looks {
     /// Waits for a `span`, or until somebody asks.
     pub(super) fn wait(&self, stop: &OwnedFd, span: Duration) -> Turn {
         let until = Instant::now() + span;
-        while self.begin() <= self.told {
+        while self.begin() <= self.looker.looked() {
             match wait_readable(&*self.looker.wake, Some(stop), until) {
                 Waited::Stop => return Turn::Stop,
                 Waited::Late => return Turn::Late,

@@ -144,7 +144,8 @@ fn read(driver: &mut Driver, ask: Ask) -> Result<Readings, Trouble> {
     let mut devices: Vec<_> = (0..count).map(|index| read_device(nvml, index, ask)).collect();
     for device in &mut devices {
         let watch = driver.watches.iter_mut().find(|watch| watch.index == device.index);
-        device.xids = watch.map_or_else(Vec::new, |watch| watch.news(device.recovery_action));
+        let is_ill = device.trouble.is_some() || device.recovery_action.is_some_and(|action| action > 0);
+        device.xids = watch.map_or_else(Vec::new, |watch| watch.news(is_ill));
     }
     Ok(Readings { driver: version, devices })
 }
@@ -154,7 +155,7 @@ fn read_device(nvml: &Nvml, index: u32, ask: Ask) -> DeviceReading {
     let device = match nvml.device_by_index(index) {
         Ok(device) => device,
         Err(error) => {
-            reading.trouble = Some(error.to_string());
+            reading.trouble = Some(trouble_words(&error));
             return reading;
         }
     };
@@ -198,9 +199,18 @@ fn known<T>(reading: Result<T, NvmlError>, lost: &mut Option<String>) -> Option<
     match reading {
         Ok(value) => Some(value),
         Err(error @ (NvmlError::GpuLost | NvmlError::ResetRequired)) => {
-            lost.get_or_insert_with(|| error.to_string());
+            lost.get_or_insert_with(|| trouble_words(&error));
             None
         }
         Err(_) => None,
+    }
+}
+
+/// What `nvidia-smi` says too, so that it can be looked up.
+fn trouble_words(error: &NvmlError) -> String {
+    match error {
+        NvmlError::GpuLost => "GPU is lost".to_owned(),
+        NvmlError::ResetRequired => "GPU requires reset".to_owned(),
+        other => other.to_string(),
     }
 }

@@ -20,7 +20,7 @@ const WAIT_MS: u32 = 60_000;
 const REST: Duration = Duration::from_secs(5);
 /// Reports kept until they are asked for; more only repeat.
 const KEPT_MAX: usize = 32;
-/// A driver that wants something done has said why, or does so within this.
+/// A driver whose device is ill has said why, or does so within a few of these.
 const REASON_PATIENCE: Duration = Duration::from_millis(5);
 const REASON_LOOKS: usize = 10;
 
@@ -29,8 +29,8 @@ const REASON_LOOKS: usize = 10;
 pub(super) struct Watch {
     pub(super) index: u32,
     heard: Arc<Mutex<Vec<XidReading>>>,
-    /// What the driver wanted done when it was asked last.
-    action: Option<u32>,
+    /// Whether the device was ill when it was read last.
+    was_ill: Option<bool>,
 }
 
 impl Watch {
@@ -47,15 +47,14 @@ impl Watch {
             // Without a thread nothing is heard; the readings still tell.
             let _ = thread.spawn(move || listen(&set, &heard));
         }
-        Self { index, heard, action: None }
+        Self { index, heard, was_ill: None }
     }
 
-    /// What was heard since the last time. Where `action`, what the driver wants done, is news, the report that
-    /// goes with it is waited for a moment.
-    pub(super) fn news(&mut self, action: Option<u32>) -> Vec<XidReading> {
-        let is_news =
-            self.action.is_some() && action.is_some_and(|action| action > 0) && action != self.action;
-        self.action = action;
+    /// What was heard since the last time. Where it is news that the device is ill, the report of why is waited for
+    /// a moment.
+    pub(super) fn news(&mut self, is_ill: bool) -> Vec<XidReading> {
+        let is_news = is_ill && self.was_ill == Some(false);
+        self.was_ill = Some(is_ill);
         for _ in 0..if is_news { REASON_LOOKS } else { 0 } {
             if !self.heard.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
                 break;
