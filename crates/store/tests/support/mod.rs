@@ -194,7 +194,8 @@ pub(crate) fn parts() -> Vec<GrantPart> {
 }
 
 pub(crate) fn attempt(task: TaskId, attempt: u32) -> Attempt {
-    let exit = Exit { at: NOW, how: ExitKind::Signal(9), cpu_ms: 12, rss_max_kib: 34, sick: None };
+    let sick = Some("gpu-3 of node-0 failed: XID 79".to_owned());
+    let exit = Exit { at: NOW, how: ExitKind::Signal(9), cpu_ms: 12, rss_max_kib: 34, sick };
     Attempt {
         task,
         attempt,
