@@ -154,7 +154,10 @@ fn a_node_whose_driver_was_exchanged_hands_out_no_gpu_until_it_is_mended() {
         why.contains("different versions").then_some(why)
     });
     assert!(waiting.contains("gpu-0"), "{waiting}");
+    let later = world.submit(&["--gpu", "1"], "true");
+    assert!(world.ok(&["why", &later]).contains("different versions"), "whoever comes now waits too");
     world.ok(&["simulate-fault", "all", "clear"]);
+    world.wait_for_state(&later, "succeeded");
     wait_for_attempt(&world, &task, 2, |attempt| attempt["started_at"].is_string());
 }
 

@@ -25,13 +25,14 @@ fn a_gpu_that_is_broken_on_order_is_out_of_service_until_it_is_mended() {
     assert!(told.contains("gpu-1: fell off the bus") && told.contains("gpu-1 clear"), "{told}");
     let lost = wait_for_gpu(&world, 1, |gpu| gpu["unusable"].is_string());
     assert!(lost["unusable"].as_str().unwrap().starts_with("software GPU: "), "{lost:#}");
-    let both = world.run(&["run", "--gpu", "2", "--", "true"]);
-    assert_ne!(both.code, Some(0), "one GPU is left: {both:?}");
+    let both = world.submit(&["--gpu", "2"], "true");
+    let waits = world.ok(&["why", &both]);
+    assert!(waits.contains("waits") && waits.contains("gpu-1"), "one GPU is left: {waits}");
     assert_eq!(world.run(&["run", "--gpu", "1", "--", "true"]).code, Some(0));
 
     world.ok(&["simulate-fault", "gpu-1", "clear"]);
     wait_for_gpu(&world, 1, |gpu| gpu["unusable"].is_null());
-    assert_eq!(world.run(&["run", "--gpu", "2", "--", "true"]).code, Some(0));
+    world.wait_for_state(&both, "succeeded");
 }
 
 #[test]

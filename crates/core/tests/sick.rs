@@ -85,3 +85,19 @@ fn only_a_failure_needs_somebody_to_blame() {
         assert_eq!(verdict(how.clone(), fault(0, RAN_MS / 2)).0, "gpu_sick", "{how:?}");
     }
 }
+
+#[test]
+fn a_task_for_devices_that_are_out_of_service_waits_and_one_too_large_for_all_is_refused() {
+    let mut story = Story::begin("2x80");
+    let mut told = inventory(1, 2, 80);
+    for device in &mut told.devices {
+        device.unusable = Some("GPU is lost".to_owned());
+    }
+    let report = Command::Report { node: NodeId(1), report: Report::Inventory(told) };
+    story.state.apply(report, story.now, &mut Changes::default()).unwrap();
+    ["2", "3"].into_iter().for_each(|words| story.submit(words));
+    story.round();
+    story.tell_who_waits(false);
+    let expected = "3 is refused: 3 GPUs are asked for; the largest node has 2\ntask-1 waits\n";
+    assert_eq!(story.told, expected);
+}

@@ -65,7 +65,10 @@ fn now(gpu: &GpuView) -> String {
         gpu.utilization_percent.map(|percent| format!("{percent}%")),
         gpu.power_mw.map(|milliwatts| format!("{}W", milliwatts / 1_000)),
         gpu.temperature_c.map(|degrees| format!("{degrees}°C")),
-        gpu.memory_errors.filter(|&errors| errors > 0).map(|errors| format!("{errors} ECC errors")),
+        gpu.memory_errors.filter(|&errors| errors > 0).map(|errors| match errors {
+            1 => "1 ECC error".to_owned(),
+            _ => format!("{errors} ECC errors"),
+        }),
     ];
     readings.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

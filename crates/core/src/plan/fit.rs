@@ -143,11 +143,14 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether the ask has a place at all if nodes that are away or drained count too.
+    /// Whether the ask has a place at all if nodes that are away or drained and devices that are out of service
+    /// count too: all of them may come back.
     #[must_use]
     pub fn place_ignoring_presence(&self, ask: &Ask) -> bool {
         let fits = |node: &Node| allows_node(ask, node) && self.host_fits(ask, node);
-        let nodes = self.cluster.nodes().filter(|node| fits(node)).map(|node| self.offers(ask, node).len());
+        let could_serve = |slot: &&DeviceSlot| could_serve(ask, slot);
+        let count_on = |node: &Node| node.devices.iter().filter(could_serve).count();
+        let nodes = self.cluster.nodes().filter(|node| fits(node)).map(count_on);
         let count = usize::from(ask.devices.min);
         match ask.constraints.spread {
             Spread::AnyNodes if count > 1 => nodes.sum::<usize>() >= count,
@@ -341,6 +344,12 @@ pub fn is_named(ask: &Ask, node: &Node) -> bool {
 #[must_use]
 pub fn allows_device(ask: &Ask, slot: &DeviceSlot) -> bool {
     slot.info.unusable.is_none() && allows_kind(ask, &slot.info.model, slot.info.memory)
+}
+
+/// Whether the device could ever serve the ask, whoever holds it and whatever is the matter with it now.
+#[must_use]
+pub fn could_serve(ask: &Ask, slot: &DeviceSlot) -> bool {
+    allows_kind(ask, &slot.info.model, slot.info.memory) && ask.share.on(slot.info.memory).is_some()
 }
 
 /// Whether the ask's constraints allow devices of this model with this much memory.

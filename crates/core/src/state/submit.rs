@@ -10,7 +10,7 @@ use crate::command::{Refused, Submit, TooBig};
 use crate::config::SPEC_BYTES_MAX;
 use crate::ids::{Name, TaskId};
 use crate::node::HIDES_OUR_DATA;
-use crate::plan::fit::{Free, View, allows_device, allows_model, has_labels, is_named};
+use crate::plan::fit::{Free, View, allows_model, could_serve, has_labels, is_named};
 use crate::retry::Strikes;
 use crate::state::{Changes, State};
 use crate::task::{QueueCause, Standing, Task, TaskState, Work};
@@ -228,7 +228,7 @@ fn too_big(ask: &Ask, nodes: &[&Node]) -> TooBig {
     if asked > largest {
         return TooBig::DeviceMemory { asked, largest };
     }
-    let serves = |slot: &&DeviceSlot| allows_device(ask, slot) && ask.share.on(slot.info.memory).is_some();
+    let serves = |slot: &&DeviceSlot| could_serve(ask, slot);
     let per_node = allowed.iter().map(|node| node.devices.iter().filter(serves).count());
     let one_node = ask.constraints.spread == Spread::OneNode;
     let largest = if one_node { per_node.max().unwrap_or(0) } else { per_node.sum() };
