@@ -1,29 +1,12 @@
 //! What a task writes comes back byte for byte, and as many lines of it as were asked for.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Read;
 
 use crate::world::World;
 
 /// More than one frame of a log, and no multiple of one.
 const RANDOM_BYTES: u64 = 300_007;
-
-/// The body of an answer, as it is.
-fn get(world: &World, path: &str) -> Vec<u8> {
-    let local = fs::read(world.data().join("client.json")).unwrap();
-    let local: serde_json::Value = serde_json::from_slice(&local).unwrap();
-    let address = local["url"].as_str().unwrap().strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
-    // HTTP/1.0: the body comes in one piece and ends with the connection.
-    let token = local["token"].as_str().unwrap();
-    write!(stream, "GET {path} HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    assert!(answer.starts_with(b"HTTP/1.0 200"), "{}", String::from_utf8_lossy(&answer[..100]));
-    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    answer.split_off(head + 4)
-}
 
 #[test]
 fn whatever_bytes_a_task_writes_come_back_as_they_were() {
@@ -42,11 +25,11 @@ fn whatever_bytes_a_task_writes_come_back_as_they_were() {
     let task = world.ok(&["ps", "-a", "-o", "id"]);
     let logs = run(&["logs", &task]);
     assert!(logs.stdout == bytes && logs.stderr == bytes, "{} bytes came", logs.stdout.len());
-    let text = get(&world, &format!("/v1/tasks/{task}/logs?format=text"));
+    let text = world.fetch(&format!("/v1/tasks/{task}/logs?format=text"));
     assert_eq!(text.len(), 2 * bytes.len());
     let only_stdout = world.submit(&["--gpu", "none"], "cat bytes");
     world.wait_for_state(&only_stdout, "succeeded");
-    assert!(get(&world, &format!("/v1/tasks/{only_stdout}/logs?format=text")) == bytes);
+    assert!(world.fetch(&format!("/v1/tasks/{only_stdout}/logs?format=text")) == bytes);
 }
 
 #[test]
@@ -65,5 +48,5 @@ fn the_last_lines_are_exactly_as_many_as_were_asked_for() {
     assert_eq!(tail("0"), "");
     let followed = world.ok(&["logs", "--follow", "-n", "2", &task]);
     assert_eq!(followed, "unfinished\nend");
-    assert_eq!(get(&world, &format!("/v1/tasks/{task}/logs?tail=2")), b"unfinished\nend\n");
+    assert_eq!(world.fetch(&format!("/v1/tasks/{task}/logs?tail=2")), b"unfinished\nend\n");
 }

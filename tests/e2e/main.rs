@@ -18,5 +18,6 @@ mod quick_start;
 mod reference;
 mod restarts;
 mod shapes;
+mod sick;
 mod simulate;
 mod software;

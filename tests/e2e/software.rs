@@ -32,6 +32,7 @@ fn a_gpu_that_is_broken_on_order_is_out_of_service_until_it_is_mended() {
     assert_eq!(world.run(&["run", "--gpu", "1", "--", "true"]).code, Some(0));
 
     world.ok(&["simulate-fault", "gpu-1", "clear"]);
+    wait_for_gpu(&world, 1, |gpu| gpu["unusable"].is_null());
     world.wait_for_state(&both, "succeeded");
 }
 

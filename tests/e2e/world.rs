@@ -1,6 +1,8 @@
 //! A FastGPU for one story, and the words to tell the story with.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -168,6 +170,27 @@ impl World {
     /// What the server has printed.
     pub(crate) fn banner(&self) -> String {
         self.filter(&fs::read_to_string(self.path().join("up.out")).unwrap())
+    }
+
+    /// What the server has said to its operator.
+    pub(crate) fn server_log(&self) -> String {
+        fs::read_to_string(self.path().join("up.err")).unwrap()
+    }
+
+    /// The body of an answer of the API, as it is.
+    pub(crate) fn fetch(&self, path: &str) -> Vec<u8> {
+        let local = fs::read(self.data().join("client.json")).unwrap();
+        let local: serde_json::Value = serde_json::from_slice(&local).unwrap();
+        let address = local["url"].as_str().unwrap().strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        // HTTP/1.0: the body comes in one piece and ends with the connection.
+        let token = local["token"].as_str().unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.0 200"), "{}", String::from_utf8_lossy(&answer[..100]));
+        let head = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        answer.split_off(head + 4)
     }
 
     /// `kill -9`.

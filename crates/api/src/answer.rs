@@ -34,7 +34,7 @@ pub fn task_view(task: &Task, spec: Option<&Spec>, now: Timestamp) -> TaskView {
         project: task.project.to_string(),
         owner: task.owner.to_string(),
         state: task.state.code().to_owned(),
-        reason: reason(&task.state),
+        reason: reason(task),
         queue: task.queue.to_string(),
         priority: task.priority,
         class: class_word(task.ask.class).to_owned(),
@@ -77,7 +77,7 @@ pub fn accepted_view(id: TaskId, submit: &Submit, now: Timestamp) -> TaskView {
         project: submit.project.to_string(),
         owner: submit.owner.to_string(),
         state: "queued".to_owned(),
-        reason: Some(Reason { code: cause.code().to_owned(), message: queue_message(&cause) }),
+        reason: Some(Reason { code: cause.code().to_owned(), message: queue_message(&cause, None) }),
         queue: submit.queue.to_string(),
         priority: submit.priority,
         class: class_word(submit.ask.class).to_owned(),
@@ -156,9 +156,9 @@ pub fn gpu_ask(ask: &Ask) -> GpuAsk {
     }
 }
 
-fn reason(state: &TaskState) -> Option<Reason> {
-    let (code, message) = match state {
-        TaskState::Queued { cause, .. } => (cause.code(), queue_message(cause)),
+fn reason(task: &Task) -> Option<Reason> {
+    let (code, message) = match &task.state {
+        TaskState::Queued { cause, .. } => (cause.code(), queue_message(cause, task.last_fault.as_deref())),
         TaskState::Stopping { why, .. } => match why {
             StopCause::Cancel => ("cancel", "it was cancelled and is being stopped".to_owned()),
             StopCause::Release => ("release", "its resources are being given back".to_owned()),
@@ -177,8 +177,13 @@ fn reason(state: &TaskState) -> Option<Reason> {
     Some(Reason { code: code.to_owned(), message })
 }
 
-fn queue_message(cause: &QueueCause) -> String {
+/// Why it waits; `fault` is what broke its last attempt, if a device did.
+fn queue_message(cause: &QueueCause, fault: Option<&str>) -> String {
     match cause {
+        QueueCause::Retrying { class: FailureClass::GpuSick, not_before } if fault.is_some() => {
+            let fault = fault.unwrap_or_default();
+            format!("{fault}; that is not charged to it, and it is tried again at {}", Time(*not_before))
+        }
         QueueCause::Capacity => "it waits for its turn and a place".to_owned(),
         QueueCause::Retrying { class, not_before } => {
             format!("its last attempt failed ({}); it is tried again at {}", class.code(), Time(*not_before))
@@ -348,6 +353,7 @@ pub fn explain_view(
 #[must_use]
 pub fn gpu_view(node: &Node, slot: &DeviceSlot, may_see: impl Fn(TaskId) -> bool) -> GpuView {
     let info = &slot.info;
+    let is_usable = info.unusable.is_none();
     let tasks: Vec<_> = slot
         .holders
         .iter()
@@ -366,8 +372,8 @@ pub fn gpu_view(node: &Node, slot: &DeviceSlot, may_see: impl Fn(TaskId) -> bool
         model: info.model.to_string(),
         memory_mib: info.memory.0,
         simulated: info.simulated,
-        free_share_milli: slot.free_milli.get(),
-        free_memory_mib: slot.free_memory.0,
+        free_share_milli: if is_usable { slot.free_milli.get() } else { 0 },
+        free_memory_mib: if is_usable { slot.free_memory.0 } else { 0 },
         others: slot.holders.len() - tasks.len(),
         tasks,
         unusable: info.unusable.clone(),
@@ -380,6 +386,7 @@ pub fn gpu_view(node: &Node, slot: &DeviceSlot, may_see: impl Fn(TaskId) -> bool
         temperature_c: info.telemetry.temperature_c,
         utilization_percent: info.telemetry.utilization_percent,
         memory_used_mib: info.telemetry.memory_used.map(|memory| memory.0),
+        memory_errors: info.telemetry.memory_errors,
         read_at: info.telemetry.read_at.map(Time),
     }
 }
@@ -411,6 +418,7 @@ pub fn node_view(node: &Node) -> NodeView {
         memory_free_mib: node.host_memory_free.0,
         gpus: node.devices.len(),
         simulated: node.devices.iter().any(|slot| slot.info.simulated),
+        gpus_usable: node.devices.iter().filter(|slot| slot.info.unusable.is_none()).count(),
         labels: texts(&node.labels),
         abilities: node.abilities.iter().map(ability).collect(),
     }

@@ -356,9 +356,9 @@ pub struct GpuView {
     pub memory_mib: u64,
     /// Whether this is no hardware at all.
     pub simulated: bool,
-    /// Compute not held.
+    /// Compute not held; nothing is free while it is unusable.
     pub free_share_milli: u32,
-    /// Memory not held.
+    /// Memory not held; nothing is free while it is unusable.
     pub free_memory_mib: u64,
     /// Who holds slices of it; tasks of other projects are counted in `others`.
     pub tasks: Vec<HolderView>,
@@ -387,6 +387,9 @@ pub struct GpuView {
     pub utilization_percent: Option<u32>,
     /// Memory in use.
     pub memory_used_mib: Option<u64>,
+    /// Memory errors since the driver was loaded that could not be corrected.
+    #[serde(default)]
+    pub memory_errors: Option<u64>,
     /// When these readings were taken, to within a few seconds.
     #[serde(default)]
     pub read_at: Option<Time>,
@@ -428,6 +431,9 @@ pub struct NodeView {
     pub memory_free_mib: u64,
     /// How many GPUs it has.
     pub gpus: usize,
+    /// How many of them tasks may use.
+    #[serde(default)]
+    pub gpus_usable: usize,
     /// Whether they are software GPUs.
     #[serde(default)]
     pub simulated: bool,

@@ -97,14 +97,20 @@ impl Instance {
         let software = simulate.map(|spec| software(&node_dir, &spec)).transpose()?;
         let labels = settings.labels.iter().map(|label| label.as_str().into()).collect();
         let found = DeviceConfig { labels, ..DeviceConfig::new(probe, software.clone()) };
-        let devices = DeviceSource::start(found, {
-            let late = late.clone();
+        let (changed, looked) = (late.clone(), late.clone());
+        let devices = DeviceSource::start(
+            found,
             move |inventory| {
-                if let Some(agent) = late.get() {
+                if let Some(agent) = changed.get() {
                     agent.set_inventory(inventory);
                 }
-            }
-        })
+            },
+            move |number| {
+                if let Some(agent) = looked.get() {
+                    agent.looked(number);
+                }
+            },
+        )
         .map_err(|error| Failure::new(format!("the search for GPUs cannot be started: {error}")))?;
         let config = AgentConfig {
             node: LOCAL_NODE,
@@ -116,6 +122,7 @@ impl Instance {
             log_bytes_max: LOG_BYTES_MAX_DEFAULT,
             inventory: devices.current(),
             software: software.clone(),
+            looker: Some(devices.looker()),
         };
         let reports = handle.clone();
         let agent = AgentHandle::start(config, move |node, report| {
@@ -127,6 +134,7 @@ impl Instance {
         // What was found before the agent was there is told now; what is found later goes its own way.
         if late.set(agent.clone()).is_ok() {
             agent.set_inventory(devices.current());
+            agent.looked(devices.looker().looked());
         }
         let logs = Arc::new(LocalLogs(LogReader::new(&node_dir)));
         let sweeper = Sweeper::start(&node_dir, Retention::default(), Pace::default())

@@ -80,7 +80,7 @@ impl SpecCache {
                     Err(error) => {
                         tracing::error!(task = %launch.task, %error, "a specification cannot be read");
                         let how = ExitKind::BadSpec(format!("its specification cannot be read: {error}"));
-                        let exit = Exit { at: now, how, cpu_ms: 0, rss_max_kib: 0 };
+                        let exit = Exit { at: now, how, cpu_ms: 0, rss_max_kib: 0, sick: None };
                         unreadable
                             .push((node, Report::Exited { task: launch.task, fence: launch.fence, exit }));
                         continue;

@@ -53,7 +53,7 @@ impl Node {
     }
 
     fn end(&self, task: TaskId, attempt: u32, how: ExitKind) {
-        let exit = Exit { at: Default::default(), how, cpu_ms: 0, rss_max_kib: 0 };
+        let exit = Exit { at: Default::default(), how, cpu_ms: 0, rss_max_kib: 0, sick: None };
         if let Some(held) = self.held.lock().unwrap().get_mut(&(task, attempt)) {
             held.exit = Some(exit.clone());
             self.report(Report::Exited { task, fence: held.fence, exit });
@@ -104,6 +104,7 @@ fn inventory() -> Inventory {
         mig: None,
         closeness: Closeness::default(),
         unusable: None,
+        fault: None,
         telemetry: Telemetry::default(),
     };
     Inventory {
@@ -449,7 +450,7 @@ async fn a_report_about_an_older_attempt_is_acknowledged_and_ignored() {
     let world = World::start(folder.path(), Arc::new(Node::default())).await;
     let id = world.submit(1).await.unwrap();
     let before = world.reaches(id, "running").await;
-    let exit = Exit { at: Default::default(), how: ExitKind::Code(0), cpu_ms: 0, rss_max_kib: 0 };
+    let exit = Exit { at: Default::default(), how: ExitKind::Code(0), cpu_ms: 0, rss_max_kib: 0, sick: None };
     let old = Fence { attempt: 0, version: 1 };
     world.handle.report(NodeId(0), Report::Exited { task: id, fence: old, exit });
     world.handle.query(|_, _| ()).await.unwrap();

@@ -142,7 +142,7 @@ impl World {
         let task = self.running.swap_remove(at);
         let hold = self.state.task(task).unwrap().state.hold().unwrap();
         let (node, fence) = (hold.grant.first_node(), hold.grant.fence);
-        let exit = Exit { at: self.now, how: ExitKind::Code(0), cpu_ms: 0, rss_max_kib: 0 };
+        let exit = Exit { at: self.now, how: ExitKind::Code(0), cpu_ms: 0, rss_max_kib: 0, sick: None };
         self.apply(Command::Report { node, report: Report::Exited { task, fence, exit } });
     }
 
@@ -206,6 +206,7 @@ fn inventory(node: u32) -> Inventory {
         mig: None,
         closeness: Closeness::default(),
         unusable: None,
+        fault: None,
         telemetry: Telemetry::default(),
     };
     Inventory {

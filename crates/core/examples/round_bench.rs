@@ -91,7 +91,7 @@ fn settle(state: &mut State, now: Timestamp) {
 fn end(state: &mut State, task: TaskId, now: Timestamp) {
     let hold = state.task(task).unwrap().state.hold().unwrap();
     let (node, fence) = (hold.grant.first_node(), hold.grant.fence);
-    let exit = Exit { at: now, how: ExitKind::Code(0), cpu_ms: 0, rss_max_kib: 0 };
+    let exit = Exit { at: now, how: ExitKind::Code(0), cpu_ms: 0, rss_max_kib: 0, sick: None };
     let report = Report::Exited { task, fence, exit };
     state.apply(Command::Report { node, report }, now, &mut Changes::default()).unwrap();
 }
@@ -144,6 +144,7 @@ fn inventory(node: u32) -> Inventory {
         mig: None,
         closeness: Closeness::default(),
         unusable: None,
+        fault: None,
         telemetry: Telemetry::default(),
     };
     Inventory {

@@ -69,7 +69,8 @@ fn not_ready(task: &Task, cause: &QueueCause, now: Timestamp) -> Explanation {
         ),
         QueueCause::Capacity | QueueCause::Preempted => unreachable!("ready causes are explained by numbers"),
     };
-    let lines = vec![format!("needs {}", needs(&task.ask)), budgets(task)];
+    let mut lines = vec![format!("needs {}", needs(&task.ask)), budgets(task)];
+    lines.extend(task.last_fault.clone());
     let earliest_at = match cause {
         QueueCause::Retrying { not_before, .. } => Some(*not_before),
         _ => None,
@@ -110,6 +111,9 @@ pub fn describe(task: &Task) -> Explanation {
     if task.attempt > 1 || task.retry.max > 0 {
         lines.push(budgets(task));
     }
+    let is_told =
+        matches!(&task.state, TaskState::Ended(End { exit: Some(exit), .. }) if exit.sick.is_some());
+    lines.extend(task.last_fault.clone().filter(|_| !is_told).map(|fault| format!("before: {fault}")));
     Explanation { code: task.state.code(), headline, position: None, lines, earliest_at: None, suggestions }
 }
 
@@ -137,6 +141,14 @@ fn ending(task: &Task, end: &End) -> String {
 /// What an exit means, in words.
 #[must_use]
 pub fn exit_words(exit: &Exit) -> String {
+    let how = kind_words(exit);
+    match &exit.sick {
+        Some(sick) => format!("{how}; {sick} (the machine's fault, not the task's)"),
+        None => how,
+    }
+}
+
+fn kind_words(exit: &Exit) -> String {
     match &exit.how {
         ExitKind::Code(127) => "exit code 127 (a shell says so when it does not find a command)".to_owned(),
         ExitKind::Code(137) => "exit code 137 (something in it was killed, often for memory)".to_owned(),

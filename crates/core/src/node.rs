@@ -167,6 +167,9 @@ pub struct Exit {
     pub cpu_ms: u64,
     /// Largest resident memory of the attempt, in KiB.
     pub rss_max_kib: u64,
+    /// Which device failed under the attempt and how, if one did: then the end is not the program's fault.
+    /// Nodes leave it empty; the state fills it in, from what it knows of the devices.
+    pub sick: Option<String>,
 }
 
 /// In what way an attempt ended, as the node saw it.
@@ -242,8 +245,19 @@ pub struct Device {
     pub closeness: Closeness,
     /// Why no task may start here, if so.
     pub unusable: Option<String>,
+    /// The latest fault of its own. Those that a program brought about are not counted as such.
+    pub fault: Option<Fault>,
     /// What it does right now, where it can be read.
     pub telemetry: Telemetry,
+}
+
+/// Something that went wrong with a device, by no fault of the programs on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// When the node heard of it.
+    pub at: Timestamp,
+    /// What, in a few words: `XID 48, a memory error that could not be corrected`.
+    pub what: String,
 }
 
 /// What a device is close to, where that is known: devices with equal numbers talk to each other fast.
@@ -266,6 +280,8 @@ pub struct Telemetry {
     pub utilization_percent: Option<u32>,
     /// Memory in use.
     pub memory_used: Option<MemoryMib>,
+    /// Memory errors since the driver was loaded that could not be corrected.
+    pub memory_errors: Option<u64>,
     /// When this was read, to within a few seconds; `None` where nothing could be.
     pub read_at: Option<Timestamp>,
 }

@@ -5,7 +5,7 @@
 //! parked, because by then the task is the likelier cause.
 
 use crate::ids::TaskId;
-use crate::node::ExitKind;
+use crate::node::{Exit, ExitKind};
 use crate::units::Millis;
 
 /// What went wrong, by whose fault. The classes of failure every part of FastGPU speaks of.
@@ -63,14 +63,16 @@ impl FailureClass {
 
     /// The class of an attempt that ended by itself; `None` for success.
     #[must_use]
-    pub const fn of_exit(how: &ExitKind) -> Option<Self> {
-        match how {
+    pub const fn of_exit(exit: &Exit) -> Option<Self> {
+        match &exit.how {
             ExitKind::Code(0) => None,
+            ExitKind::BadSpec(_) => Some(Self::LaunchSpec),
+            ExitKind::Infrastructure(_) => Some(Self::LaunchInfrastructure),
+            // A program on a device that fails cannot be blamed for anything.
+            _ if exit.sick.is_some() => Some(Self::GpuSick),
             ExitKind::Code(_) | ExitKind::Signal(_) => Some(Self::UserError),
             ExitKind::OutOfMemory => Some(Self::OutOfMemoryHost),
             ExitKind::TimeLimit => Some(Self::Timeout),
-            ExitKind::BadSpec(_) => Some(Self::LaunchSpec),
-            ExitKind::Infrastructure(_) => Some(Self::LaunchInfrastructure),
         }
     }
 

@@ -7,6 +7,7 @@
 mod life;
 mod order;
 mod reports;
+mod sickness;
 mod submit;
 
 pub(crate) use order::held_milli;

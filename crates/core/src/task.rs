@@ -64,6 +64,8 @@ pub struct Task {
     pub strikes: Strikes,
     /// Nodes on which infrastructure failed under it, each once.
     pub broken_nodes: Vec<NodeId>,
+    /// Which device failed under an attempt of it last, and how.
+    pub last_fault: Option<String>,
     /// When it was accepted.
     pub submitted_at: Timestamp,
     /// When a program of it first ran.

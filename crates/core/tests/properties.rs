@@ -163,6 +163,7 @@ impl World {
             mig: None,
             closeness: Closeness::default(),
             unusable: None,
+            fault: None,
             telemetry: Telemetry::default(),
         };
         Inventory {
@@ -354,7 +355,7 @@ impl World {
         let Some(process) = model.processes.get_mut(&key).filter(|process| process.exit.is_none()) else {
             return;
         };
-        let exit = Exit { at: now, how, cpu_ms: 0, rss_max_kib: 0 };
+        let exit = Exit { at: now, how, cpu_ms: 0, rss_max_kib: 0, sick: None };
         process.exit = Some(exit.clone());
         model.reports.push_back(Report::Exited { task: key.0, fence: process.fence, exit });
     }

@@ -96,6 +96,7 @@ fn start(folder: &Path, use_cgroups: bool) -> (AgentHandle, Receiver<Report>) {
             probed: true,
         },
         software: None,
+        looker: None,
     };
     let agent = AgentHandle::start(config, move |_, report| {
         let _ = tell.send(report);

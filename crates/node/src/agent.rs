@@ -20,6 +20,7 @@ use fastgpu_core::ids::NodeId;
 use fastgpu_core::node::{Delivery, Inventory, Report};
 use rustix::event::EventfdFlags;
 
+use crate::devices::Looker;
 use crate::folder::NodeFolder;
 use crate::software::Software;
 
@@ -48,6 +49,9 @@ pub struct AgentConfig {
     pub inventory: Inventory,
     /// The software GPUs that tasks are to use, if the node's devices are such.
     pub software: Option<Software>,
+    /// With what to ask for a look at the devices when a program ends badly; whoever takes the looks tells of
+    /// them with [`AgentHandle::looked`].
+    pub looker: Option<Looker>,
 }
 
 /// Log kept per attempt unless something else is said.
@@ -104,6 +108,8 @@ struct Shared {
 struct Asks {
     waiting: VecDeque<Ask>,
     inventory: Inventory,
+    /// The latest look at the devices that is over.
+    looked: u64,
     keeper_left: bool,
     /// Whether the thread is to end. No place in the queue: nothing in there may hold it up.
     shutdown: bool,
@@ -155,6 +161,7 @@ impl AgentHandle {
         let asks = Asks {
             waiting: VecDeque::new(),
             inventory: config.inventory.clone(),
+            looked: 0,
             keeper_left: false,
             shutdown: false,
         };
@@ -188,6 +195,15 @@ impl AgentHandle {
     pub fn set_inventory(&self, inventory: Inventory) {
         self.shared.lock().inventory = inventory;
         self.shared.push([Ask::InventoryChanged]);
+    }
+
+    /// Tells that a look at the devices is over, after the inventory that it found.
+    pub fn looked(&self, number: u64) {
+        {
+            let mut asks = self.shared.lock();
+            asks.looked = asks.looked.max(number);
+        }
+        self.shared.wake();
     }
 
     /// Sends the keeper away and starts no other. Says whether it has left within `patience`.
@@ -250,6 +266,7 @@ mod tests {
             log_bytes_max: LOG_BYTES_MAX_DEFAULT,
             inventory,
             software: None,
+            looker: None,
         };
         AgentHandle::start(config, |_, _| {}).unwrap()
     }

@@ -4,10 +4,14 @@
 //! Ready never waits for a GPU: [`DeviceSource::start`] returns at once with what is known without the
 //! driver. How the driver is asked is in [`crate::probe`]; how readings become devices in `known`.
 
+pub(crate) mod health;
 mod host;
 mod known;
+mod look;
+pub(crate) mod xid;
 
 pub use host::hostname;
+pub use look::Looker;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -17,13 +21,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fastgpu_core::ids::Name;
-use fastgpu_core::node::{Ability, Closeness, Inventory};
+use fastgpu_core::node::{Ability, Closeness, Device, Inventory};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::keeper::now;
-use crate::probe::{Probe, ProbeCommand, ProbeError, Readings, Waited, wait_stop};
+use crate::probe::{Probe, ProbeCommand, ProbeError, Readings};
 use crate::software::Software;
 use known::Known;
+use look::{Looks, Turn};
 
 /// How often moving readings are taken.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -33,6 +38,12 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const FIRST_DEADLINE: Duration = Duration::from_secs(60);
 /// How often everything is read again, and how often a driver that is not there is looked for.
 const SEARCH_PERIOD: Duration = Duration::from_secs(60);
+/// How often the child is replaced by a fresh one, which finds the driver as programs that start now do.
+const RENEW_PERIOD: Duration = Duration::from_secs(60);
+/// A fresh child has more to do than one that runs.
+const FRESH_DEADLINES: u32 = 3;
+/// How often a driver that is there and does not work is tried again.
+const BROKEN_PERIOD: Duration = Duration::from_secs(10);
 /// What the kernel knows of devices by their PCI addresses.
 const PCI_DEVICES: &str = "/sys/bus/pci/devices";
 /// The name of what this module knows among a node's abilities.
@@ -61,6 +72,8 @@ pub struct DeviceConfig {
     pub first_deadline: Duration,
     /// How often everything is read again, and how often a driver that is not there is looked for.
     pub search_period: Duration,
+    /// How often that is done by a fresh child.
+    pub renew_period: Duration,
 }
 
 impl DeviceConfig {
@@ -76,6 +89,7 @@ impl DeviceConfig {
             deadline: DEADLINE,
             first_deadline: FIRST_DEADLINE,
             search_period: SEARCH_PERIOD,
+            renew_period: RENEW_PERIOD,
         }
     }
 }
@@ -84,6 +98,7 @@ impl DeviceConfig {
 #[derive(Debug)]
 pub struct DeviceSource {
     current: Arc<Mutex<Inventory>>,
+    looker: Looker,
     /// None once it is stopped.
     watcher: Option<Watcher>,
 }
@@ -97,14 +112,16 @@ struct Watcher {
 
 impl DeviceSource {
     /// Returns at once: [`current`](Self::current) has what is known already. `on_change` is called for
-    /// every change after that, at most once per period for moving readings, from the source's own
-    /// thread; it must not call [`stop`](Self::stop).
+    /// every change after that, at most once per period for moving readings, and `on_look` after that when a
+    /// look that a [`Looker`] asked for is over, with its number; both from the source's own thread. They must
+    /// not call [`stop`](Self::stop).
     ///
     /// # Errors
     /// When the system has no thread or pipe left for us.
     pub fn start(
         config: DeviceConfig,
         on_change: impl Fn(Inventory) + Send + 'static,
+        on_look: impl Fn(u64) + Send + 'static,
     ) -> io::Result<DeviceSource> {
         let inventory = at_once(&config);
         let current = Arc::new(Mutex::new(inventory.clone()));
@@ -114,7 +131,11 @@ impl DeviceSource {
             None => config.probe.clone(),
         };
         let probe = Probe::new(command).stopped_by(listen.try_clone()?);
+        let looker = Looker::new()?;
         let search = Search {
+            looks: Looks::new(looker.clone()),
+            renew_at: None,
+            on_look,
             config,
             probe,
             stop: listen,
@@ -124,7 +145,13 @@ impl DeviceSource {
             on_change,
         };
         let thread = thread::Builder::new().name("devices".to_owned()).spawn(move || search.run())?;
-        Ok(Self { current, watcher: Some(Watcher { stop, thread }) })
+        Ok(Self { current, looker, watcher: Some(Watcher { stop, thread }) })
+    }
+
+    /// With what to ask for a look between two readings.
+    #[must_use]
+    pub fn looker(&self) -> Looker {
+        self.looker.clone()
     }
 
     /// The inventory as of now.
@@ -175,7 +202,11 @@ fn at_once(config: &DeviceConfig) -> Inventory {
 }
 
 /// The thread's part.
-struct Search<F> {
+struct Search<F, L> {
+    looks: Looks,
+    /// When the child is to be replaced; at once if it is not known.
+    renew_at: Option<Instant>,
+    on_look: L,
     config: DeviceConfig,
     probe: Probe,
     stop: OwnedFd,
@@ -189,7 +220,7 @@ struct Search<F> {
 /// The owner wants us to end.
 struct Stopped;
 
-impl<F: Fn(Inventory)> Search<F> {
+impl<F: Fn(Inventory), L: Fn(u64)> Search<F, L> {
     fn run(mut self) {
         // Ends by being stopped and in no other way.
         while let Ok(()) = self.look_and_follow() {}
@@ -197,12 +228,12 @@ impl<F: Fn(Inventory)> Search<F> {
 
     /// Reads everything, then follows what moves until everything has to be read again.
     fn look_and_follow(&mut self) -> Result<(), Stopped> {
-        let woken = self.probe.child_pid().is_some();
-        let deadline = if woken { self.config.deadline } else { self.config.first_deadline };
-        match self.probe.inventory(deadline) {
+        let number = self.looks.begin();
+        match self.inventory() {
             Ok(readings) => self.found(&readings),
-            Err(error) => return self.lost(error),
+            Err(error) => return self.lost(error, number),
         }
+        self.looked(number);
         if self.known.is_empty() {
             // A driver without devices: nothing to follow, so no process either.
             self.probe.close();
@@ -210,19 +241,48 @@ impl<F: Fn(Inventory)> Search<F> {
         }
         let look_again = Instant::now() + self.config.search_period;
         while Instant::now() < look_again {
-            self.wait(self.config.period)?;
-            match self.probe.telemetry(self.config.deadline) {
-                Ok(readings) if known::update(&mut self.known, &readings) => self.publish(),
-                Ok(_) => return Ok(()),
-                Err(error) => return self.lost(error),
+            match self.looks.wait(&self.stop, self.config.period) {
+                Turn::Stop => return Err(Stopped),
+                Turn::Asked if self.looks.may_be_fresh() => {
+                    self.renew_at = None;
+                    return Ok(());
+                }
+                Turn::Asked | Turn::Late => {}
             }
+            let number = self.looks.begin();
+            match self.probe.telemetry(self.config.deadline) {
+                Ok(readings) if known::update(&mut self.known, &readings, now()) => self.publish(),
+                Ok(_) => return Ok(()),
+                Err(error) => return self.lost(error, number),
+            }
+            self.looked(number);
         }
         Ok(())
     }
 
+    /// Asks for everything, and a fresh child if it is time for that.
+    fn inventory(&mut self) -> Result<Readings, ProbeError> {
+        let woken = self.probe.child_pid().is_some();
+        if woken && self.renew_at.is_some_and(|at| Instant::now() < at) {
+            return self.probe.inventory(self.config.deadline);
+        }
+        let deadline =
+            if woken { self.config.deadline * FRESH_DEADLINES } else { self.config.first_deadline };
+        let readings = self.probe.inventory_afresh(deadline);
+        self.renew_at = Some(Instant::now() + self.config.renew_period);
+        readings
+    }
+
+    /// A look is over; whoever asked for it hears so.
+    fn looked(&mut self, number: u64) {
+        if self.looks.end(number) {
+            (self.on_look)(number);
+        }
+    }
+
     fn found(&mut self, readings: &Readings) {
         let simulated = self.config.software.is_some();
-        self.known = known::merge(std::mem::take(&mut self.known), readings, simulated);
+        self.known = known::merge(std::mem::take(&mut self.known), readings, simulated, now());
         for device in self.known.iter_mut().map(|one| &mut one.device) {
             // Which devices share an NVLink is not asked of the driver yet.
             let read = || host::numa_node(Path::new(PCI_DEVICES), device.pci.as_deref()?);
@@ -248,13 +308,20 @@ impl<F: Fn(Inventory)> Search<F> {
     }
 
     /// The driver gave no answer: nobody may start on its devices. Waits until it makes sense to ask again.
-    fn lost(&mut self, error: ProbeError) -> Result<(), Stopped> {
+    fn lost(&mut self, error: ProbeError, number: u64) -> Result<(), Stopped> {
+        let search_period = self.config.search_period;
         let wait = match &error {
             ProbeError::Stopped => return Err(Stopped),
             // The failure before it was already reported.
-            ProbeError::Resting { left, .. } => return self.wait(*left),
+            ProbeError::Resting { left, .. } => {
+                self.looked(number);
+                return self.wait(*left);
+            }
             ProbeError::Hung { .. } | ProbeError::Crashed { .. } => self.probe.rest_left(),
-            _ => self.config.search_period.max(self.probe.rest_left()),
+            ProbeError::VersionMismatch | ProbeError::NoPermission | ProbeError::Driver { .. } => {
+                search_period.min(BROKEN_PERIOD)
+            }
+            _ => search_period.max(self.probe.rest_left()),
         };
         let sentence = match &self.config.software {
             Some(_) => format!("software GPU: {error}; {MENDED_BY}"),
@@ -263,6 +330,7 @@ impl<F: Fn(Inventory)> Search<F> {
         known::lose_all(&mut self.known, &sentence);
         self.say(false, sentence);
         self.publish();
+        self.looked(number);
         self.wait(wait)
     }
 
@@ -291,6 +359,7 @@ impl<F: Fn(Inventory)> Search<F> {
             device
         };
         self.inventory.devices = self.known.iter().map(stamped).collect();
+        tell_changes(&before, &self.inventory.devices);
         {
             let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
             if *current == self.inventory {
@@ -301,10 +370,25 @@ impl<F: Fn(Inventory)> Search<F> {
         (self.on_change)(self.inventory.clone());
     }
 
+    /// Waits, or less if somebody wants a look.
     fn wait(&self, span: Duration) -> Result<(), Stopped> {
-        match wait_stop(&self.stop, Instant::now() + span) {
-            Waited::Stop => Err(Stopped),
-            Waited::Late | Waited::Ready => Ok(()),
+        match self.looks.wait(&self.stop, span) {
+            Turn::Stop => Err(Stopped),
+            Turn::Late | Turn::Asked => Ok(()),
+        }
+    }
+}
+
+/// Tells an operator which devices are out of service now, and which are back.
+fn tell_changes(before: &[Device], now: &[Device]) {
+    for device in now {
+        let old = before.iter().find(|old| old.index == device.index);
+        let was = old.and_then(|old| old.unusable.as_deref());
+        let (index, uuid) = (device.index, &device.uuid);
+        match (was, &device.unusable) {
+            (None, Some(reason)) => tracing::warn!(%uuid, reason, "{index} is out of service"),
+            (Some(reason), None) => tracing::info!(%uuid, before = reason, "{index} is back in service"),
+            _ => {}
         }
     }
 }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cgroup::Cgroups;
-use crate::devices::MENDED_BY;
+use crate::devices::{MENDED_BY, health};
 use crate::probe::{Probe, ProbeCommand, ProbeError, Readings};
 use crate::software::Software;
 
@@ -168,18 +168,41 @@ fn driver_readings(readings: &Readings) -> Finding {
         let fix = "check with `lspci | grep -i nvidia` that the machine sees its GPUs";
         return Finding::warn(format!("driver {version} works and reports no devices"), fix);
     }
-    let troubles: Vec<_> = readings
-        .devices
-        .iter()
-        .filter_map(|device| Some(format!("device {}: {}", device.index, device.trouble.as_ref()?)))
-        .collect();
-    if !troubles.is_empty() {
-        let fix = "look at `sudo dmesg | grep -i xid` and restart the machine";
-        return Finding::fail(format!("driver {version}; {}", troubles.join("; ")), fix);
+    if let Some(finding) = ailments(version, readings) {
+        return finding;
     }
     let models: Vec<_> =
         readings.devices.iter().map(|device| device.name.as_deref().unwrap_or("unknown model")).collect();
     Finding::ok(format!("driver {version}; {}", counted(&models)))
+}
+
+/// Devices that are not well: those that do not answer, memory errors that could not be corrected, and what the
+/// driver wants done.
+fn ailments(version: &str, readings: &Readings) -> Option<Finding> {
+    const RESTART: &str = "look at `sudo dmesg | grep -i xid` and restart the machine";
+    const RESET: &str = "when nothing runs on it, stop the server and reset the device with \
+                         `sudo nvidia-smi --gpu-reset -i NUMBER`; if errors come again, have it replaced";
+    let (mut found, mut is_bad, mut is_lost) = (Vec::new(), false, false);
+    for device in &readings.devices {
+        let errors = device.memory_errors.filter(|&errors| errors > 0).map(|errors| match errors {
+            1 => "1 memory error that could not be corrected".to_owned(),
+            _ => format!("{errors} memory errors that could not be corrected"),
+        });
+        let wish =
+            device.recovery_action.filter(|&action| action > 0).map(|action| health::wish(action).to_owned());
+        let pending = device.remap_pending.then(|| "broken rows of memory wait for a reset".to_owned());
+        let failed = device.remap_failed.then(|| "broken rows of memory cannot be replaced".to_owned());
+        is_lost |= device.trouble.is_some();
+        is_bad |= device.trouble.is_some() || wish.is_some() || failed.is_some();
+        let ills: Vec<_> =
+            [device.trouble.clone(), errors, wish, pending, failed].into_iter().flatten().collect();
+        if !ills.is_empty() {
+            found.push(format!("device {}: {}", device.index, ills.join(", ")));
+        }
+    }
+    let finding = if is_bad { Finding::fail } else { Finding::warn };
+    let fix = if is_lost { RESTART } else { RESET };
+    (!found.is_empty()).then(|| finding(format!("driver {version}; {}", found.join("; ")), fix.to_owned()))
 }
 
 /// `8 x NVIDIA H200, NVIDIA L4`: neighbours of one kind are counted.
@@ -236,6 +259,28 @@ mod tests {
         assert_eq!(
             (finding.status, &*finding.found),
             (CheckStatus::Fail, "driver 580; device 1: GPU is lost")
+        );
+    }
+
+    #[test]
+    fn a_device_that_answers_and_is_not_well_is_a_finding_beside_a_lost_one() {
+        let worn = DeviceReading { memory_errors: Some(2), remap_pending: true, ..DeviceReading::default() };
+        let mut readings = Readings { driver: Some("580".to_owned()), devices: vec![worn] };
+        let finding = driver_readings(&readings);
+        assert_eq!(finding.status, CheckStatus::Warn);
+        assert_eq!(
+            finding.found,
+            "driver 580; device 0: 2 memory errors that could not be corrected, \
+             broken rows of memory wait for a reset"
+        );
+        assert!(finding.fix.unwrap().contains("--gpu-reset"));
+        let lost =
+            DeviceReading { index: 1, trouble: Some("GPU is lost".to_owned()), ..DeviceReading::default() };
+        readings.devices.push(lost);
+        let finding = driver_readings(&readings);
+        assert_eq!(finding.status, CheckStatus::Fail);
+        assert!(
+            finding.found.contains("2 memory errors") && finding.found.ends_with("device 1: GPU is lost")
         );
     }
 

@@ -77,6 +77,7 @@ mod tests {
             mig: None,
             closeness: Closeness::default(),
             unusable: None,
+            fault: None,
             telemetry: Telemetry::default(),
         }
     }

@@ -324,7 +324,7 @@ mod tests {
         file.add(&Line::Started { at: 5 }).unwrap();
         file.0.write_all(br#"{"exit":{"at":6,"how":{"co"#).unwrap();
         assert_eq!(file.read().unwrap(), Record { started: Some(Timestamp(5)), ..Record::default() });
-        let exit = Exit { at: Timestamp(7), how: ExitKind::Code(3), cpu_ms: 1, rss_max_kib: 2 };
+        let exit = Exit { at: Timestamp(7), how: ExitKind::Code(3), cpu_ms: 1, rss_max_kib: 2, sick: None };
         file.mend().unwrap();
         file.add(&Line::Exit(exit.clone().into())).unwrap();
         assert_eq!(file.read().unwrap().exit, Some(exit));

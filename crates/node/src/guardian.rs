@@ -404,6 +404,7 @@ impl<'a> Guardian<'a> {
             at: now(),
             cpu_ms: u64::try_from(self.cpu.as_millis()).unwrap_or(u64::MAX),
             rss_max_kib: self.rss_max_kib,
+            sick: None,
         };
         let line = Line::Exit(exit.into());
         fastgpu_failpoints::hit("guardian.exit.before_record");

@@ -394,7 +394,8 @@ impl Keeper {
 
     /// Ends an attempt that nobody else can end, in its record if that is possible.
     pub(crate) fn end_without_guardian(&mut self, key: AttemptKey, why: String) {
-        let exit = Exit { at: now(), how: ExitKind::Infrastructure(why), cpu_ms: 0, rss_max_kib: 0 };
+        let exit =
+            Exit { at: now(), how: ExitKind::Infrastructure(why), cpu_ms: 0, rss_max_kib: 0, sick: None };
         let line = Line::Exit(exit.into());
         let path = self.folder.attempt(key);
         let recorded = RecordFile::open(&path).and_then(|mut file| {

@@ -6,6 +6,7 @@
 
 mod child;
 mod error;
+mod watch;
 mod wire;
 
 use std::ffi::OsString;
@@ -21,7 +22,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 pub use child::main;
 pub use error::ProbeError;
-pub use wire::{DeviceReading, Readings};
+pub use wire::{DeviceReading, Readings, XidReading};
 
 use wire::{ANSWER_BYTES_MAX, Answer, Ask, Question};
 
@@ -34,6 +35,8 @@ const REST_MAX: Duration = Duration::from_secs(300);
 const HEALTHY_AFTER: Duration = Duration::from_secs(600);
 /// How long a killed child may take to be gone before it counts as stuck in the kernel.
 const KILL_WAIT: Duration = Duration::from_millis(500);
+/// How long a child that is replaced may take to say what it has heard.
+const LAST_WORDS_MAX: Duration = Duration::from_millis(500);
 /// Children stuck in the kernel before no more are started: each holds memory and a lock of the driver.
 const STUCK_MAX: usize = 3;
 /// Read at once from the child.
@@ -127,6 +130,38 @@ impl Probe {
     /// See [`ProbeError`]; none of them takes longer than `deadline` and a little.
     pub fn telemetry(&mut self, deadline: Duration) -> Result<Readings, ProbeError> {
         self.ask(Ask::Telemetry, deadline)
+    }
+
+    /// As [`inventory`](Self::inventory), asked of a fresh child: whether a program that starts now finds the
+    /// driver well is something that one which has talked to it for long cannot know. The old child goes on
+    /// until the fresh one has answered, because devices that nobody has open fall asleep.
+    ///
+    /// # Errors
+    /// See [`ProbeError`]; the old child is ended then too.
+    pub fn inventory_afresh(&mut self, deadline: Duration) -> Result<Readings, ProbeError> {
+        let old = self.child.take();
+        let answer = self.inventory(deadline);
+        let Some(mut old) = old else { return answer };
+        let last_words = answer.as_ref().ok().and_then(|_| {
+            self.seq += 1;
+            let question = Question { seq: self.seq, ask: Ask::Telemetry };
+            let until = Instant::now() + LAST_WORDS_MAX;
+            old.exchange(&question, until, self.stop.as_ref()).ok()?.result.ok()
+        });
+        self.end(old);
+        let mut readings = answer?;
+        for said in last_words.into_iter().flat_map(|words| words.devices) {
+            // A lost device does not say who it is; its number has not changed within a moment.
+            let is_same = |one: &DeviceReading| match (&one.uuid, &said.uuid) {
+                (Some(now), Some(then)) => now == then,
+                _ => one.index == said.index,
+            };
+            let heir = readings.devices.iter_mut().find(|one| is_same(one));
+            if let Some(heir) = heir {
+                heir.xids.splice(0..0, said.xids);
+            }
+        }
+        Ok(readings)
     }
 
     /// How long no new child is started, after failures.
@@ -364,7 +399,7 @@ pub(crate) enum Waited {
 }
 
 /// Waits until `fd` can be read (or is closed), `stop` says so, or it is `until`.
-fn wait_readable(fd: &impl std::os::fd::AsFd, stop: Option<&OwnedFd>, until: Instant) -> Waited {
+pub(crate) fn wait_readable(fd: &impl std::os::fd::AsFd, stop: Option<&OwnedFd>, until: Instant) -> Waited {
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let timeout = Timespec::try_from(left).ok();
@@ -377,33 +412,5 @@ fn wait_readable(fd: &impl std::os::fd::AsFd, stop: Option<&OwnedFd>, until: Ins
             Ok(_) if fds.get(1).is_some_and(|stop| !stop.revents().is_empty()) => return Waited::Stop,
             Ok(_) => return Waited::Ready,
         }
-    }
-}
-
-/// Sleeps until `until`, or less when `stop` says so.
-pub(crate) fn wait_stop(stop: &OwnedFd, until: Instant) -> Waited {
-    match wait_readable(stop, None, until) {
-        Waited::Ready => Waited::Stop,
-        other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rests_grow_to_a_limit_and_a_long_healthy_life_forgives() {
-        let mut rest = Rest::default();
-        let error = ProbeError::NotLoaded;
-        let mut spans = Vec::new();
-        for _ in 0..12 {
-            rest.begin(Duration::ZERO, &error);
-            let left = rest.until.unwrap().saturating_duration_since(Instant::now());
-            spans.push((left + Duration::from_millis(500)).as_secs());
-        }
-        assert_eq!(spans, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
-        rest.begin(HEALTHY_AFTER, &error);
-        assert_eq!(rest.failures, 1);
     }
 }

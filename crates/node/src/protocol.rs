@@ -133,7 +133,9 @@ impl From<WireExit> for Exit {
             WireExitKind::BadSpec(why) => ExitKind::BadSpec(why),
             WireExitKind::Infrastructure(why) => ExitKind::Infrastructure(why),
         };
-        Self { at: Timestamp(exit.at), how, cpu_ms: exit.cpu_ms, rss_max_kib: exit.rss_max_kib }
+        let (cpu_ms, rss_max_kib) = (exit.cpu_ms, exit.rss_max_kib);
+        // What the devices did meanwhile is told by the inventory.
+        Self { at: Timestamp(exit.at), how, cpu_ms, rss_max_kib, sick: None }
     }
 }
 

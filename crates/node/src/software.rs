@@ -146,6 +146,7 @@ fn listed(index: u16, ledger: &Ledger, place: usize) -> Device {
         driver: Some(DRIVER_VERSION.into()),
         mig: None,
         unusable: None,
+        fault: None,
         telemetry: Telemetry::default(),
     }
 }

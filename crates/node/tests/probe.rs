@@ -281,7 +281,7 @@ fn source(driver: &StandIn, deadline: Duration) -> (DeviceSource, Receiver<Inven
         ..DeviceConfig::new(driver.command(), None)
     };
     let (say, said) = mpsc::channel();
-    let source = DeviceSource::start(config, move |inventory| drop(say.send(inventory)));
+    let source = DeviceSource::start(config, move |inventory| drop(say.send(inventory)), |_| ());
     (source.expect("a thread and a pipe"), said)
 }
 
@@ -364,7 +364,7 @@ fn one_lost_device_becomes_unusable_and_comes_back_alone() {
 fn stopping_does_not_wait_for_a_driver_that_hangs() {
     let driver = StandIn::with_mood('H');
     let config = DeviceConfig { first_deadline: LONG, ..DeviceConfig::new(driver.command(), None) };
-    let source = DeviceSource::start(config, |_| ()).unwrap();
+    let source = DeviceSource::start(config, |_| (), |_| ()).unwrap();
     let began = Instant::now();
     source.stop();
     assert!(began.elapsed() < LONG / 2, "took {:?}", began.elapsed());

@@ -69,17 +69,22 @@ impl World {
         Probe::new(self.software.probe(command()))
     }
 
-    /// A source at a pace for tests, and everything it says.
-    fn source(&self, deadline: Duration) -> (DeviceSource, Receiver<Inventory>) {
-        let config = DeviceConfig {
+    /// A pace for tests.
+    fn config(&self, deadline: Duration) -> DeviceConfig {
+        DeviceConfig {
             period: Duration::from_millis(20),
             deadline,
             first_deadline: LONG,
             search_period: Duration::from_millis(100),
             ..DeviceConfig::new(command(), Some(self.software.clone()))
-        };
+        }
+    }
+
+    /// A source, and everything it says.
+    fn source(&self, deadline: Duration) -> (DeviceSource, Receiver<Inventory>) {
+        let config = self.config(deadline);
         let (say, said) = mpsc::channel();
-        let source = DeviceSource::start(config, move |inventory| drop(say.send(inventory)));
+        let source = DeviceSource::start(config, move |inventory| drop(say.send(inventory)), |_| ());
         (source.expect("a thread and a pipe"), said)
     }
 }
@@ -240,4 +245,52 @@ fn the_doctor_asks_the_software_gpus_of_the_server_in_the_folder() {
     let sick = looked();
     assert_eq!(sick.status, CheckStatus::Warn);
     assert!(sick.fix.unwrap().contains("simulate-fault"), "no advice for real hardware");
+}
+
+#[test]
+fn a_driver_that_is_exchanged_under_a_running_node_is_noticed_and_so_is_its_return() {
+    let world = World::new("2xT4");
+    let (say, said) = mpsc::channel();
+    let config = DeviceConfig { renew_period: Duration::from_millis(50), ..world.config(LONG) };
+    let _source = DeviceSource::start(config, move |inventory| drop(say.send(inventory)), |_| ()).unwrap();
+    wait_for(&said, |inventory| usable(inventory) == 2 && read(inventory));
+    // The child that runs goes on as if nothing had happened; only a fresh one finds the driver as programs do.
+    world.software.break_driver(&DriverFault::DriverVersion("590.48.01".to_owned())).unwrap();
+    let exchanged = wait_for(&said, |inventory| usable(inventory) == 0);
+    assert!(exchanged.devices[1].unusable.as_deref().unwrap().contains("different versions"));
+    assert!(!exchanged.abilities[0].works);
+    world.software.break_driver(&DriverFault::Clear).unwrap();
+    wait_for(&said, |inventory| usable(inventory) == 2 && inventory.abilities[0].works);
+}
+
+#[test]
+fn whoever_asks_for_a_look_hears_of_it_after_what_it_found() {
+    let world = World::new("1xA100-80GB");
+    let (say, said) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    // Without being asked it would look again in an hour.
+    let hour = Duration::from_secs(3_600);
+    let config = DeviceConfig { period: hour, search_period: hour, renew_period: hour, ..world.config(LONG) };
+    let source = DeviceSource::start(
+        config,
+        move |inventory| drop(say.send(inventory)),
+        move |number| {
+            let _ = tell.send(number);
+        },
+    )
+    .unwrap();
+    wait_for(&said, read);
+    for (fault, what) in [(48, Some("XID 48, ")), (31, None), (119, Some("XID 119,"))] {
+        world.software.break_device(0, DeviceFault::Xid(fault)).unwrap();
+        let number = source.looker().look();
+        while told.recv_timeout(LONG).expect("a look is taken") < number {}
+        let found = source.current();
+        let device = &found.devices[0];
+        let fault = device.fault.as_ref().map(|fault| &*fault.what);
+        assert_eq!(fault.map(|fault| &fault[..8]), what, "{device:#?}");
+        assert_eq!(device.unusable.is_some(), what.is_some(), "{device:#?}");
+        world.software.break_device(0, DeviceFault::Clear).unwrap();
+        let number = source.looker().look();
+        while told.recv_timeout(LONG).expect("a look is taken") < number {}
+    }
 }

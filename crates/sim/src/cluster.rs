@@ -137,6 +137,7 @@ impl Machine {
             mig: None,
             closeness: Closeness::default(),
             unusable: None,
+            fault: None,
             telemetry: Telemetry::default(),
         }
     }

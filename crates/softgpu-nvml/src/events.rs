@@ -35,8 +35,8 @@ const SUPPORTED: u64 = ECC_CORRECTED
     | RECOVERY_ACTION;
 /// Sets of one process at once; a program that makes more forgets to free them.
 const SETS_MAX: usize = 4_096;
-/// How often a wait looks by itself.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How often a wait looks by itself, though whoever notes a fault rings for it.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// One device in a set, and what was told of it.
 #[derive(Debug, Clone, Copy)]
@@ -177,6 +177,8 @@ impl Watched {
             }
         }
         for (at, kind) in [ECC_CORRECTED, ECC_UNCORRECTED].into_iter().enumerate() {
+            // A reset makes the count begin anew.
+            self.ecc[at] = self.ecc[at].min(faults.ecc_volatile[at]);
             if self.ecc[at] < faults.ecc_volatile[at] {
                 self.ecc[at] = faults.ecc_volatile[at];
                 if self.kinds & kind != 0 {

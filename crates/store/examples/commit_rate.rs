@@ -345,6 +345,7 @@ fn task(id: TaskId, specs: Specs) -> Task {
         retry: RetryPolicy::default(),
         strikes: Strikes::default(),
         broken_nodes: Vec::new(),
+        last_fault: None,
         submitted_at: Timestamp(0),
         first_started_at: None,
         attempt: 0,

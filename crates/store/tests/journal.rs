@@ -12,7 +12,7 @@ use fastgpu_core::command::{Command, Submit, Update};
 use fastgpu_core::config::Config;
 use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, TaskId};
 use fastgpu_core::node::{
-    Ability, Closeness, Device, Exit, ExitKind, HeldAttempt, Inventory, Report, Telemetry,
+    Ability, Closeness, Device, Exit, ExitKind, Fault, HeldAttempt, Inventory, Report, Telemetry,
 };
 use fastgpu_core::plan::{Keep, KeepCause, Preempt, Start};
 use fastgpu_core::policy::QueuePolicy;
@@ -44,6 +44,7 @@ fn device() -> Device {
         mig: Some(false),
         closeness: Closeness { nvlink: Some(1), numa: Some(2) },
         unusable: Some("lost".to_owned()),
+        fault: Some(Fault { at: NOW, what: "XID 79".to_owned() }),
         telemetry: Telemetry::default(),
     }
 }
@@ -87,7 +88,7 @@ fn commands() -> Vec<Command> {
     let report = |report| Command::Report { node: NodeId(7), report };
     let update =
         Update { priority: Some(-1), held: Some(false), share: GpuMilli::new(5), memory: Some(MemoryMib(6)) };
-    let exit = |how| Exit { at: NOW, how, cpu_ms: 8, rss_max_kib: 9 };
+    let exit = |how| Exit { at: NOW, how, cpu_ms: 8, rss_max_kib: 9, sick: None };
     let queues = [("nightly".into(), QueuePolicy::default())].into();
     let held = HeldAttempt { task, fence, started: Some(NOW), exit: Some(exit(ExitKind::Code(3))) };
     vec![
@@ -202,8 +203,13 @@ fn no_command_no_environment_and_no_token_is_told() {
     let command = vec!["train".to_owned(), format!("--key={SECRET}")];
     let spec = Arc::new(Spec { command, env, working_dir: Some(format!("/home/{SECRET}")) });
     let actor = Actor::Token { id: SECRET.into(), owner: SECRET.into() };
-    let exit =
-        Exit { at: NOW, how: ExitKind::BadSpec(format!("there is no {SECRET}")), cpu_ms: 0, rss_max_kib: 0 };
+    let exit = Exit {
+        at: NOW,
+        how: ExitKind::BadSpec(format!("there is no {SECRET}")),
+        cpu_ms: 0,
+        rss_max_kib: 0,
+        sick: None,
+    };
     let fence = Fence { attempt: 1, version: 1 };
     let report = Report::Exited { task: id(), fence, exit };
     book.batch(vec![

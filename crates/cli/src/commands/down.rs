@@ -206,6 +206,7 @@ fn end_keeper(data_dir: &Path) -> Result<bool, Failure> {
         log_bytes_max: fastgpu_node::agent::LOG_BYTES_MAX_DEFAULT,
         inventory,
         software: None,
+        looker: None,
     };
     // What it reports is kept on the node, for the next server.
     let agent = AgentHandle::start(config, |_, _| {}).map_err(|error| crate::serve::failure_of(&error))?;

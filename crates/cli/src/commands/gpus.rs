@@ -40,7 +40,10 @@ fn table(gpus: &[GpuView], out: &Output) -> Table {
                 Cell::from(&gpu.model)
             },
             MemoryMib(gpu.memory_mib).to_string().into(),
-            Cell::painted(&bar(gpu.free_share_milli), |text| out.paint(Tone::Busy, text)),
+            match gpu.unusable {
+                None => Cell::painted(&bar(gpu.free_share_milli), |text| out.paint(Tone::Busy, text)),
+                Some(_) => Cell::painted("unusable", |text| out.paint(Tone::Bad, text)),
+            },
             free.to_string().into(),
             MemoryMib(gpu.free_memory_mib).to_string().into(),
             now(gpu).into(),
@@ -57,24 +60,28 @@ pub(super) fn bar(free_milli: u32) -> String {
     (0..BAR_CELLS).map(|cell| if cell < full { '█' } else { '░' }).collect()
 }
 
-/// Readings, where there are any: memory in use, share of time busy, power, temperature.
+/// Readings, where there are any: memory in use, share of time busy, power, temperature, errors of its memory.
 fn now(gpu: &GpuView) -> String {
     let readings = [
         gpu.memory_used_mib.map(|used| MemoryMib(used).to_string().replace(' ', "")),
         gpu.utilization_percent.map(|percent| format!("{percent}%")),
         gpu.power_mw.map(|milliwatts| format!("{}W", milliwatts / 1_000)),
         gpu.temperature_c.map(|degrees| format!("{degrees}°C")),
+        gpu.memory_errors.filter(|&errors| errors > 0).map(|errors| match errors {
+            1 => "1 ECC error".to_owned(),
+            _ => format!("{errors} ECC errors"),
+        }),
     ];
     readings.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn holders(gpu: &GpuView) -> String {
-    if let Some(why) = &gpu.unusable {
-        return why.clone();
-    }
     let mut holders: Vec<String> = gpu.tasks.iter().map(|task| task.id.clone()).collect();
     if gpu.others > 0 {
         holders.push(format!("+{} of other projects", gpu.others));
+    }
+    if let Some(why) = &gpu.unusable {
+        holders.push(if holders.is_empty() { why.clone() } else { format!("({why})") });
     }
     holders.join(" ")
 }

@@ -46,6 +46,23 @@ async fn node_id(client: &Client, text: &str) -> Result<String, Failure> {
     }
 }
 
+/// `8`, or `7 of 8` where one of them is out of service.
+fn gpus(node: &NodeView, out: &Output) -> Cell {
+    let count = match node.gpus_usable {
+        usable if usable == node.gpus => node.gpus.to_string(),
+        usable => format!("{usable} of {}", node.gpus),
+    };
+    let text = match (node.simulated, node.gpus) {
+        (true, 1) => format!("{count} software GPU"),
+        (true, _) => format!("{count} software GPUs"),
+        (false, _) => count,
+    };
+    if node.gpus_usable == node.gpus {
+        return text.into();
+    }
+    Cell::painted(&text, |text| out.paint(Tone::Bad, text))
+}
+
 fn table(nodes: &[NodeView], out: &Output) -> Table {
     let mut table =
         Table::new(&["ID", "NAME", "STATE", "GPUS", "CPU FREE", "MEMORY FREE", "LABELS", "LACKS"])
@@ -62,7 +79,7 @@ fn table(nodes: &[NodeView], out: &Output) -> Table {
             node.id.as_str().into(),
             node.hostname.as_str().into(),
             Cell::painted(&node.state, |text| out.paint(tone, text)),
-            gpus(node).into(),
+            gpus(node, out),
             format!("{} of {}", CpuMilli(node.cpu_free_milli), CpuMilli(node.cpu_milli)).into(),
             format!("{} of {}", gib(node.memory_free_mib), gib(node.memory_mib)).into(),
             node.labels.join(" ").into(),
@@ -70,15 +87,6 @@ fn table(nodes: &[NodeView], out: &Output) -> Table {
         ]);
     }
     table
-}
-
-/// How many, and whether they are hardware.
-fn gpus(node: &NodeView) -> String {
-    match (node.simulated, node.gpus) {
-        (true, 1) => "1 software GPU".to_owned(),
-        (true, count) => format!("{count} software GPUs"),
-        (false, count) => count.to_string(),
-    }
 }
 
 /// Host memory in whole GiB: nobody counts a machine's memory in MiB.

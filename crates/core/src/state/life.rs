@@ -295,6 +295,7 @@ impl State {
             return false;
         };
         let started_at = task.state.running_since();
+        let ended = self.with_sickness(ended, &hold);
         let class = class_of(&ended);
         self.charge(id, now, out);
         self.remember_run(id, class.is_none() && !matches!(ended, Ended::Reservation(_)), now);
@@ -339,6 +340,9 @@ impl State {
             _ => class,
         };
         let Some(class) = class else { return end(Outcome::Succeeded) };
+        if class == FailureClass::GpuSick {
+            task.last_fault = exit.as_ref().and_then(|exit| exit.sick.clone());
+        }
         if class.budget() == Budget::Infrastructure && !task.broken_nodes.contains(&node) {
             task.broken_nodes.push(node);
         }
@@ -370,7 +374,7 @@ impl State {
 
 fn class_of(ended: &Ended) -> Option<FailureClass> {
     match ended {
-        Ended::Exit(exit) => FailureClass::of_exit(&exit.how),
+        Ended::Exit(exit) => FailureClass::of_exit(exit),
         Ended::NodeLost => Some(FailureClass::NodeLost),
         Ended::Reservation(_) => None,
     }
@@ -393,8 +397,9 @@ fn describe(grant: &Grant) -> String {
     format!("on {}", grant.parts.iter().map(part).collect::<Vec<_>>().join("; "))
 }
 
-/// `exit code 3; tried again in 10 s (user_error)`.
+/// `exit code 3; to be tried again (user_error)`.
 fn story(exit: Option<&Exit>, next: &Next) -> Option<String> {
+    let sick = exit.and_then(|exit| exit.sick.clone());
     let how = exit.map(|exit| match &exit.how {
         ExitKind::Code(code) => format!("exit code {code}"),
         ExitKind::Signal(signal) => format!("signal {signal}"),
@@ -410,6 +415,6 @@ fn story(exit: Option<&Exit>, next: &Next) -> Option<String> {
         Next::Queue(QueueCause::Parked) => Some("parked: it broke several healthy nodes".to_owned()),
         Next::Queue(_) => Some("back to the queue".to_owned()),
     };
-    let parts: Vec<String> = how.into_iter().chain(follows).collect();
+    let parts: Vec<String> = how.into_iter().chain(sick).chain(follows).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }

@@ -100,6 +100,7 @@ impl State {
             retry: submit.retry,
             strikes: Strikes::default(),
             broken_nodes: Vec::new(),
+            last_fault: None,
             submitted_at: now,
             first_started_at: None,
             attempt: 0,

@@ -111,7 +111,7 @@ impl Story {
         let hold =
             self.state.task(id).unwrap().state.hold().unwrap_or_else(|| panic!("{name} holds nothing"));
         let (node, fence) = (hold.grant.first_node(), hold.grant.fence);
-        let exit = Exit { at: self.now, how: ExitKind::Code(0), cpu_ms: 0, rss_max_kib: 0 };
+        let exit = Exit { at: self.now, how: ExitKind::Code(0), cpu_ms: 0, rss_max_kib: 0, sick: None };
         let report = Report::Exited { task: id, fence, exit };
         self.state.apply(Command::Report { node, report }, self.now, &mut Changes::default()).unwrap();
         self.tell(&format!("{name} ends"));
@@ -171,7 +171,8 @@ impl Story {
         let report = match order {
             Order::Launch(launch) => Report::Started { task: launch.task, fence: launch.fence, at: self.now },
             Order::Stop { task, fence, .. } => {
-                let exit = Exit { at: self.now, how: ExitKind::Signal(15), cpu_ms: 0, rss_max_kib: 0 };
+                let exit =
+                    Exit { at: self.now, how: ExitKind::Signal(15), cpu_ms: 0, rss_max_kib: 0, sick: None };
                 Report::Exited { task, fence, exit }
             }
             _ => return,
@@ -323,6 +324,7 @@ pub(crate) fn inventory(node: u32, count: u16, gib: u64) -> Inventory {
         mig: None,
         closeness: Closeness::default(),
         unusable: None,
+        fault: None,
         telemetry: Telemetry::default(),
     };
     Inventory {

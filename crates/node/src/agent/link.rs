@@ -3,8 +3,10 @@
 //! It waits on two descriptors, the handle's wake-up and the keeper's socket, and never on anything else:
 //! orders are written as far as the socket takes them, the rest waits here.
 
+mod doubt;
 mod silence;
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
@@ -74,6 +76,8 @@ pub(super) struct Link {
     restart_at: Option<Instant>,
     crash_armed: bool,
     leaving: Option<StopKeeper>,
+    /// Ends that wait for a look at the devices, the oldest first.
+    doubts: VecDeque<doubt::Doubt>,
     /// When to end in any case, once a shutdown is asked for.
     end_by: Option<Instant>,
 }
@@ -98,6 +102,7 @@ impl Link {
             restart_at: None,
             crash_armed: true,
             leaving: None,
+            doubts: VecDeque::new(),
             end_by: None,
         }
     }
@@ -106,6 +111,7 @@ impl Link {
         loop {
             self.ensure_keeper();
             self.take_asks();
+            self.settle_doubts();
             self.flush();
             if self.may_end() {
                 return;
@@ -323,7 +329,7 @@ impl Link {
             }
             Err(how) => how,
         };
-        let exit = Exit { at: now(), how, cpu_ms: 0, rss_max_kib: 0 };
+        let exit = Exit { at: now(), how, cpu_ms: 0, rss_max_kib: 0, sick: None };
         self.pass(Report::Exited { task: launch.task, fence: launch.fence, exit });
     }
 
@@ -378,7 +384,8 @@ impl Link {
         };
         let end_in = self.end_by.map(|at| at.saturating_duration_since(Instant::now()));
         let late_in = self.late_at().map(|at| at.saturating_duration_since(Instant::now()));
-        let timeout = [timeout, end_in, late_in].into_iter().flatten().min();
+        let settled_in = self.doubt_ends_at().map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = [timeout, end_in, late_in, settled_in].into_iter().flatten().min();
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut fds = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
         if let Some(connection) = &self.connection {
@@ -438,7 +445,8 @@ impl Link {
                 let attempts = std::mem::take(&mut connection.held);
                 self.trouble_is_over();
                 self.restart_wait = RESTART_FIRST;
-                Report::Hello { inventory: self.inventory(), attempts }
+                self.pass_hello(attempts);
+                return Ok(());
             }
             FromKeeper::Started { task, attempt, version, at } => {
                 let held = WireHeld { task, attempt, version, started: Some(at), exit: None };
@@ -450,7 +458,8 @@ impl Link {
                 let Some(HeldAttempt { task, fence, exit: Some(exit), .. }) = held.read() else {
                     return Ok(());
                 };
-                Report::Exited { task, fence, exit }
+                self.pass_exit(task, fence, exit);
+                return Ok(());
             }
         };
         self.pass(report);

@@ -9,6 +9,7 @@ use fastgpu_core::node::{Closeness, Device, Telemetry};
 use fastgpu_core::units::{MemoryMib, Timestamp};
 
 use super::MENDED_BY;
+use super::health::{Health, Remedy, Trouble};
 use crate::probe::{DeviceReading, Readings};
 
 /// How old the time of readings may be that have not changed since.
@@ -25,6 +26,9 @@ pub(super) struct Known {
     has_uuid: bool,
     /// Whether the last reading was one of trouble.
     troubled: bool,
+    health: Health,
+    /// What its health was said to be last.
+    sick: Option<Trouble>,
     pub(super) device: Device,
 }
 
@@ -35,13 +39,20 @@ pub(super) fn listed(devices: &[Device]) -> Vec<Known> {
         listed: true,
         has_uuid: true,
         troubled: false,
+        health: Health::default(),
+        sick: None,
         device: device.clone(),
     });
     known.collect()
 }
 
-/// The devices after an inventory; new ones are no hardware where `simulated` says so.
-pub(super) fn merge(mut known: Vec<Known>, readings: &Readings, simulated: bool) -> Vec<Known> {
+/// The devices after an inventory of `now`; new ones are no hardware where `simulated` says so.
+pub(super) fn merge(
+    mut known: Vec<Known>,
+    readings: &Readings,
+    simulated: bool,
+    now: Timestamp,
+) -> Vec<Known> {
     for old in &mut known {
         old.listed = false;
     }
@@ -51,10 +62,10 @@ pub(super) fn merge(mut known: Vec<Known>, readings: &Readings, simulated: bool)
         readings.devices.iter().partition(|reading| reading.uuid.is_some());
     for reading in named.into_iter().chain(nameless) {
         match place_of(&known, reading) {
-            Some(place) => renew(&mut known[place], reading, driver.as_ref()),
+            Some(place) => renew(&mut known[place], reading, driver.as_ref(), now),
             None => {
                 if let Some(index) = free_index(&known, reading.index) {
-                    known.push(fresh(index, simulated, reading, driver.as_ref()));
+                    known.push(fresh(index, simulated, reading, driver.as_ref(), now));
                 }
             }
         }
@@ -74,23 +85,28 @@ pub(super) fn merge(mut known: Vec<Known>, readings: &Readings, simulated: bool)
 
 /// Takes over what moves. False when the driver speaks of other devices, or of trouble that is new or
 /// over: then a whole inventory is needed.
-pub(super) fn update(known: &mut [Known], telemetry: &Readings) -> bool {
+pub(super) fn update(known: &mut [Known], telemetry: &Readings, now: Timestamp) -> bool {
     let listed = known.iter().filter(|one| one.driver_index.is_some()).count();
     if listed != telemetry.devices.len() {
         return false;
     }
+    let mut is_all = true;
     for reading in &telemetry.devices {
         let Some(one) = known.iter_mut().find(|one| one.driver_index == Some(reading.index)) else {
             return false;
         };
         let other_device =
             one.has_uuid && reading.uuid.as_deref().is_some_and(|uuid| *one.device.uuid != *uuid);
-        if other_device || one.troubled != reading.trouble.is_some() {
+        if other_device {
             return false;
         }
+        // Of all of them: what a driver reports it reports once.
+        one.health.take(reading, now);
+        is_all &= one.troubled == reading.trouble.is_some() && one.sick == one.health.trouble(now);
+        one.device.fault = one.health.fault().cloned();
         one.device.telemetry = readings_that_move(reading);
     }
-    true
+    is_all
 }
 
 /// Readings with their time. Those that say the same as before keep theirs for a while: a device that rests
@@ -129,7 +145,13 @@ fn free_index(known: &[Known], wanted: u32) -> Option<DeviceIndex> {
     u16::try_from(wanted).ok().filter(|index| !taken(*index)).or(next).map(DeviceIndex)
 }
 
-fn fresh(index: DeviceIndex, simulated: bool, reading: &DeviceReading, driver: Option<&Name>) -> Known {
+fn fresh(
+    index: DeviceIndex,
+    simulated: bool,
+    reading: &DeviceReading,
+    driver: Option<&Name>,
+    now: Timestamp,
+) -> Known {
     let device = Device {
         index,
         uuid: format!("unreadable-{index}").into(),
@@ -141,15 +163,26 @@ fn fresh(index: DeviceIndex, simulated: bool, reading: &DeviceReading, driver: O
         mig: None,
         closeness: Closeness::default(),
         unusable: None,
+        fault: None,
         telemetry: Telemetry::default(),
     };
-    let mut known = Known { driver_index: None, listed: false, has_uuid: false, troubled: false, device };
-    renew(&mut known, reading, driver);
+    let mut known = Known {
+        driver_index: None,
+        listed: false,
+        has_uuid: false,
+        troubled: false,
+        health: Health::default(),
+        sick: None,
+        device,
+    };
+    renew(&mut known, reading, driver, now);
     known
 }
 
 /// A lost device keeps what was known of it; everything readable is taken anew.
-fn renew(known: &mut Known, reading: &DeviceReading, driver: Option<&Name>) {
+fn renew(known: &mut Known, reading: &DeviceReading, driver: Option<&Name>, now: Timestamp) {
+    known.health.take(reading, now);
+    known.sick = known.health.trouble(now);
     let device = &mut known.device;
     if let Some(uuid) = &reading.uuid {
         device.uuid = uuid.as_str().into();
@@ -170,8 +203,10 @@ fn renew(known: &mut Known, reading: &DeviceReading, driver: Option<&Name>) {
     }
     device.driver = driver.cloned().or_else(|| device.driver.take());
     device.telemetry = readings_that_move(reading);
-    device.unusable = match &reading.trouble {
-        Some(trouble) if device.simulated => Some(format!("software GPU: {trouble}; {MENDED_BY}")),
+    device.fault = known.health.fault().cloned();
+    device.unusable = match (&reading.trouble, &known.sick) {
+        (Some(trouble), _) if device.simulated => Some(format!("software GPU: {trouble}; {MENDED_BY}")),
+        (None, Some(sick)) => Some(out_of_service(device, sick)),
         _ => unusable(device, known.has_uuid, reading),
     };
     known.driver_index = Some(reading.index);
@@ -205,12 +240,27 @@ fn unusable(device: &Device, has_uuid: bool, reading: &DeviceReading) -> Option<
     })
 }
 
+fn out_of_service(device: &Device, sick: &Trouble) -> String {
+    let reason = &sick.reason;
+    let uuid = &device.uuid;
+    match sick.remedy {
+        Remedy::Rest => format!("{reason}; it rests for a minute"),
+        _ if device.simulated => format!("software GPU: {reason}; {MENDED_BY}"),
+        Remedy::Reset => format!(
+            "{reason}; when nothing runs on it, stop the server, reset the device with \
+             `sudo nvidia-smi --gpu-reset -i {uuid}` and start the server again"
+        ),
+        Remedy::Restart => format!("{reason}; look at `sudo dmesg | grep -i xid` and restart the machine"),
+    }
+}
+
 fn readings_that_move(reading: &DeviceReading) -> Telemetry {
     Telemetry {
         power_mw: reading.power_mw,
         temperature_c: reading.temperature_c,
         utilization_percent: reading.utilization_percent,
         memory_used: reading.memory_used_bytes.map(|bytes| MemoryMib(bytes / (1 << 20))),
+        memory_errors: reading.memory_errors,
         // Set when it is published.
         read_at: None,
     }
@@ -219,6 +269,8 @@ fn readings_that_move(reading: &DeviceReading) -> Telemetry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
 
     fn reading(index: u32, uuid: &str) -> DeviceReading {
         DeviceReading {
@@ -251,7 +303,7 @@ mod tests {
 
     #[test]
     fn the_memory_of_a_device_is_what_tasks_can_use() {
-        let known = merge(Vec::new(), &readings(vec![reading(0, "A")]), false);
+        let known = merge(Vec::new(), &readings(vec![reading(0, "A")]), false, NOW);
         assert_eq!(known[0].device.memory, MemoryMib(143_000));
         assert_eq!(known[0].device.driver.as_deref(), Some("580"));
     }
@@ -259,38 +311,38 @@ mod tests {
     #[test]
     fn a_device_keeps_its_index_when_another_vanishes_and_when_it_comes_back() {
         let all = readings(vec![reading(0, "A"), reading(1, "B"), reading(2, "C")]);
-        let known = merge(Vec::new(), &all, false);
-        let known = merge(known, &readings(vec![reading(0, "A"), reading(1, "C")]), false);
+        let known = merge(Vec::new(), &all, false, NOW);
+        let known = merge(known, &readings(vec![reading(0, "A"), reading(1, "C")]), false, NOW);
         assert_eq!(shown(&known), "0 A, 1 B!, 2 C");
-        let known = merge(known, &all, false);
+        let known = merge(known, &all, false, NOW);
         assert_eq!(shown(&known), "0 A, 1 B, 2 C");
-        let known = merge(known, &readings(vec![reading(0, "D"), reading(1, "A")]), false);
+        let known = merge(known, &readings(vec![reading(0, "D"), reading(1, "A")]), false, NOW);
         assert_eq!(shown(&known), "0 A, 1 B!, 2 C!, 3 D");
     }
 
     #[test]
     fn a_lost_device_keeps_its_name_and_one_that_never_spoke_gets_one_later() {
-        let known = merge(Vec::new(), &readings(vec![reading(0, "A"), lost(1)]), false);
+        let known = merge(Vec::new(), &readings(vec![reading(0, "A"), lost(1)]), false, NOW);
         assert_eq!(shown(&known), "0 A, 1 unreadable-gpu-1!");
-        let known = merge(known, &readings(vec![lost(0), reading(1, "B")]), false);
+        let known = merge(known, &readings(vec![lost(0), reading(1, "B")]), false, NOW);
         assert_eq!(shown(&known), "0 A!, 1 B");
         assert_eq!(known[0].device.memory, MemoryMib(143_000));
     }
 
     #[test]
     fn telemetry_is_taken_over_only_when_it_speaks_of_the_same_devices() {
-        let mut known = merge(Vec::new(), &readings(vec![reading(0, "A"), reading(1, "B")]), false);
+        let mut known = merge(Vec::new(), &readings(vec![reading(0, "A"), reading(1, "B")]), false, NOW);
         let mut warm = reading(1, "B");
         warm.temperature_c = Some(71);
-        assert!(update(&mut known, &readings(vec![reading(0, "A"), warm])));
+        assert!(update(&mut known, &readings(vec![reading(0, "A"), warm]), NOW));
         assert_eq!(known[1].device.telemetry.temperature_c, Some(71));
         assert_eq!(known[1].device.telemetry.memory_used, Some(MemoryMib(10)));
-        assert!(!update(&mut known, &readings(vec![reading(0, "A")])), "one is missing");
+        assert!(!update(&mut known, &readings(vec![reading(0, "A")]), NOW), "one is missing");
         assert!(
-            !update(&mut known, &readings(vec![reading(0, "B"), reading(1, "A")])),
+            !update(&mut known, &readings(vec![reading(0, "B"), reading(1, "A")]), NOW),
             "they changed places"
         );
-        assert!(!update(&mut known, &readings(vec![reading(0, "A"), lost(1)])), "trouble is new");
+        assert!(!update(&mut known, &readings(vec![reading(0, "A"), lost(1)]), NOW), "trouble is new");
     }
 
     #[test]
@@ -299,7 +351,7 @@ mod tests {
         sliced.mig = Some(true);
         let mut old = reading(1, "B");
         old.memory_total_bytes = None;
-        let known = merge(Vec::new(), &readings(vec![sliced, old]), false);
+        let known = merge(Vec::new(), &readings(vec![sliced, old]), false, NOW);
         assert!(known[0].device.unusable.as_deref().unwrap().contains("`sudo nvidia-smi -i A -mig 0`"));
         assert!(known[1].device.unusable.as_deref().unwrap().contains("510"));
     }

@@ -138,7 +138,13 @@ impl Keeper {
     pub(crate) fn say_past(&mut self, key: AttemptKey, version: u32) {
         let exit = crate::folder::read_exit(&self.folder.done().join(key.to_string())).unwrap_or_else(|| {
             let why = "this attempt ended before, and nobody remembers how";
-            Exit { at: now(), how: ExitKind::Infrastructure(why.to_owned()), cpu_ms: 0, rss_max_kib: 0 }
+            Exit {
+                at: now(),
+                how: ExitKind::Infrastructure(why.to_owned()),
+                cpu_ms: 0,
+                rss_max_kib: 0,
+                sick: None,
+            }
         });
         let (task, attempt) = (key.task.get(), key.attempt);
         self.send(&FromKeeper::Exited { task, attempt, version, exit: exit.into() });

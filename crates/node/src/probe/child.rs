@@ -7,17 +7,22 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::ExitCode;
 
-use nvml_wrapper::Nvml;
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
+use nvml_wrapper::enums::device::SampleValue;
 use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::structs::device::FieldId;
+use nvml_wrapper::{Device, Nvml};
 use rustix::mount::MountPropagationFlags;
 use rustix::process::{Pid, Signal, geteuid, getppid, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 
+use super::watch::Watch;
 use super::wire::{Answer, Ask, DEVICES_MAX, DeviceReading, QUESTION_BYTES_MAX, Question, Readings, Trouble};
 
 /// The library every driver installs.
 const LIBRARY: &str = "libnvidia-ml.so.1";
+/// NVML's numbers of what [`numbers`] reads.
+const NUMBERS: [u32; 4] = [4, 144, 145, 230];
 /// What a child says when what it tried works.
 pub(super) const TRIED_WELL: &str = "works";
 
@@ -78,17 +83,15 @@ fn tied_to(parent: Option<i32>) -> bool {
 
 fn answer_all(library: &OsString, input: impl Read, mut output: impl Write) -> io::Result<()> {
     let mut input = BufReader::new(input);
-    let mut nvml = None;
+    let mut driver = None;
     loop {
         let mut line = Vec::new();
         (&mut input).take(QUESTION_BYTES_MAX).read_until(b'\n', &mut line)?;
         if line.is_empty() {
-            // Not shut down on purpose: a driver may hang in that too, and the kernel cleans up.
-            std::mem::forget(nvml);
             return Ok(());
         }
         let question: Question = serde_json::from_slice(&line)?;
-        let result = open(&mut nvml, library).and_then(|nvml| read(nvml, question.ask));
+        let result = open(&mut driver, library).and_then(|driver| read(driver, question.ask));
         let mut answer = serde_json::to_vec(&Answer { seq: question.seq, result })?;
         answer.push(b'\n');
         output.write_all(&answer)?;
@@ -96,12 +99,20 @@ fn answer_all(library: &OsString, input: impl Read, mut output: impl Write) -> i
     }
 }
 
-fn open<'a>(nvml: &'a mut Option<Nvml>, library: &OsString) -> Result<&'a Nvml, Trouble> {
-    match nvml {
+/// The opened driver, and what listens to its reports.
+struct Driver {
+    /// Never shut down, on purpose: a driver may hang in that too, and the kernel cleans up.
+    nvml: &'static Nvml,
+    watches: Vec<Watch>,
+}
+
+fn open<'a>(driver: &'a mut Option<Driver>, library: &OsString) -> Result<&'a mut Driver, Trouble> {
+    match driver {
         Some(open) => Ok(open),
         None => {
             let fresh = Nvml::builder().lib_path(library).init();
-            Ok(nvml.insert(fresh.map_err(|error| trouble("starting", &error))?))
+            let nvml = Box::leak(Box::new(fresh.map_err(|error| trouble("starting", &error))?));
+            Ok(driver.insert(Driver { nvml, watches: Vec::new() }))
         }
     }
 }
@@ -117,14 +128,26 @@ fn trouble(step: &str, error: &NvmlError) -> Trouble {
     }
 }
 
-fn read(nvml: &Nvml, ask: Ask) -> Result<Readings, Trouble> {
+fn read(driver: &mut Driver, ask: Ask) -> Result<Readings, Trouble> {
+    let nvml = driver.nvml;
     let count = nvml.device_count().map_err(|error| trouble("counting the devices", &error))?;
     if count > DEVICES_MAX {
         let detail = format!("it reports {count} devices; at most {DEVICES_MAX} are believed");
         return Err(Trouble::Driver { step: "counting the devices".to_owned(), detail });
     }
-    let driver = nvml.sys_driver_version().ok();
-    Ok(Readings { driver, devices: (0..count).map(|index| read_device(nvml, index, ask)).collect() })
+    for index in 0..count {
+        if driver.watches.iter().all(|watch| watch.index != index) {
+            driver.watches.push(Watch::start(nvml, index));
+        }
+    }
+    let version = nvml.sys_driver_version().ok();
+    let mut devices: Vec<_> = (0..count).map(|index| read_device(nvml, index, ask)).collect();
+    for device in &mut devices {
+        let watch = driver.watches.iter_mut().find(|watch| watch.index == device.index);
+        let is_ill = device.trouble.is_some() || device.recovery_action.is_some_and(|action| action > 0);
+        device.xids = watch.map_or_else(Vec::new, |watch| watch.news(is_ill));
+    }
+    Ok(Readings { driver: version, devices })
 }
 
 fn read_device(nvml: &Nvml, index: u32, ask: Ask) -> DeviceReading {
@@ -132,7 +155,7 @@ fn read_device(nvml: &Nvml, index: u32, ask: Ask) -> DeviceReading {
     let device = match nvml.device_by_index(index) {
         Ok(device) => device,
         Err(error) => {
-            reading.trouble = Some(error.to_string());
+            reading.trouble = Some(trouble_words(&error));
             return reading;
         }
     };
@@ -143,6 +166,11 @@ fn read_device(nvml: &Nvml, index: u32, ask: Ask) -> DeviceReading {
     reading.power_mw = known(device.power_usage(), lost);
     reading.temperature_c = known(device.temperature(TemperatureSensor::Gpu), lost);
     reading.utilization_percent = known(device.utilization_rates(), lost).map(|rates| rates.gpu);
+    let [errors, pending, failed, action] = numbers(&device, lost);
+    reading.memory_errors = errors;
+    reading.remap_pending = pending.is_some_and(|rows| rows > 0);
+    reading.remap_failed = failed.is_some_and(|rows| rows > 0);
+    reading.recovery_action = action.map(|action| u32::try_from(action).unwrap_or(u32::MAX));
     if ask == Ask::Inventory {
         reading.memory_total_bytes = memory.as_ref().map(|memory| memory.total);
         reading.memory_reserved_bytes = memory.as_ref().map(|memory| memory.reserved);
@@ -153,14 +181,36 @@ fn read_device(nvml: &Nvml, index: u32, ask: Ask) -> DeviceReading {
     reading
 }
 
+/// Several small readings in one call: memory errors that could not be corrected, rows whose remapping is pending
+/// or failed, and the recovery action.
+fn numbers(device: &Device<'_>, lost: &mut Option<String>) -> [Option<u64>; 4] {
+    let samples = known(device.field_values_for(&NUMBERS.map(FieldId)), lost).unwrap_or_default();
+    let mut samples = samples.into_iter();
+    NUMBERS.map(|_| match known(samples.next()?.and_then(|sample| sample.value), lost)? {
+        SampleValue::U32(value) => Some(value.into()),
+        SampleValue::U64(value) => Some(value),
+        SampleValue::I64(value) => u64::try_from(value).ok(),
+        SampleValue::F64(_) => None,
+    })
+}
+
 /// A reading that a device, a driver or a right does not offer is simply missing; a lost device is news.
 fn known<T>(reading: Result<T, NvmlError>, lost: &mut Option<String>) -> Option<T> {
     match reading {
         Ok(value) => Some(value),
         Err(error @ (NvmlError::GpuLost | NvmlError::ResetRequired)) => {
-            lost.get_or_insert_with(|| error.to_string());
+            lost.get_or_insert_with(|| trouble_words(&error));
             None
         }
         Err(_) => None,
+    }
+}
+
+/// What `nvidia-smi` says too, so that it can be looked up.
+fn trouble_words(error: &NvmlError) -> String {
+    match error {
+        NvmlError::GpuLost => "GPU is lost".to_owned(),
+        NvmlError::ResetRequired => "GPU requires reset".to_owned(),
+        other => other.to_string(),
     }
 }

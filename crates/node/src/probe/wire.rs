@@ -81,8 +81,27 @@ pub struct DeviceReading {
     pub temperature_c: Option<u32>,
     /// Share of time the device was busy, in percent.
     pub utilization_percent: Option<u32>,
+    /// Memory errors since the driver was loaded that could not be corrected.
+    pub memory_errors: Option<u64>,
+    /// Whether rows of memory wait for a reset to be taken out of use.
+    pub remap_pending: bool,
+    /// Whether rows of memory should be taken out of use and there is none to take their place.
+    pub remap_failed: bool,
+    /// What the driver wants done about the device, by its own number; 0 is nothing.
+    pub recovery_action: Option<u32>,
+    /// The errors it reported since the last answer, oldest first.
+    pub xids: Vec<XidReading>,
     /// Why this device cannot be used, when the driver says so.
     pub trouble: Option<String>,
+}
+
+/// An error report of a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct XidReading {
+    /// Its number.
+    pub xid: u64,
+    /// When it came, in milliseconds since 1970.
+    pub at: i64,
 }
 
 /// Why the driver gave no readings at all.

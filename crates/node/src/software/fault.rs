@@ -13,6 +13,7 @@ use fastgpu_softgpu::ledger::processes::padded;
 use fastgpu_softgpu::ledger::view::Stuck;
 
 use super::Software;
+use crate::devices::xid::{Blame, meaning};
 
 /// A device of a large model is not slower than this, even when it is sick.
 pub const NVML_DELAY_MAX: Duration = Duration::from_secs(60);
@@ -122,11 +123,10 @@ fn apply(device: &mut DeviceState, fault: DeviceFault) {
     match fault {
         DeviceFault::Xid(xid) => {
             device.report_xid(xid, 0);
-            device.faults.recovery_action = match xid {
-                XID_OFF_BUS => RECOVERY_REBOOT,
-                // Errors of a program leave the device well.
-                13 | 31 | 43 | 45 => 0,
-                _ => RECOVERY_RESET,
+            device.faults.recovery_action = match meaning(xid).0 {
+                Blame::Lasting if xid == XID_OFF_BUS => RECOVERY_REBOOT,
+                Blame::Lasting => RECOVERY_RESET,
+                Blame::Passing | Blame::None => 0,
             };
         }
         DeviceFault::Ecc { count, uncorrected } => {

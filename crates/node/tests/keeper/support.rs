@@ -55,6 +55,7 @@ pub(crate) fn config(node_dir: PathBuf, use_cgroups: bool, log_bytes_max: u64) -
         log_bytes_max,
         inventory: inventory(),
         software: None,
+        looker: None,
     }
 }
 

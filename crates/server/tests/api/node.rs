@@ -72,7 +72,7 @@ pub(crate) fn run(orders: &std::sync::mpsc::Receiver<Delivery>, handle: &Handle,
 }
 
 fn exited(handle: &Handle, task: TaskId, fence: Fence, how: ExitKind) {
-    let exit = Exit { at: handle.now(), how, cpu_ms: 1, rss_max_kib: 1_024 };
+    let exit = Exit { at: handle.now(), how, cpu_ms: 1, rss_max_kib: 1_024, sick: None };
     handle.report(NODE, Report::Exited { task, fence, exit });
 }
 
@@ -88,6 +88,7 @@ fn inventory() -> Inventory {
         mig: None,
         closeness: Closeness::default(),
         unusable: None,
+        fault: None,
         telemetry: Telemetry::default(),
     };
     Inventory {

@@ -87,5 +87,5 @@ impl Engine<'_> {
 }
 
 pub(super) fn exit(at: Timestamp, how: ExitKind) -> Exit {
-    Exit { at, how, cpu_ms: 0, rss_max_kib: 0 }
+    Exit { at, how, cpu_ms: 0, rss_max_kib: 0, sick: None }
 }

@@ -97,6 +97,7 @@ impl State {
             if let Ok(mut device) = device {
                 Fault::xids_of(code).iter().for_each(|xid| device.note_xid(*xid, process.me.pid));
             }
+            process.ledger.ring_fault();
             self.fail_context(process, context, code);
         }
     }

@@ -3,7 +3,7 @@
 
 use fastgpu_core::ids::{DeviceIndex, Fence};
 use fastgpu_core::node::{
-    Ability, Closeness, Device, Exit, ExitKind, HeldAttempt, Inventory, Report, Telemetry,
+    Ability, Closeness, Device, Exit, ExitKind, Fault, HeldAttempt, Inventory, Report, Telemetry,
 };
 use fastgpu_core::units::{CpuMilli, MemoryMib, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,9 @@ struct DeviceRow {
     numa: Option<u16>,
     #[serde(default, skip_serializing_if = "is_default")]
     unusable: Option<String>,
+    /// When, and what.
+    #[serde(default, skip_serializing_if = "is_default")]
+    fault: Option<(i64, String)>,
 }
 
 impl ReportRow {
@@ -204,6 +207,7 @@ impl DeviceRow {
             nvlink: device.closeness.nvlink,
             numa: device.closeness.numa,
             unusable: device.unusable.clone(),
+            fault: device.fault.as_ref().map(|fault| (fault.at.0, fault.what.clone())),
         }
     }
 
@@ -219,6 +223,7 @@ impl DeviceRow {
             mig: self.mig,
             closeness: Closeness { nvlink: self.nvlink, numa: self.numa },
             unusable: self.unusable,
+            fault: self.fault.map(|(at, what)| Fault { at: Timestamp(at), what }),
             telemetry: Telemetry::default(),
         }
     }

@@ -18,6 +18,8 @@ pub(crate) struct ExitRow {
     cpu_ms: u64,
     #[serde(default, skip_serializing_if = "is_default")]
     rss_max_kib: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    sick: Option<String>,
 }
 
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -45,6 +47,7 @@ impl ExitRow {
             },
             cpu_ms: exit.cpu_ms,
             rss_max_kib: exit.rss_max_kib,
+            sick: exit.sick.clone(),
         }
     }
 
@@ -61,6 +64,7 @@ impl ExitRow {
             },
             cpu_ms: self.cpu_ms,
             rss_max_kib: self.rss_max_kib,
+            sick: self.sick,
         }
     }
 }

@@ -100,6 +100,7 @@ impl<'a> TaskColumns<'a> {
             retry: RetryPolicy { max: body.retries, backoff: body.backoff_ms.map(Millis) },
             strikes: Strikes { user: body.strikes_user, infrastructure: body.strikes_infrastructure },
             broken_nodes: body.broken_nodes.into_iter().map(NodeId).collect(),
+            last_fault: body.last_fault,
             submitted_at: Timestamp(self.submitted_at),
             first_started_at: body.first_started_at.map(Timestamp),
             attempt: body.attempt,
@@ -173,6 +174,8 @@ struct Body {
     strikes_infrastructure: u16,
     #[serde(default, skip_serializing_if = "is_default")]
     broken_nodes: Vec<u32>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    last_fault: Option<String>,
     #[serde(default, skip_serializing_if = "is_default")]
     first_started_at: Option<i64>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -265,6 +268,7 @@ impl Body {
             strikes_user: task.strikes.user,
             strikes_infrastructure: task.strikes.infrastructure,
             broken_nodes: task.broken_nodes.iter().map(|node| node.0).collect(),
+            last_fault: task.last_fault.clone(),
             first_started_at: task.first_started_at.map(|at| at.0),
             attempt: task.attempt,
             revision: task.revision,

@@ -136,6 +136,7 @@ pub(crate) fn task(id: TaskId) -> Task {
         retry: RetryPolicy::default(),
         strikes: Strikes::default(),
         broken_nodes: Vec::new(),
+        last_fault: None,
         submitted_at: NOW,
         first_started_at: None,
         attempt: 0,
@@ -193,7 +194,8 @@ pub(crate) fn parts() -> Vec<GrantPart> {
 }
 
 pub(crate) fn attempt(task: TaskId, attempt: u32) -> Attempt {
-    let exit = Exit { at: NOW, how: ExitKind::Signal(9), cpu_ms: 12, rss_max_kib: 34 };
+    let sick = Some("gpu-3 of node-0 failed: XID 79".to_owned());
+    let exit = Exit { at: NOW, how: ExitKind::Signal(9), cpu_ms: 12, rss_max_kib: 34, sick };
     Attempt {
         task,
         attempt,
@@ -274,6 +276,7 @@ fn in_full(id: TaskId, state: TaskState, share: Share) -> Task {
         retry: RetryPolicy { max: 3, backoff: Some(Millis(100)) },
         strikes: Strikes { user: 1, infrastructure: 2 },
         broken_nodes: vec![NodeId(1), NodeId(u32::MAX)],
+        last_fault: Some("gpu-0 of node-1 failed".to_owned()),
         first_started_at: Some(Timestamp(-1)),
         attempt: 4,
         revision: u32::MAX,
@@ -322,7 +325,7 @@ fn states() -> Vec<TaskState> {
         ExitKind::BadSpec("no such program".to_owned()),
         ExitKind::Infrastructure("the guardian vanished".to_owned()),
     ] {
-        let exit = Some(Exit { at: since, how, cpu_ms: u64::MAX, rss_max_kib: 0 });
+        let exit = Some(Exit { at: since, how, cpu_ms: u64::MAX, rss_max_kib: 0, sick: None });
         states.push(TaskState::Ended(End { outcome: Outcome::Cancelled, at: since, exit }));
     }
     states
