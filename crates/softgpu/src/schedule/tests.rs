@@ -135,3 +135,23 @@ fn what_is_older_than_memory_is_given_the_oldest_time_there_is() {
     let remembered = schedule.reached(ContextSlot(0), first).unwrap();
     assert!(remembered > MS && remembered < 10_000 * MS, "{remembered}");
 }
+
+#[test]
+fn nobody_breaks_a_device_by_asking_for_more_time_than_there_is() {
+    let mut schedule = device(2);
+    for _ in 0..3 {
+        schedule.submit(ContextSlot(0), u64::MAX);
+        schedule.submit_copy(CopyEngine::In, 0, u64::MAX);
+    }
+    let end = schedule.submit(ContextSlot(1), 3 * MS);
+    schedule.advance(100 * MS);
+    assert!(schedule.reached(ContextSlot(1), end).is_some());
+    let never = schedule.submit(ContextSlot(0), 1);
+    assert!(schedule.predict(ContextSlot(0), never).is_some_and(|at| at > 1_000_000_000 * MS));
+    schedule.close(ContextSlot(1));
+    // Nor by a clock that has come to its end.
+    schedule.advance(u64::MAX);
+    schedule.submit(ContextSlot(0), MS);
+    schedule.submit_copy(CopyEngine::Out, 0, MS);
+    schedule.advance(u64::MAX);
+}
