@@ -303,6 +303,18 @@ impl State {
         }
     }
 
+    /// Whether a range lies in what a pool has reserved: what is freed there in the order of a stream is memory all the
+    /// same.
+    pub(crate) fn is_in_pool(&self, address: u64, bytes: u64) -> bool {
+        self.pools.iter().any(|(_, pool)| {
+            pool.stretch.is_some_and(|(base, most)| {
+                let reserved = if pool.imported { most } else { pool.reserved[0] };
+                let offset = address.checked_sub(base);
+                offset.and_then(|offset| offset.checked_add(bytes)).is_some_and(|end| end <= reserved)
+            })
+        })
+    }
+
     /// Frees everything that was allocated in a context and not freed.
     pub(crate) fn free_all_of(&mut self, process: &Process, context: Handle<Context>) {
         let left: Vec<u64> = self
