@@ -144,6 +144,12 @@ impl State {
         family
     }
 
+    /// A context and the green ones in it.
+    pub(crate) fn with_greens(&self, context: Handle<Context>) -> Vec<Handle<Context>> {
+        let inside = |(handle, one): &(_, &Context)| *handle == context || one.parent == context;
+        self.contexts.iter().filter(inside).map(|(handle, _)| handle).collect()
+    }
+
     /// The green contexts in a primary one.
     pub(crate) fn greens_of(&self, context: Handle<Context>) -> Vec<Handle<Green>> {
         self.contexts.iter().filter(|(_, one)| one.parent == context).map(|(_, one)| one.green).collect()
@@ -244,11 +250,7 @@ impl State {
     ) -> Done {
         self.events.get(event)?;
         self.refuse_captured_context(context)?;
-        let inside =
-            |(handle, one): &(Handle<Context>, &Context)| *handle == context || one.parent == context;
-        let views: Vec<Handle<Context>> =
-            self.contexts.iter().filter(inside).map(|(handle, _)| handle).collect();
-        for view in views {
+        for view in self.with_greens(context) {
             let marks = self.marks(view)?;
             self.wait_event(process, marks, event)?;
             let gate = self.end_of(marks);

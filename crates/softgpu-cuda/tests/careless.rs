@@ -21,6 +21,16 @@ fn memory_that_is_freed_under_work_fails_the_context_and_kills_nobody() {
 }
 
 #[test]
+fn memory_that_is_had_again_in_a_stream_is_there_for_what_came_before() {
+    survives("pool_reuse");
+}
+
+#[test]
+fn what_was_given_back_is_no_side_of_a_copy() {
+    survives("freed_side");
+}
+
+#[test]
 fn a_context_that_failed_ends_when_nobody_is_at_its_memory() {
     survives("copy");
 }

@@ -40,6 +40,8 @@ fn check(state: &State, due: Due, (says, address): Part, bytes: u64) -> Done {
         Says::Host if address == 0 => Err(Code::INVALID_VALUE),
         Says::Anything if address == 0 => Err(Code::INVALID_VALUE),
         Says::Anything if state.memory.knows(address) => state.memory.check(address, bytes),
+        // It was freed, or never given out.
+        Says::Host | Says::Anything if state.memory.is_void(address) => Err(Code::INVALID_VALUE),
         // How much there is of it is the program's to answer for, unless it cannot be.
         Says::Host | Says::Anything => address.checked_add(bytes).map(drop).ok_or(Code::INVALID_VALUE),
     }

@@ -57,9 +57,8 @@ impl State {
 
     /// The last items of all streams of a context, and of the green ones in it.
     pub(crate) fn ends_of_context(&self, context: Handle<Context>) -> Vec<Dep> {
-        let inside =
-            |(handle, one): &(Handle<Context>, &Context)| *handle == context || one.parent == context;
-        let streams = self.contexts.iter().filter(inside).flat_map(|(_, one)| &one.streams);
+        let views = self.with_greens(context);
+        let streams = views.iter().filter_map(|view| self.contexts.find(*view)).flat_map(|one| &one.streams);
         streams.filter_map(|stream| self.end_of(*stream)).collect()
     }
 

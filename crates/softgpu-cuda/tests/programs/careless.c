@@ -13,6 +13,7 @@ CUresult cuMemFreeHost(void *);
 CUresult cuMemHostRegister_v2(void *, size_t, unsigned);
 CUresult cuMemHostUnregister(void *);
 CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr, CUdeviceptr, size_t, CUstream);
+CUresult cuMemcpyAsync(CUdeviceptr, CUdeviceptr, size_t, CUstream);
 CUresult cuMemsetD8Async(CUdeviceptr, unsigned char, size_t, CUstream);
 CUresult cuMemsetD2D32Async(CUdeviceptr, size_t, unsigned, size_t, size_t, CUstream);
 CUresult cuMemcpy2D_v2(const void *);
@@ -27,6 +28,8 @@ CUresult cuGreenCtxDestroy(CUhandle);
 CUresult cuGreenCtxCreate(CUhandle *, CUhandle, CUdevice, unsigned);
 CUresult cuDeviceGetDevResource(CUdevice, void *, int);
 CUresult cuDevResourceGenerateDesc(CUhandle *, void *, unsigned);
+CUresult cuGreenCtxStreamCreate(CUstream *, CUhandle, unsigned, int);
+CUresult cuCtxWaitEvent(CUcontext, CUevent);
 CUresult cuDevicePrimaryCtxReset_v2(CUdevice);
 CUresult cuDevicePrimaryCtxRetain(CUcontext *, CUdevice);
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice);
@@ -96,6 +99,38 @@ static void pool_fill(void) {
     MUST(cuStreamSynchronize(other));
     MUST(cuStreamWriteValue32_v2(other, word, 2, 0));
     EXPECT(700, failure_of(one));
+}
+
+/* Memory that is freed and had again in a stream is there for what came before, whoever waits for something else. */
+static void pool_reuse(void) {
+    CUdeviceptr at, again, word;
+    const size_t bytes = (size_t)96 << 20;
+    MUST(cuMemAlloc_v2(&word, 4));
+    MUST(cuMemsetD32Async(word, 0, 1, other));
+    MUST(cuStreamSynchronize(other));
+    MUST(cuMemAllocAsync(&at, bytes, one));
+    MUST(cuStreamWaitValue32_v2(one, word, 1, 1));
+    MUST(cuMemsetD8Async(at, 1, bytes, one));
+    MUST(cuMemFreeAsync(at, one));
+    MUST(cuMemAllocAsync(&again, 4, one));
+    TRUE(again == at);
+    MUST(cuStreamSynchronize(other));
+    MUST(cuStreamWriteValue32_v2(other, word, 1, 0));
+    MUST(cuStreamSynchronize(one));
+    MUST(cuMemFreeAsync(again, one));
+    MUST(cuCtxDestroy_v2(context));
+}
+
+/* A copy between addresses of which one was given back. */
+static void freed_side(void) {
+    CUdeviceptr from, to;
+    MUST(cuMemAlloc_v2(&from, 4 << 20));
+    MUST(cuMemAlloc_v2(&to, 4 << 20));
+    MUST(cuMemFree_v2(from));
+    EXPECT(1, cuMemcpyAsync(to, from, 16, one));
+    EXPECT(1, cuMemcpyAsync(from, to, 16, one));
+    EXPECT(1, cuMemcpyHtoD_v2(to, (void *)from, 16));
+    MUST(cuStreamSynchronize(one));
 }
 
 /* A context that failed ends while a copy is under way in it. */
@@ -178,6 +213,17 @@ static void kinds(void) {
     MUST(cuDevResourceGenerateDesc(&description, resource, 1));
     MUST(cuGreenCtxCreate(&green, description, 0, 1));
     EXPECT(709, cuGreenCtxDestroy(object));
+    /* Nobody waits for a context while a stream of a green one in it is recorded. */
+    CUstream recorded;
+    CUevent event;
+    CUgraph graph;
+    MUST(cuDevicePrimaryCtxRetain(&primary, 0));
+    MUST(cuEventCreate(&event, 0));
+    MUST(cuGreenCtxStreamCreate(&recorded, green, 1, 0));
+    MUST(cuStreamBeginCapture_v2(recorded, 2));
+    EXPECT(900, cuCtxWaitEvent(primary, event));
+    EXPECT(901, cuStreamEndCapture(recorded, &graph));
+    MUST(cuDevicePrimaryCtxRelease_v2(0));
     EXPECT(1, cuUserObjectRelease(green, 1));
     MUST(cuDevicePrimaryCtxReset_v2(0));
     EXPECT(709, cuGreenCtxDestroy(green));
@@ -273,7 +319,8 @@ int main(int count, char **words) {
         const char *name;
         void (*run)(void);
     } all[] = {{"pool_word", pool_word}, {"host_word", host_word}, {"registered_word", registered_word},
-               {"pool_fill", pool_fill}, {"copy", copy}, {"lengths", lengths}, {"recording", recording},
+               {"pool_fill", pool_fill}, {"pool_reuse", pool_reuse}, {"freed_side", freed_side},
+               {"copy", copy}, {"lengths", lengths}, {"recording", recording},
                {"kinds", kinds}, {"stream", stream}, {"own_event", own_event}, {"host_function", host_function},
                {"recorded_again", recorded_again}};
     TRUE(count == 2);
