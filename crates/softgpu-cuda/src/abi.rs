@@ -83,8 +83,11 @@ impl<T: Copy> In<T> {
         if count > 0 && self.0.is_null() {
             return Err(Code::INVALID_VALUE);
         }
+        let mut list = Vec::new();
+        list.try_reserve_exact(count).map_err(|_| Code::OUT_OF_MEMORY)?;
         // SAFETY: the caller of the exported function owes us as many as it says.
-        Ok((0..count).map(|index| unsafe { self.0.add(index).read_unaligned() }).collect())
+        list.extend((0..count).map(|index| unsafe { self.0.add(index).read_unaligned() }));
+        Ok(list)
     }
 }
 

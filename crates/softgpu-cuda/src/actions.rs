@@ -4,7 +4,7 @@ use fastgpu_softgpu::models::Model;
 
 use crate::abi::{Code, Done};
 use crate::engine::item::{Condition, Item};
-use crate::engine::task::{CopyJob, SetJob};
+use crate::engine::task::{CopyJob, SetJob, Side};
 use crate::engine::{Engine, Op, Stream, Task};
 use crate::graph::What;
 use crate::handle::Handle;
@@ -109,7 +109,7 @@ impl State {
                 wild(self.memory.is_missing(job.address, job.reach()))
             }
             Op::Write(word, _) | Op::WaitValue(Condition { word, .. }) => {
-                wild(self.memory.is_missing(word.address, 4))
+                wild(self.memory.is_missing(word.address, word.bytes()))
             }
             _ => None,
         };
@@ -119,6 +119,30 @@ impl State {
             Op::Work { engine, ns, .. } => Op::Work { engine, ns, task },
             _ => Op::Work { engine: Engine::Compute, ns: 0, task },
         })
+    }
+
+    /// Whether memory that work is about was there when it was asked for and is no more: the program freed it without
+    /// waiting for the work.
+    pub(crate) fn is_gone(&self, op: &Op) -> bool {
+        let ours =
+            |address, bytes| self.memory.is_missing(address, bytes) && !self.is_in_pool(address, bytes);
+        match op {
+            Op::Work { task: Some(Task::Kernel(kernel)), .. } => {
+                kernel.ranges().into_iter().any(|(address, bytes)| ours(address, bytes))
+            }
+            Op::Work { task: Some(Task::Copy(job)), .. } => {
+                // How far host memory reaches is the program's to answer for.
+                let host = |side: &Side| self.memory.around(side.address).is_some_and(|one| !one.on_device());
+                let gone = |side| !host(side) && ours(side.address, job.reach(side));
+                (job.staged.is_none() && gone(&job.from)) || gone(&job.to)
+            }
+            Op::Work { task: Some(Task::Set(job)), .. } => ours(job.address, job.reach()),
+            Op::Write(word, _) | Op::WaitValue(Condition { word, .. }) => {
+                let (address, bytes) = (word.address, word.bytes());
+                self.memory.check(address, bytes).is_err() && !self.is_in_pool(address, bytes)
+            }
+            _ => false,
+        }
     }
 
     /// What a kernel runs into.

@@ -74,6 +74,7 @@ impl Process {
     pub(crate) fn finish_context(&self, context: Handle<Context>) {
         // One that failed has nothing to wait for.
         let _ = self.wait_context(context);
+        self.wait_until_still(context);
         let kept = self.state().contexts.get_mut(context).map(|found| std::mem::take(&mut found.keepsakes));
         for (key, keepsake) in kept.unwrap_or_default() {
             if let Some(leave) = keepsake.leave {
@@ -205,6 +206,23 @@ impl State {
         Ok(stream)
     }
 
+    /// Ends a stream in which nothing is left.
+    pub(crate) fn forget_stream(&mut self, handle: Handle<Stream>) {
+        let Ok(stream) = self.streams.remove(handle) else { return };
+        if let Ok(context) = self.contexts.get_mut(stream.context) {
+            context.streams.retain(|one| *one != handle);
+        }
+    }
+
+    /// Takes everything from a stream that ends with its context: what it had to do, and its part in a recording.
+    pub(crate) fn empty_stream(&mut self, handle: Handle<Stream>) {
+        let Ok(stream) = self.streams.get_mut(handle) else { return };
+        stream.abandon();
+        if let Some(capture) = stream.capture.take() {
+            self.lose_stream(capture, handle);
+        }
+    }
+
     /// The stream that a handle names in this thread: 0, 1 and 2 are default streams of the current context.
     pub(crate) fn stream(&mut self, handle: Handle<Stream>) -> Done<Handle<Stream>> {
         let own = match handle.value() {
@@ -212,7 +230,8 @@ impl State {
             STREAM_LEGACY => false,
             STREAM_PER_THREAD => true,
             _ => {
-                let stream = self.streams.get(handle)?;
+                let stream = self.streams.find(handle).filter(|stream| !stream.ended);
+                let stream = stream.ok_or(Code::INVALID_HANDLE)?;
                 let context = self.contexts.find(stream.context).ok_or(Code::CONTEXT_IS_DESTROYED)?;
                 return context.error.map_or(Ok(handle), Err);
             }
@@ -235,7 +254,11 @@ impl State {
     pub(crate) fn destroy_context(&mut self, process: &Process, handle: Handle<Context>) -> Done {
         let code_bytes = self.contexts.get(handle)?.code_bytes;
         for green in self.greens_of(handle) {
+            let ordinal = self.contexts.get(handle)?.ordinal;
             self.end_green(process, green)?;
+            // Nobody can let go of the primary context on its behalf any more.
+            let primary = &mut self.primaries[ordinal.cast_unsigned() as usize];
+            primary.retained = primary.retained.saturating_sub(1);
         }
         self.free_all_of(process, handle);
         for mipmap in self.mipmaps.handles(|mipmap| mipmap.context == handle) {
@@ -261,6 +284,7 @@ impl State {
             false => self.contexts.remove(handle)?,
         };
         for stream in context.streams {
+            self.empty_stream(stream);
             let _ = self.streams.remove(stream);
         }
         self.settle(process, true);

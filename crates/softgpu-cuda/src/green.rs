@@ -21,6 +21,8 @@ const MARK: u32 = 0x6772_6e01;
 pub(crate) const MULTIPROCESSORS: u32 = 1;
 /// Split as if multiprocessors did not belong together.
 pub(crate) const IGNORE_COSCHEDULING: u32 = 1;
+/// More multiprocessors than any device has.
+const COUNT_MAX: u32 = 1 << 16;
 /// What is left of a split, as the number of a group.
 const REMAINDER: u32 = u32::MAX;
 
@@ -64,7 +66,10 @@ impl Resource {
         if self.kind != MULTIPROCESSORS {
             return Err(Code::INVALID_RESOURCE_TYPE);
         }
-        if self.mark == MARK { Ok(self) } else { Err(Code::INVALID_VALUE) }
+        let [count, fewest, step] = self.counts;
+        let sound =
+            self.mark == MARK && [count, fewest, step].iter().all(|one| *one <= COUNT_MAX) && fewest > 0;
+        if sound { Ok(self) } else { Err(Code::INVALID_VALUE) }
     }
 
     /// The groups that a split into at most `wanted` of at least `count` makes, and what is left. `number` names it.
@@ -139,6 +144,12 @@ impl State {
         family
     }
 
+    /// A context and the green ones in it.
+    pub(crate) fn with_greens(&self, context: Handle<Context>) -> Vec<Handle<Context>> {
+        let inside = |(handle, one): &(_, &Context)| *handle == context || one.parent == context;
+        self.contexts.iter().filter(inside).map(|(handle, _)| handle).collect()
+    }
+
     /// The green contexts in a primary one.
     pub(crate) fn greens_of(&self, context: Handle<Context>) -> Vec<Handle<Green>> {
         self.contexts.iter().filter(|(_, one)| one.parent == context).map(|(_, one)| one.green).collect()
@@ -204,6 +215,7 @@ impl State {
         let green = self.greens.remove(handle)?;
         let view = self.contexts.remove(green.view)?;
         for stream in view.streams {
+            self.empty_stream(stream);
             if self.streams.find(stream).is_some_and(|stream| !stream.owned) {
                 self.streams.remove(stream)?;
             }
@@ -238,11 +250,7 @@ impl State {
     ) -> Done {
         self.events.get(event)?;
         self.refuse_captured_context(context)?;
-        let inside =
-            |(handle, one): &(Handle<Context>, &Context)| *handle == context || one.parent == context;
-        let views: Vec<Handle<Context>> =
-            self.contexts.iter().filter(inside).map(|(handle, _)| handle).collect();
-        for view in views {
+        for view in self.with_greens(context) {
             let marks = self.marks(view)?;
             self.wait_event(process, marks, event)?;
             let gate = self.end_of(marks);

@@ -146,6 +146,8 @@ impl Builtin {
 
 /// What any kernel costs beside its work, in nanoseconds.
 const LAUNCH_NS: u64 = 2_000;
+/// The longest a kernel takes, whatever it is asked for: some months. Sums of it are still numbers.
+const LONGEST_NS: u64 = 1 << 53;
 /// One round of fixed work, in picoseconds.
 const ROUND_PS: u64 = 23_270;
 /// Floating-point operations of one step of the Mandelbrot set.
@@ -164,7 +166,7 @@ impl Kernel {
             * u64::from(model.clocks.max);
         // Megaflops: operations * 1000 / (millions per second) are nanoseconds.
         let counted = |operations: u64| operations.saturating_mul(1_000) / flops.max(1);
-        match self {
+        let ns = match self {
             Self::Busy(us) => us.saturating_mul(1_000),
             Self::Spin(rounds) => rounds.saturating_mul(ROUND_PS) / 1_000,
             Self::Poke(_) | Self::Broken => LAUNCH_NS,
@@ -173,11 +175,12 @@ impl Kernel {
             Self::Saxpy(count, ..) => LAUNCH_NS + moved(count.saturating_mul(3)),
             Self::Matmul(rows, ..) => LAUNCH_NS + counted(2u64.saturating_mul(rows.saturating_pow(3))),
             Self::Mandelbrot(picture) => {
-                let steps =
-                    u64::from(picture.width) * u64::from(picture.height) * u64::from(picture.iterations_max);
+                let pixels = u64::from(picture.width) * u64::from(picture.height);
+                let steps = pixels.saturating_mul(picture.iterations_max.into());
                 LAUNCH_NS + counted(steps.saturating_mul(STEP_OPERATIONS))
             }
-        }
+        };
+        ns.min(LONGEST_NS)
     }
 
     /// The memory it touches: address and bytes.

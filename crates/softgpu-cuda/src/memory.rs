@@ -186,6 +186,11 @@ impl Memory {
         self.promise_around(address).is_some() && !self.knows(address)
     }
 
+    /// Whether an address is among this library's and nothing is there nor promised.
+    pub(crate) fn is_void(&self, address: u64) -> bool {
+        self.space.contains(address) && !self.knows(address) && self.promise_around(address).is_none()
+    }
+
     /// Whether a range is among this library's addresses and not all of it is there: freed, or only promised.
     pub(crate) fn is_missing(&self, address: u64, bytes: u64) -> bool {
         self.space.contains(address) && self.check(address, bytes).is_err()

@@ -1,5 +1,6 @@
 //! What one process knows: its place in the ledger, the devices it may see, and its objects.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -35,6 +36,11 @@ pub(crate) struct Process {
 }
 
 static PROCESS: OnceLock<Result<Process, Code>> = OnceLock::new();
+thread_local! {
+    /// Whether this thread is inside a call.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
 /// True in a child that was forked after `cuInit`: the driver does not survive that.
 static FORKED: AtomicBool = AtomicBool::new(false);
 
@@ -44,7 +50,11 @@ pub(crate) fn initialise() -> Done {
         return Err(Code::NOT_INITIALIZED);
     }
     match PROCESS.get_or_init(Process::start) {
-        Ok(_) => Ok(()),
+        Ok(process) => {
+            // Others may ask something of this process from now on.
+            process.start_workers();
+            Ok(())
+        }
         Err(code) => Err(*code),
     }
 }
@@ -144,14 +154,19 @@ impl Process {
         &self.ledger.root().words[self.me.slot as usize]
     }
 
-    /// Begins a call: waits while the process is suspended.
-    pub(crate) fn enter(&self) -> Inside<'_> {
+    /// Begins a call: waits while the process is suspended. `None` if this thread is inside already: what its call
+    /// called must not wait for what waits for it.
+    pub(crate) fn enter(&self) -> Option<Inside<'_>> {
+        if INSIDE.get() {
+            return None;
+        }
         loop {
             self.inside.fetch_add(1, SeqCst);
             let state = &self.words().checkpoint_state;
             let now = state.load(SeqCst);
             if now == checkpoint::RUNNING {
-                return Inside { process: self };
+                INSIDE.set(true);
+                return Some(Inside { process: self });
             }
             self.inside.fetch_sub(1, AcqRel);
             wait_on(state, now, None);
@@ -172,6 +187,7 @@ pub(crate) struct Inside<'a> {
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
+        INSIDE.set(false);
         self.process.inside.fetch_sub(1, AcqRel);
     }
 }

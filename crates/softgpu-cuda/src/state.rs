@@ -62,6 +62,8 @@ pub(crate) struct State {
     pub(crate) failed: Vec<(Handle<Context>, Code)>,
     /// How often the ledger's fault bell had rung when faults were looked for last.
     pub(crate) faults_heard: u32,
+    /// The contexts of effects on memory that somebody is at.
+    pub(crate) moving: Vec<Handle<Context>>,
     /// Stream-ordered memory whose end was reached.
     pub(crate) freed: Vec<u64>,
     /// How often this process holds each event of the ledger, by place.
@@ -90,7 +92,7 @@ impl State {
             nodes: Slab::new(0x58),
             execs: Slab::new(0x59),
             captures: Slab::new(0x5a),
-            objects: Slab::new(0x5e),
+            objects: Slab::new(0x63),
             pools: Slab::new(0x5b),
             arrays: Slab::new(0x5c),
             physicals: Slab::new(0x5d),
@@ -104,6 +106,7 @@ impl State {
             primaries: (0..devices).map(|_| Primary::default()).collect(),
             active: Vec::new(),
             running: 0,
+            moving: Vec::new(),
             poisoned: None,
             failed: Vec::new(),
             faults_heard: 0,

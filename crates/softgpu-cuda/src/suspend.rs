@@ -11,7 +11,7 @@ use fastgpu_softgpu::checkpoint::{
     ASK_CHECKPOINT, ASK_LOCK, ASK_NOTHING, ASK_RESTORE, ASK_UNLOCK, CHECKPOINTED, FAILED, LOCKED, RUNNING,
 };
 use fastgpu_softgpu::ledger::layout::{Account, Class};
-use fastgpu_softgpu::ledger::{wait_on, wake_all};
+use fastgpu_softgpu::ledger::{ClockMode, wait_on, wake_all};
 
 use crate::abi::{Code, Done};
 use crate::process::Process;
@@ -21,6 +21,8 @@ use crate::state::{Context, State};
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Wakes a waiting lock this often; what it waits for wakes it earlier.
 const LOCK_STEP: Duration = Duration::from_micros(200);
+/// How much longer than a lock may take its asker waits for somebody who does not hear.
+const HEARING: Duration = Duration::from_millis(200);
 
 /// Where a process stands, for the asker.
 pub(crate) fn state_of(process: &Process, pid: i32) -> Done<u32> {
@@ -63,13 +65,17 @@ pub(crate) enum Ask {
 pub(crate) fn ask(process: &Process, pid: i32, ask: &Ask) -> Done {
     let slot = target(process, pid)?;
     let words = &process.ledger.root().words[slot as usize];
+    let deadline = match ask {
+        Ask::Lock { timeout_ms } => deadline(*timeout_ms),
+        _ => None,
+    };
+    let is_late = |grace: Duration| deadline.is_some_and(|deadline| Instant::now() >= deadline + grace);
     while words.asker.compare_exchange(0, process.me.slot + 1, AcqRel, Acquire).is_err() {
-        // Whoever asks at the moment is answered first; if it died, its place is taken.
-        let other = words.asker.load(Acquire);
-        let alive = process.ledger.processes().iter().any(|(slot, _)| slot + 1 == other);
-        if !alive {
-            let _ = words.asker.compare_exchange(other, 0, AcqRel, Acquire);
+        // Whoever asks at the moment is answered first, unless it died: then it asks no more.
+        if is_late(Duration::ZERO) {
+            return Err(Code::NOT_READY);
         }
+        process.ledger.reap();
         std::thread::sleep(Duration::from_millis(1));
     }
     let request = match ask {
@@ -99,6 +105,11 @@ pub(crate) fn ask(process: &Process, pid: i32, ask: &Ask) -> Done {
         if target(process, pid).is_err() {
             break Code::OPERATING_SYSTEM.0;
         }
+        // Somebody who is stopped does not hear; what was not heard is asked no more.
+        let unheard = || words.request.compare_exchange(request, ASK_NOTHING, AcqRel, Acquire).is_ok();
+        if is_late(HEARING) && unheard() {
+            break Code::NOT_READY.0;
+        }
     };
     words.asker.store(0, Release);
     if answer == 0 { Ok(()) } else { Err(Code(answer)) }
@@ -118,9 +129,10 @@ pub(crate) fn serve(process: &Process) {
     if request == ASK_NOTHING {
         return;
     }
+    let asker = words.asker.load(Acquire);
     let state = words.checkpoint_state.load(SeqCst);
     let done = match (request, state) {
-        (ASK_LOCK, RUNNING) => lock(process),
+        (ASK_LOCK, RUNNING) => lock(process, asker),
         (ASK_CHECKPOINT, LOCKED) => checkpoint(process),
         (ASK_RESTORE, CHECKPOINTED) => restore(process),
         (ASK_UNLOCK, LOCKED) => {
@@ -129,6 +141,10 @@ pub(crate) fn serve(process: &Process) {
         }
         _ => Err(Code::ILLEGAL_STATE),
     };
+    if words.asker.load(Acquire) != asker {
+        // It died, and nobody else is told what it asked.
+        return;
+    }
     words.answer.store(done.err().map_or(0, |code| code.0), Release);
     words.answers.fetch_add(1, Release);
     wake_all(&words.answers);
@@ -140,26 +156,41 @@ fn enter(process: &Process, state: u32) {
     wake_all(&words.checkpoint_state);
 }
 
-/// Lets no new call begin, and waits for those inside and for all work.
-fn lock(process: &Process) -> Done {
-    let timeout_ms = process.words().timeout_ms.load(Relaxed);
-    let deadline = (timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(timeout_ms.into()));
+/// When so many milliseconds are over; `None` for 0, which is never.
+fn deadline(timeout_ms: u32) -> Option<Instant> {
+    (timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(timeout_ms.into()))
+}
+
+/// Lets no new call begin, and waits for those inside and for all work, as long as whoever asked lives.
+fn lock(process: &Process, asker: u32) -> Done {
+    let deadline = deadline(process.words().timeout_ms.load(Relaxed));
+    let mut looked = Instant::now();
     enter(process, LOCKED);
     loop {
         let mut state = process.state();
         state.pump(process);
         let quiet = state.active.is_empty() && state.running == 0 && process.calls_inside() == 0;
+        let (look_at, running) = (state.look_again_at(process), state.running > 0);
         drop(state);
         process.progress.notify_all();
         if quiet {
             return Ok(());
         }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if looked.elapsed() > LOOK_AGAIN {
+            process.ledger.reap();
+            looked = Instant::now();
+        }
+        let alone = process.words().asker.load(Acquire) != asker;
+        if alone || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             enter(process, RUNNING);
             return Err(Code::NOT_READY);
         }
         if !process.help_with_bytes() {
             std::thread::sleep(LOCK_STEP);
+            // Who waits moves a test clock.
+            if process.ledger.clock_mode() == ClockMode::Test {
+                process.pause(look_at, running);
+            }
         }
     }
 }

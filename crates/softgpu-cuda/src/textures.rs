@@ -111,7 +111,7 @@ impl ResourceDescription {
                 [first, height, pitch].iter().zip(SHEET_MAX).all(|(one, most)| (1..=most).contains(one));
             (
                 small && row <= pitch && pitch.is_multiple_of(PITCH_ALIGNMENT),
-                pitch * (height.max(1) - 1) + row,
+                pitch.saturating_mul(height.max(1) - 1).saturating_add(row),
             )
         };
         if !fits || !self.place.is_multiple_of(ALIGNMENT) {

@@ -223,9 +223,7 @@ impl Ledger {
 
     /// Wakes the workers of all attached processes, so that they look at the clock and the faults.
     pub fn ring_workers(&self) {
-        // A word that only rises: too small by one process that is just coming is no harm, it looks by itself.
-        let high = self.registry_view().processes_high as usize;
-        for words in &self.root.words[..high] {
+        for words in &self.root.words[..self.processes_high()] {
             words.doorbell.fetch_add(1, Release);
             wake_all(&words.doorbell);
         }

@@ -142,12 +142,13 @@ impl Schedule {
         }
     }
 
-    /// Adds work to the end of a context's queue and says where that end is. Call [`advance`] first.
+    /// Adds work to the end of a context's queue and says where that end is. Call [`advance`] first. However much
+    /// somebody asks for, times end where numbers do: nobody else may suffer for it.
     ///
     /// [`advance`]: Schedule::advance
     pub fn submit(&mut self, slot: ContextSlot, work_ns: u64) -> Position {
         let context = &mut self.contexts[slot.index()];
-        context.submitted += work_ns;
+        context.submitted = context.submitted.saturating_add(work_ns);
         let end = context.submitted;
         if work_ns > 0 {
             self.set_runnable(slot.index(), true);
@@ -161,7 +162,7 @@ impl Schedule {
     /// [`advance`]: Schedule::advance
     pub fn submit_beside(&mut self, slot: ContextSlot, after: Position, work_ns: u64) -> Position {
         let context = &mut self.contexts[slot.index()];
-        let end = after.max(context.served) + work_ns;
+        let end = after.max(context.served).saturating_add(work_ns);
         context.submitted = context.submitted.max(end);
         if context.submitted > context.served {
             self.set_runnable(slot.index(), true);
@@ -173,10 +174,12 @@ impl Schedule {
     pub fn submit_copy(&mut self, engine: CopyEngine, ready_ns: u64, work_ns: u64) -> u64 {
         let free = &mut self.copy_free_ns[engine as usize];
         let begin = ready_ns.max(*free).max(self.now_ns);
-        *free = begin + work_ns;
-        self.copied_ns[engine as usize] += work_ns;
-        self.copying.add(begin, work_ns);
-        begin + work_ns
+        let end = begin.saturating_add(work_ns);
+        *free = end;
+        let copied = &mut self.copied_ns[engine as usize];
+        *copied = copied.saturating_add(work_ns);
+        self.copying.add(begin, end - begin);
+        end
     }
 
     /// When the device came to `position`, or `None` while it has not.
@@ -221,21 +224,21 @@ impl Schedule {
         // The first context ever finds the device empty; every other one has somebody to move out.
         if self.loaded != 0 {
             self.switches += 1;
-            self.loading_until_ns = self.now_ns + self.switch_ns;
+            self.loading_until_ns = self.now_ns.saturating_add(self.switch_ns);
         }
         self.loaded = next.0 + 1;
-        self.slice_end_ns = self.now_ns.max(self.loading_until_ns) + self.slice_ns;
+        self.slice_end_ns = self.now_ns.max(self.loading_until_ns).saturating_add(self.slice_ns);
     }
 
     fn serve(&mut self, slot: ContextSlot, to_ns: u64) {
         if self.now_ns >= self.slice_end_ns {
             // Alone: the slice begins again.
-            self.slice_end_ns = self.now_ns + self.slice_ns;
+            self.slice_end_ns = self.now_ns.saturating_add(self.slice_ns);
         }
         let alone = self.next_runnable(slot.index() + 1) == Some(slot);
         let context = &mut self.contexts[slot.index()];
         let work = context.submitted - context.served;
-        let mut until = to_ns.min(self.now_ns + work);
+        let mut until = to_ns.min(self.now_ns.saturating_add(work));
         if !alone {
             until = until.min(self.slice_end_ns);
         }

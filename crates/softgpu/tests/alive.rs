@@ -171,3 +171,24 @@ fn a_program_that_begins_anew_in_the_same_process_begins_with_nothing() {
     assert_eq!(ours.device(0).memory_used_bytes, 100 * MIB);
     drop(child);
 }
+
+#[test]
+fn who_looks_past_somebody_takes_no_memory_for_what_nobody_used() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let ours = ledger(folder.path());
+    let _child = Child::of(|| {
+        let theirs = ledger(folder.path());
+        let me = theirs.attach().unwrap();
+        let mut device = theirs.device(0);
+        device.open_context(me.slot).unwrap();
+        stop_here();
+    })
+    .stopped();
+    let blocks = || std::fs::metadata(folder.path().join("ledger")).unwrap().blocks();
+    let before = blocks();
+    let view = ours.view(0);
+    assert!(matches!(view, DeviceView::Copied(_)));
+    assert_eq!(view.schedule.contexts.iter().filter(|context| context.owner != 0).count(), 1);
+    assert_eq!(blocks(), before);
+}

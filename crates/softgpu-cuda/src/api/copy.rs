@@ -40,7 +40,10 @@ fn check(state: &State, due: Due, (says, address): Part, bytes: u64) -> Done {
         Says::Host if address == 0 => Err(Code::INVALID_VALUE),
         Says::Anything if address == 0 => Err(Code::INVALID_VALUE),
         Says::Anything if state.memory.knows(address) => state.memory.check(address, bytes),
-        Says::Host | Says::Anything => Ok(()),
+        // It was freed, or never given out.
+        Says::Host | Says::Anything if state.memory.is_void(address) => Err(Code::INVALID_VALUE),
+        // How much there is of it is the program's to answer for, unless it cannot be.
+        Says::Host | Says::Anything => address.checked_add(bytes).map(drop).ok_or(Code::INVALID_VALUE),
     }
 }
 
@@ -280,12 +283,14 @@ impl Side3d {
         };
         let pitch = if pitch == 0 { width } else { pitch };
         let rows = if rows == 0 { height } else { rows };
-        if pitch < width || (self.kind == 3 && self.x + width > pitch) {
+        if pitch < width || (self.kind == 3 && self.x.checked_add(width).is_none_or(|end| end > pitch)) {
             return Err(Code::INVALID_VALUE);
         }
         let slice = pitch.checked_mul(rows).ok_or(Code::INVALID_VALUE)?;
-        let offset = self.z * slice + self.y * pitch + self.x;
-        Ok((Side { address: base + offset as u64, pitch, slice }, says))
+        let row = self.y.checked_mul(pitch).and_then(|row| row.checked_add(self.x));
+        let offset = self.z.checked_mul(slice).zip(row).and_then(|(plane, row)| plane.checked_add(row));
+        let address = offset.and_then(|offset| base.checked_add(offset as u64)).ok_or(Code::INVALID_VALUE)?;
+        Ok((Side { address, pitch, slice }, says))
     }
 }
 

@@ -103,8 +103,7 @@ fn add_any(
     let out = out.required()?;
     let mut parameters = asked.read()?;
     parameters.refuse_missing(process, "cuGraphAddNode")?;
-    let edges = edge_list(deps.1, deps.2)?;
-    let deps = deps.0.list(deps.2)?;
+    let (deps, edges) = (deps.0.list(deps.2)?, edge_list(deps.1, deps.2)?);
     let known: Vec<(N, Edge)> = deps.iter().copied().zip(edges).collect();
     let mut node = Handle::NULL;
     add(process, Out(&raw mut node), graph, (In(deps.as_ptr()), deps.len()), |state| {

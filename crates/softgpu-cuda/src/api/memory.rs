@@ -16,7 +16,7 @@ pub(crate) extern "C" fn cuMemGetInfo_v2(free: Out<usize>, total: Out<usize>) ->
         let current = state.current()?;
         let ordinal = state.contexts.get(current)?.ordinal;
         drop(state);
-        if process.ledger.registry().processes_high > 1 {
+        if process.ledger.processes_high() > 1 {
             process.ledger.reap();
         }
         let device = process.device(ordinal)?;

@@ -83,11 +83,14 @@ pub(crate) extern "C" fn cuMulticastAddDevice(handle: H, device: i32) -> CUresul
 
 /// Waits until all devices of a team have been added, by whomever.
 pub(super) fn wait_for_team(process: &Process, handle: H) -> Done {
-    let place = process.state().team_place(handle)?;
-    while !process.ledger.team(place).is_complete() {
+    loop {
+        // Another thread may let go of it meanwhile.
+        let place = process.state().team_place(handle)?;
+        if process.ledger.team(place).is_complete() {
+            return Ok(());
+        }
         std::thread::sleep(LOOK_AGAIN);
     }
-    Ok(())
 }
 
 #[unsafe(no_mangle)]

@@ -18,7 +18,7 @@ fn set(process: &Process, job: SetJob, stream: S) -> Done {
     if job.width == 0 || job.height == 0 {
         return Ok(());
     }
-    if job.height > 1 && job.pitch < job.width * job.size {
+    if job.height > 1 && job.pitch < job.width.saturating_mul(job.size) {
         return Err(Code::INVALID_VALUE);
     }
     let ordinal = state.contexts.get(current)?.ordinal;

@@ -46,24 +46,22 @@ pub(crate) extern "C" fn cuStreamCreateWithPriority(stream: Out<S>, flags: u32, 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamDestroy_v2(stream: S) -> CUresult {
     call(|process| {
-        let state = process.state();
-        if !state.streams.get(stream)?.owned {
-            return Err(Code::INVALID_HANDLE);
-        }
-        let context = state.streams.get(stream)?.context;
-        state.contexts.find(context).ok_or(Code::CONTEXT_IS_DESTROYED)?;
-        let capture = state.streams.get(stream)?.capture;
-        drop(state);
-        if capture.is_none() {
-            process.wait_stream(stream)?;
-        }
         let mut state = process.state();
-        if let Some(capture) = capture {
-            state.lose_stream(capture, stream);
+        let owned = |found: &&Stream| found.owned && !found.ended;
+        let found = state.streams.find(stream).filter(owned).ok_or(Code::INVALID_HANDLE)?;
+        let (context, capture) = (found.context, found.capture);
+        state.contexts.find(context).ok_or(Code::CONTEXT_IS_DESTROYED)?;
+        match capture {
+            Some(capture) => state.lose_stream(capture, stream),
+            None => {
+                state.pump(process);
+                state.contexts.get(context)?.error.map_or(Ok(()), Err)?;
+            }
         }
-        state.streams.remove(stream)?;
-        if let Ok(context) = state.contexts.get_mut(context) {
-            context.streams.retain(|one| *one != stream);
+        let found = state.streams.get_mut(stream)?;
+        found.ended = true;
+        if found.queue.is_empty() {
+            state.forget_stream(stream);
         }
         drop(state);
         process.announce_endings();

@@ -10,6 +10,7 @@ use crate::handle::Handle;
 use crate::memory::physical::Physical;
 use crate::memory::{GRANULE, Kind};
 use crate::process::Process;
+use crate::state::Context;
 
 type H = Handle<Physical>;
 
@@ -132,8 +133,14 @@ pub(crate) extern "C" fn cuMemMap(
 
 /// Waits for whoever may use memory that is about to go.
 fn wait_for_all(process: &Process) -> Done {
-    let contexts = process.state().contexts.handles(|context| context.error.is_none());
-    contexts.into_iter().try_for_each(|context| process.wait_context(context))
+    let (sound, failed): (Vec<_>, Vec<_>) = {
+        let state = process.state();
+        let sound =
+            |context: &Handle<Context>| state.contexts.get(*context).is_ok_and(|one| one.error.is_none());
+        state.contexts.handles(|_| true).into_iter().partition(sound)
+    };
+    failed.into_iter().for_each(|context| process.wait_until_still(context));
+    sound.into_iter().try_for_each(|context| process.wait_context(context))
 }
 
 #[unsafe(no_mangle)]

@@ -82,6 +82,11 @@ pub(crate) struct Word {
 }
 
 impl Word {
+    /// How long it is.
+    pub(crate) fn bytes(self) -> u64 {
+        if self.wide { 8 } else { 4 }
+    }
+
     fn read(self) -> u64 {
         if self.wide {
             // SAFETY: range and alignment were checked when it was asked for, and memory in use is not unmapped.
@@ -141,8 +146,8 @@ pub(crate) enum Place {
     At(u64),
     /// When its condition holds; asked for since this device time.
     Poll(u64),
-    /// When another process says so.
-    Told,
+    /// When another process says so; asked for since this device time.
+    Told(u64),
 }
 
 /// Whether bytes were moved.

@@ -8,12 +8,14 @@ use crate::graph::objects::Ending;
 use crate::handle::Handle;
 use crate::kernels::Fault;
 use crate::process::Process;
-use crate::state::State;
+use crate::state::{Context, State};
 
 /// An effect that somebody has taken on.
 #[derive(Debug)]
 pub(crate) struct Job {
     dep: Dep,
+    /// The context whose memory it is about; `None`: it is about none.
+    of: Option<Handle<Context>>,
     what: What,
 }
 
@@ -53,11 +55,16 @@ impl State {
                 (Op::Host(call), Willing::Host) if due => What::Host(*call),
                 _ => continue,
             };
+            let of = (willing == Willing::Bytes).then(|| self.root(stream.context));
+            // What was freed since is not there any more, and that is a fault of the program's work, not its end.
+            let what =
+                if self.is_gone(&item.op) { What::Task(Task::Fault(Fault::WildAddress)) } else { what };
             if let Some(item) = self.streams.get_mut(handle).ok().and_then(|stream| stream.item_mut(number)) {
                 item.effect = Effect::Running;
             }
             self.running += 1;
-            return Some(Job { dep: Dep { stream: handle, number }, what });
+            self.moving.extend(of);
+            return Some(Job { dep: Dep { stream: handle, number }, of, what });
         }
         None
     }
@@ -84,8 +91,11 @@ impl State {
             .is_none_or(|stream| stream.effected > dep.number || stream.base > dep.number)
     }
 
-    fn finish(&mut self, process: &Process, dep: Dep, result: Done) {
+    fn finish(&mut self, process: &Process, Job { dep, of, .. }: &Job, result: Done) {
         self.running -= 1;
+        if let Some(place) = self.moving.iter().position(|context| Some(*context) == *of) {
+            self.moving.swap_remove(place);
+        }
         let now = process.ledger.now_ns();
         let Ok(stream) = self.streams.get_mut(dep.stream) else { return };
         let context = stream.context;
@@ -137,8 +147,10 @@ impl Process {
                 Ok(())
             }
         };
-        self.state().finish(self, job.dep, result);
+        self.state().finish(self, &job, result);
         self.progress.notify_all();
+        // What waited for this goes on.
+        self.ring_worker();
         true
     }
 }

@@ -7,6 +7,7 @@ use super::item::{Effect, Item, Place};
 use super::{Dep, Engine, Op, Stream};
 use crate::abi::{Code, Done};
 use crate::handle::Handle;
+use crate::kernels::Fault;
 use crate::process::Process;
 use crate::state::{Context, State};
 
@@ -95,7 +96,7 @@ impl State {
             }
             loop {
                 let placed = self.place(&mut stream, slot, device);
-                let completed = self.complete(&mut stream, slot, device);
+                let completed = self.complete(handle, &mut stream, slot, device);
                 if !placed && !completed {
                     break;
                 }
@@ -128,6 +129,12 @@ impl State {
                 break;
             }
         }
+        let streams = &self.streams;
+        let over = |handle: &Handle<Stream>| {
+            streams.find(*handle).is_some_and(|stream| stream.ended && stream.queue.is_empty())
+        };
+        let over: Vec<_> = self.active.iter().copied().filter(over).collect();
+        over.into_iter().for_each(|handle| self.forget_stream(handle));
         let streams = &self.streams;
         self.active.retain(|handle| streams.find(*handle).is_some_and(|stream| !stream.queue.is_empty()));
         moved
@@ -238,7 +245,7 @@ impl State {
                     Place::At(device.schedule.submit_copy(CopyEngine::Out, stream.last_ns, *ns))
                 }
                 (Op::WaitValue(_), Before::Nothing) => Place::Poll(now),
-                (Op::Await(_), Before::Nothing) => Place::Told,
+                (Op::Await(_), Before::Nothing) => Place::Told(now),
                 (_, Before::Nothing) => Place::At(now),
                 (Op::Record(_) | Op::Signal(_) | Op::Marker | Op::Free(_), Before::Compute(position)) => {
                     Place::Compute(position)
@@ -252,9 +259,19 @@ impl State {
         moved
     }
 
-    fn complete(&mut self, stream: &mut Stream, slot: ContextSlot, device: &mut DeviceState) -> bool {
+    fn complete(
+        &mut self,
+        handle: Handle<Stream>,
+        stream: &mut Stream,
+        slot: ContextSlot,
+        device: &mut DeviceState,
+    ) -> bool {
         let mut moved = false;
         while let Some(item) = stream.queue.front() {
+            if matches!(item.place, Place::Poll(_)) && self.is_gone(&item.op) {
+                self.fail_at(stream.context, device);
+                break;
+            }
             let Effect::Done(effect_ns) = item.effect else { break };
             let now = device.schedule.now_ns;
             let due = match item.place {
@@ -265,7 +282,7 @@ impl State {
                     Op::WaitValue(condition) => condition.holds().then_some(now),
                     _ => Some(now),
                 },
-                Place::Told => match &item.op {
+                Place::Told(_) => match &item.op {
                     Op::Await(signal) => signal.is_reached().then_some(now),
                     _ => Some(now),
                 },
@@ -278,7 +295,7 @@ impl State {
             stream.effected = stream.effected.max(stream.base);
             stream.launches -= usize::from(item.launch);
             match item.op {
-                Op::Record(event) => self.reach_event(event, stream.last_ns, number),
+                Op::Record(event) => self.reach_event(event, Dep { stream: handle, number }, stream.last_ns),
                 Op::Signal(signal) => signal.reach(),
                 Op::Free(address) => self.freed.push(address),
                 _ => {}
@@ -288,10 +305,20 @@ impl State {
         moved
     }
 
-    fn reach_event(&mut self, event: Handle<crate::state::Event>, at_ns: u64, number: u64) {
+    /// A stream waits for a word that is not there any more: that is a fault of its context.
+    fn fail_at(&mut self, context: Handle<Context>, device: &mut DeviceState) {
+        if self.failed.iter().any(|(failed, _)| *failed == context) {
+            return;
+        }
+        let code = Fault::WildAddress.code();
+        Fault::xids_of(code).iter().for_each(|xid| device.note_xid(*xid, std::process::id()));
+        self.failed.push((context, code));
+    }
+
+    fn reach_event(&mut self, event: Handle<crate::state::Event>, record: Dep, at_ns: u64) {
         if let Ok(event) = self.events.get_mut(event) {
             // It may have been recorded again since.
-            if event.recorded.is_some_and(|recorded| recorded.number == number) {
+            if event.recorded == Some(record) {
                 event.reached_ns = Some(at_ns);
             }
         }

@@ -27,6 +27,8 @@ pub(crate) struct Stream {
     pub(crate) priority: i32,
     /// Made by the program, so it may destroy it.
     pub(crate) owned: bool,
+    /// The program destroyed it: it goes when what is in it is done.
+    pub(crate) ended: bool,
     pub(crate) id: u64,
     pub(crate) queue: VecDeque<Item>,
     /// Number of the first item in the queue; everything before is complete.
@@ -56,6 +58,7 @@ impl Stream {
             kind,
             priority,
             owned,
+            ended: false,
             id,
             queue: VecDeque::new(),
             base: 0,

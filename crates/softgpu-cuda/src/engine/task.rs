@@ -88,12 +88,14 @@ impl CopyJob {
 
     /// Everything it moves, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        (self.width * self.height * self.depth) as u64
+        self.width.saturating_mul(self.height).saturating_mul(self.depth) as u64
     }
 
-    /// How far a side reaches from its first byte, in bytes.
+    /// How far a side reaches from its first byte, in bytes; further than any memory if it is too far for a number.
     pub(crate) fn reach(&self, side: &Side) -> u64 {
-        (side.slice * (self.depth - 1) + side.pitch * (self.height - 1) + self.width) as u64
+        let planes = side.slice.saturating_mul(self.depth - 1);
+        let rows = side.pitch.saturating_mul(self.height - 1);
+        planes.saturating_add(rows).saturating_add(self.width) as u64
     }
 
     /// Takes the source's bytes now, so that the program may change them afterwards.
@@ -132,13 +134,13 @@ impl CopyJob {
 impl SetJob {
     /// Everything it writes, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        (self.size * self.width * self.height) as u64
+        self.size.saturating_mul(self.width).saturating_mul(self.height) as u64
     }
 
-    /// How far it reaches from its first byte, in bytes.
+    /// How far it reaches from its first byte, in bytes; further than any memory if it is too far for a number.
     pub(crate) fn reach(&self) -> u64 {
-        let row = self.size * self.width;
-        (self.pitch.max(row) * self.height.saturating_sub(1) + row) as u64
+        let row = self.size.saturating_mul(self.width);
+        self.pitch.max(row).saturating_mul(self.height.saturating_sub(1)).saturating_add(row) as u64
     }
 
     fn run(&self) {

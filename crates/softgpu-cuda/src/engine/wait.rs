@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fastgpu_softgpu::ledger::ClockMode;
 use fastgpu_softgpu::ledger::events::Signal;
 
-use super::item::Place;
+use super::item::{Effect, Place};
 use super::jobs::Willing;
 use super::{Dep, Stream};
 use crate::abi::{Code, Done};
@@ -37,6 +37,12 @@ pub(crate) struct LookAt {
     pub(crate) polls: bool,
 }
 
+/// When to look again at what nobody says anything about, and what was asked for since some time.
+fn next_poll(now_ns: u64, since_ns: u64) -> u64 {
+    let waited = now_ns.saturating_sub(since_ns);
+    now_ns.saturating_add((waited / POLL_PART).clamp(POLL_NS, POLL_NS_MAX))
+}
+
 impl State {
     /// Whether an item is complete.
     pub(crate) fn is_done(&self, dep: Dep) -> bool {
@@ -51,9 +57,8 @@ impl State {
 
     /// The last items of all streams of a context, and of the green ones in it.
     pub(crate) fn ends_of_context(&self, context: Handle<Context>) -> Vec<Dep> {
-        let inside =
-            |(handle, one): &(Handle<Context>, &Context)| *handle == context || one.parent == context;
-        let streams = self.contexts.iter().filter(inside).flat_map(|(_, one)| &one.streams);
+        let views = self.with_greens(context);
+        let streams = views.iter().filter_map(|view| self.contexts.find(*view)).flat_map(|one| &one.streams);
         streams.filter_map(|stream| self.end_of(*stream)).collect()
     }
 
@@ -61,34 +66,34 @@ impl State {
     fn look_at(&self, process: &Process, dep: Dep, depth: u32) -> Option<LookAt> {
         let stream = self.streams.find(dep.stream)?;
         let item = stream.item(dep.number)?;
-        if item.place != Place::Waiting {
-            return self.time_of(process, stream, item.place);
-        }
-        if let Some(place) = stream.last_place() {
-            return self.time_of(process, stream, place);
+        let first = stream.queue.front()?;
+        let placed = Some(item.place).filter(|place| *place != Place::Waiting).or(stream.last_place());
+        if let Some(place) = placed {
+            let look_at = self.time_of(process, stream, place)?;
+            // Its time has come, and somebody is at its effect: whoever that is says when it is done.
+            let late = look_at.at_ns <= process.ledger.now_ns() && !matches!(first.effect, Effect::Done(_));
+            return (!late).then_some(look_at);
         }
         if depth == 0 {
             return None;
         }
-        let first = stream.queue.front()?;
         first.deps.iter().filter_map(|dep| self.look_at(process, *dep, depth - 1)).min()
     }
 
     fn time_of(&self, process: &Process, stream: &Stream, place: Place) -> Option<LookAt> {
         let context = self.contexts.find(stream.context)?;
         let at_ns = match place {
-            Place::Waiting | Place::Told => return None,
-            Place::At(at_ns) => at_ns,
-            Place::Poll(since_ns) => {
-                let now = process.ledger.now_ns();
-                let waited = now.saturating_sub(since_ns);
-                now + (waited / POLL_PART).clamp(POLL_NS, POLL_NS_MAX)
-            }
+            Place::Waiting => return None,
+            // Another process rings when it is so; but only who waits moves a test clock, and that one may not.
+            Place::Told(_) if process.ledger.clock_mode() != ClockMode::Test => return None,
+            Place::At(at_ns) if process.device(context.ordinal).ok()?.schedule.stalled == 0 => at_ns,
+            Place::At(_) => return None,
+            Place::Poll(since_ns) | Place::Told(since_ns) => next_poll(process.ledger.now_ns(), since_ns),
             Place::Compute(position) => {
                 process.device(context.ordinal).ok()?.schedule.predict(context.slot, position)?
             }
         };
-        Some(LookAt { at_ns, polls: matches!(place, Place::Poll(_)) })
+        Some(LookAt { at_ns, polls: matches!(place, Place::Poll(_) | Place::Told(_)) })
     }
 
     /// When it is worth to look at all streams again.
@@ -136,6 +141,7 @@ impl Process {
 
     /// Waits until an event that other processes hold too is reached, or the context fails.
     pub(crate) fn wait_for_signal(&self, context: Handle<Context>, signal: Signal) -> Done {
+        let since_ns = self.ledger.now_ns();
         let mut looked = Instant::now();
         loop {
             let mut state = self.state();
@@ -145,6 +151,9 @@ impl Process {
             if let Some(code) = state.contexts.find(context).and_then(|context| context.error) {
                 return Err(code);
             }
+            // It may be ours, or have to wait for something of ours.
+            let own = state.look_again_at(self).map(|look_at| look_at.at_ns);
+            let running = state.running > 0;
             drop(state);
             if signal.is_reached() {
                 self.settle_freed(true);
@@ -155,13 +164,27 @@ impl Process {
                 looked = Instant::now();
             }
             if !self.help(Willing::Bytes) {
-                self.rest(POLL_NS);
+                let now = self.ledger.now_ns();
+                let at_ns = own.filter(|own| *own > now).unwrap_or(u64::MAX).min(next_poll(now, since_ns));
+                self.pause(Some(LookAt { at_ns, polls: true }), running);
             }
         }
     }
 
+    /// Waits until nobody is at an effect on the memory of a context; what failed does not wait for that.
+    pub(crate) fn wait_until_still(&self, context: Handle<Context>) {
+        loop {
+            let state = self.state();
+            if !state.moving.contains(&state.root(context)) {
+                return;
+            }
+            drop(state);
+            self.rest(LOOK_AGAIN_NS);
+        }
+    }
+
     /// Sleeps until device time is `until`, or something happens.
-    fn pause(&self, until: Option<LookAt>, running: bool) {
+    pub(crate) fn pause(&self, until: Option<LookAt>, running: bool) {
         let now = self.ledger.now_ns();
         if let Some(LookAt { at_ns, polls: true }) = until {
             self.rest(at_ns.saturating_sub(now));

@@ -230,10 +230,14 @@ impl State {
         Err(Code::STREAM_CAPTURE_UNSUPPORTED)
     }
 
-    /// Refuses to wait for a context while one of its streams is recorded.
+    /// Refuses to wait for a context while one of its streams, or of those of the green ones in it, is recorded.
     pub(crate) fn refuse_captured_context(&mut self, context: Handle<Context>) -> Done {
-        let found =
-            self.streams.iter().find_map(|(_, stream)| stream.capture.filter(|_| stream.context == context));
+        if self.captures.iter().next().is_none() {
+            return Ok(());
+        }
+        let views = self.with_greens(context);
+        let inside = |stream: &Stream| stream.capture.filter(|_| views.contains(&stream.context));
+        let found = self.streams.iter().find_map(|(_, stream)| inside(stream));
         let Some(handle) = found else { return Ok(()) };
         self.spoil(handle);
         Err(Code::STREAM_CAPTURE_UNSUPPORTED)

@@ -130,6 +130,10 @@ impl State {
             return Ok(base);
         }
         let length = self.hold(process, device, handle.object).ok_or(Code::INVALID_VALUE)?;
+        if handle.offset.checked_add(handle.bytes).is_none_or(|end| end > length) {
+            self.let_go(process, device, handle.object);
+            return Err(Code::INVALID_VALUE);
+        }
         let mapped = self.map_object(process, device, handle.object, length);
         let base = mapped.inspect_err(|_| self.let_go(process, device, handle.object))?;
         let kind = Kind::Imported { device, object: handle.object, opened: 1 };

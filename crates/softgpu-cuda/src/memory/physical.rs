@@ -93,7 +93,7 @@ impl State {
         let (bytes, ordinal) = (physical.bytes, physical.ordinal.unwrap_or(0));
         let (_, reserved) = self.memory.reservations.range(..=base).next_back().ok_or(Code::NOT_SUPPORTED)?;
         let start = self.memory.reservations.range(..=base).next_back().map_or(0, |(start, _)| *start);
-        if base + bytes > start + reserved {
+        if base.checked_add(bytes).is_none_or(|end| end > start + reserved) {
             return Err(Code::NOT_SUPPORTED);
         }
         if self.memory.knows(base) || self.memory.within(base, bytes).next().is_some() {

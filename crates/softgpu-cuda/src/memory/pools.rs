@@ -59,6 +59,8 @@ struct Pending {
     id: u64,
     stream: Handle<Stream>,
     address: u64,
+    /// Where it ended, once it was given back to what follows in the same stream: what comes before still uses it.
+    again: Option<u64>,
 }
 
 impl Pool {
@@ -99,13 +101,14 @@ impl Pool {
         })
     }
 
-    fn give(&mut self, address: u64) {
-        if let Some((base, _)) = self.stretch {
-            self.taken.remove(&(address - base));
-        }
+    /// Gives a range back; says where it ended.
+    fn give(&mut self, address: u64) -> u64 {
+        let offset = self.stretch.map_or(0, |(base, _)| address - base);
+        let length = self.taken.remove(&offset).unwrap_or(0);
         if self.imported {
             self.count_imported();
         }
+        offset + length
     }
 
     /// Where the last allocation ends.
@@ -113,11 +116,28 @@ impl Pool {
         self.taken.last_key_value().map_or(0, |(start, length)| start + length)
     }
 
-    fn reclaim(&mut self, mut ready: impl FnMut(&Pending) -> bool) {
+    /// Where the last range ends that anything uses or may come to use.
+    fn end_of_use(&self) -> u64 {
+        self.pending.iter().filter_map(|one| one.again).fold(self.end(), u64::max)
+    }
+
+    /// What was freed in a stream can be had again there at once.
+    fn reuse_in(&mut self, stream: Handle<Stream>) {
+        for place in 0..self.pending.len() {
+            let one = &self.pending[place];
+            if one.stream == stream && one.again.is_none() {
+                let end = self.give(one.address);
+                self.pending[place].again = Some(end);
+            }
+        }
+    }
+
+    /// What was freed can be had again by all: its stream has come to that.
+    fn reclaim(&mut self, freed: &[u64]) {
         let (now, later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.pending).into_iter().partition(|one| ready(one));
+            std::mem::take(&mut self.pending).into_iter().partition(|one| freed.contains(&one.id));
         self.pending = later;
-        for one in now {
+        for one in now.into_iter().filter(|one| one.again.is_none()) {
             self.give(one.address);
         }
     }
@@ -164,7 +184,7 @@ impl State {
         if pool.ended || pool.imported {
             return Err(Code::INVALID_VALUE);
         }
-        pool.reclaim(|pending| pending.stream == stream);
+        pool.reuse_in(stream);
         let ordinal = pool.ordinal;
         let address = match pool.take(length) {
             Some(address) => address,
@@ -232,7 +252,7 @@ impl State {
         let allocation = self.memory.remove(address).ok_or(Code::INVALID_VALUE)?;
         let pool = self.pools.get_mut(pool)?;
         pool.used[0] = pool.used[0].saturating_sub(allocation.bytes);
-        pool.pending.push(Pending { id: allocation.id, stream, address });
+        pool.pending.push(Pending { id: allocation.id, stream, address, again: None });
         Ok(allocation.id)
     }
 
@@ -250,7 +270,7 @@ impl State {
         let handles = self.pools.handles(|_| true);
         for handle in &handles {
             if let Ok(pool) = self.pools.get_mut(*handle) {
-                pool.reclaim(|pending| freed.contains(&pending.id));
+                pool.reclaim(&freed);
             }
         }
         if trim {
@@ -294,13 +314,25 @@ impl State {
             return;
         }
         let (ordinal, on_host, now) = (pool.ordinal, pool.on_host, pool.reserved[0]);
-        let needed = pool.end().max(keep.min(now)).next_multiple_of(STEP).min(now);
+        let needed = pool.end_of_use().max(keep.min(now)).next_multiple_of(STEP).min(now);
         let Some((base, _)) = pool.stretch.filter(|_| needed < now) else { return };
         pool.reserved[0] = needed;
         space::decommit(base + needed, now - needed);
         if !on_host {
             process.release(ordinal, Class::Pool, now - needed);
         }
+    }
+
+    /// Whether a range lies in what a pool has reserved: what is freed there in the order of a stream is memory all the
+    /// same.
+    pub(crate) fn is_in_pool(&self, address: u64, bytes: u64) -> bool {
+        self.pools.iter().any(|(_, pool)| {
+            pool.stretch.is_some_and(|(base, most)| {
+                let reserved = if pool.imported { most } else { pool.reserved[0] };
+                let offset = address.checked_sub(base);
+                offset.and_then(|offset| offset.checked_add(bytes)).is_some_and(|end| end <= reserved)
+            })
+        })
     }
 
     /// Frees everything that was allocated in a context and not freed.

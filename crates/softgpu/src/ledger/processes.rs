@@ -13,7 +13,7 @@ use super::layout::{Counter, PROCESSES_MAX, Process, ProcessState, Registry};
 use super::view::PATIENCE;
 use super::{LEDGER_FILE, Ledger, RegistryGuard};
 use crate::checkpoint;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::time::Duration;
 
 /// How long a program that starts waits for others that start.
@@ -122,6 +122,10 @@ impl Ledger {
     fn forget(&self, registry: &mut RegistryGuard, slot: u32) -> bool {
         self.forget_events_of(registry, slot);
         Self::forget_teams_of(registry, slot);
+        for words in &self.root().words[..registry.processes_high as usize] {
+            // Whom it asked something need not answer.
+            let _ = words.asker.compare_exchange(slot + 1, 0, AcqRel, Relaxed);
+        }
         let forget = |index: usize| {
             let Ok(mut device) = self.device_within(index, PATIENCE) else { return false };
             for id in device.forget_process(slot) {

@@ -6,13 +6,15 @@
 )]
 
 use std::fmt;
+use std::mem::offset_of;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::layout::{DEVICES_MAX, DeviceState, Registry};
+use super::layout::{DEVICES_MAX, DeviceState, PROCESSES_MAX, Registry};
 use super::lock::SharedLock;
 use super::{DeviceGuard, Ledger, RegistryGuard};
+use crate::schedule::{CONTEXTS_MAX, ContextRun, Schedule};
 
 /// How long somebody who looks waits for a lock.
 pub const PATIENCE: Duration = Duration::from_millis(200);
@@ -148,7 +150,7 @@ impl Ledger {
         if let Ok(guard) = self.device_within(index, PATIENCE) {
             return DeviceView::Locked(guard);
         }
-        let mut copy = copied(self.root().devices[index].state.get());
+        let mut copy = copied_device(self.root().devices[index].state.get());
         copy.mend();
         copy.schedule.advance(self.now_ns());
         DeviceView::Copied(copy)
@@ -166,6 +168,15 @@ impl Ledger {
             .ok_or_else(|| Stuck { what: "the list of processes on software GPUs", owner: lock.owner() })
     }
 
+    /// Above this no process slot was ever used. A word that only rises, read without a lock: too small by one
+    /// process that is just coming is no harm, it looks by itself.
+    #[must_use]
+    pub fn processes_high(&self) -> usize {
+        // SAFETY: the registry is mapped for as long as the process lives, and any bits make a number.
+        let high = unsafe { (&raw const (*self.root().registry.get()).processes_high).read_volatile() };
+        (high as usize).min(PROCESSES_MAX)
+    }
+
     /// The registry to look at, as it is at this moment.
     #[must_use]
     pub fn registry_view(&self) -> Box<Registry> {
@@ -176,6 +187,28 @@ impl Ledger {
 
 fn within(lock: &SharedLock, patience: Duration) -> Option<super::Taken> {
     lock.lock_within(patience).expect("the lock was initialised and is never destroyed")
+}
+
+/// A device as it lies there. Contexts that never were are not looked at: there is no memory behind them, and there
+/// may be none left to put there.
+fn copied_device(from: *const DeviceState) -> Box<DeviceState> {
+    const CONTEXTS: usize = offset_of!(DeviceState, schedule) + offset_of!(Schedule, contexts);
+    const CONTEXT: usize = size_of::<ContextRun>();
+    const BEHIND: usize = CONTEXTS + CONTEXTS_MAX * CONTEXT;
+    let mut copy = Box::<DeviceState>::new_zeroed();
+    // SAFETY: both sides are valid for a device, which is numbers only, so that zeros and any bits are one. Both
+    // stretches lie inside it.
+    unsafe {
+        let high = (&raw const (*from).schedule.contexts_high).read_volatile() as usize;
+        let used = CONTEXTS + high.min(CONTEXTS_MAX) * CONTEXT;
+        for (start, end) in [(0, used), (BEHIND, size_of::<DeviceState>())] {
+            let to = copy.as_mut_ptr().cast::<u8>().add(start);
+            std::ptr::copy_nonoverlapping(from.cast::<u8>().add(start), to, end - start);
+        }
+        let mut copy = copy.assume_init();
+        copy.schedule.contexts_high = u32::try_from(high.min(CONTEXTS_MAX)).unwrap_or(0);
+        copy
+    }
 }
 
 /// What lies there, whoever may be writing.

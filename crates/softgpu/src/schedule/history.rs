@@ -49,14 +49,14 @@ impl BusyHistory {
 
     /// Notes that something ran from `at_ns` for `length_ns`.
     pub(super) fn add(&mut self, at_ns: u64, length_ns: u64) {
-        self.total_ns += length_ns;
-        let end = at_ns + length_ns;
+        self.total_ns = self.total_ns.saturating_add(length_ns);
+        let end = at_ns.saturating_add(length_ns);
         // What lies more buckets back than are kept would only be overwritten.
         let kept = BUCKET_NS * (BUCKETS as u64 - 1);
         let mut from = at_ns.max(end.saturating_sub(kept));
         while from < end {
             let number = from / BUCKET_NS;
-            let until = end.min((number + 1) * BUCKET_NS);
+            let until = end.min((number + 1).saturating_mul(BUCKET_NS));
             let bucket = &mut self.buckets[usize::try_from(number % BUCKETS as u64).unwrap_or(0)];
             if bucket.number != number {
                 *bucket = Bucket { number, busy_ns: 0 };

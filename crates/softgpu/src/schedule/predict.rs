@@ -23,7 +23,8 @@ impl Schedule {
         if !self.contended() {
             let loaded = self.loaded == slot.0 + 1;
             let switch = if loaded || self.loaded == 0 { 0 } else { self.switch_ns };
-            return Some(self.now_ns.max(self.loading_until_ns) + switch + wanted);
+            let begin = self.now_ns.max(self.loading_until_ns).saturating_add(switch);
+            return Some(begin.saturating_add(wanted));
         }
         Some(self.in_turns(slot, wanted))
     }
@@ -43,18 +44,19 @@ impl Schedule {
                 continue;
             }
             if loaded != Some(index) {
-                now += if self.loaded == 0 && loaded.is_none() { 0 } else { self.switch_ns };
-                slice_end = now + self.slice_ns;
+                let switch = if self.loaded == 0 && loaded.is_none() { 0 } else { self.switch_ns };
+                now = now.saturating_add(switch);
+                slice_end = now.saturating_add(self.slice_ns);
             }
             loaded = Some(index);
             let turn = if queue.is_empty() { left } else { left.min(slice_end.saturating_sub(now)) };
             if index == slot.0 {
                 if wanted <= turn {
-                    return now + wanted;
+                    return now.saturating_add(wanted);
                 }
                 wanted -= turn;
             }
-            now += turn;
+            now = now.saturating_add(turn);
             slice_end = now;
             if left > turn {
                 queue.push_back((index, left - turn));

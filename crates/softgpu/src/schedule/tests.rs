@@ -153,3 +153,23 @@ fn small_work_runs_beside_other_work_of_its_context_and_after_what_it_waits_for(
     // A queue that is empty begins where it is.
     assert_eq!(schedule.submit_beside(slot, 0, MS), 9 * MS);
 }
+
+#[test]
+fn nobody_breaks_a_device_by_asking_for_more_time_than_there_is() {
+    let mut schedule = device(2);
+    for _ in 0..3 {
+        schedule.submit(ContextSlot(0), u64::MAX);
+        schedule.submit_copy(CopyEngine::In, 0, u64::MAX);
+    }
+    let end = schedule.submit(ContextSlot(1), 3 * MS);
+    schedule.advance(100 * MS);
+    assert!(schedule.reached(ContextSlot(1), end).is_some());
+    let never = schedule.submit(ContextSlot(0), 1);
+    assert!(schedule.predict(ContextSlot(0), never).is_some_and(|at| at > 1_000_000_000 * MS));
+    schedule.close(ContextSlot(1));
+    // Nor by a clock that has come to its end.
+    schedule.advance(u64::MAX);
+    schedule.submit(ContextSlot(0), MS);
+    schedule.submit_copy(CopyEngine::Out, 0, MS);
+    schedule.advance(u64::MAX);
+}
