@@ -294,3 +294,16 @@ fn whoever_asks_for_a_look_hears_of_it_after_what_it_found() {
         while told.recv_timeout(LONG).expect("a look is taken") < number {}
     }
 }
+
+#[test]
+fn a_device_that_was_lost_when_its_probe_began_is_listened_to_again_once_it_is_back() {
+    let world = World::new("1xA100-80GB");
+    let mut probe = world.probe();
+    world.software.break_device(0, DeviceFault::OffBus).unwrap();
+    assert!(probe.telemetry(LONG).unwrap().devices[0].trouble.is_some());
+    world.software.break_device(0, DeviceFault::Clear).unwrap();
+    assert_eq!(probe.telemetry(LONG).unwrap().devices[0].trouble, None);
+    world.software.break_device(0, DeviceFault::Xid(48)).unwrap();
+    let heard = &probe.telemetry(LONG).unwrap().devices[0].xids;
+    assert_eq!(heard.iter().map(|report| report.xid).collect::<Vec<_>>(), [48]);
+}

@@ -143,9 +143,11 @@ fn read(driver: &mut Driver, ask: Ask) -> Result<Readings, Trouble> {
     let version = nvml.sys_driver_version().ok();
     let mut devices: Vec<_> = (0..count).map(|index| read_device(nvml, index, ask)).collect();
     for device in &mut devices {
-        let watch = driver.watches.iter_mut().find(|watch| watch.index == device.index);
         let is_ill = device.trouble.is_some() || device.recovery_action.is_some_and(|action| action > 0);
-        device.xids = watch.map_or_else(Vec::new, |watch| watch.news(is_ill));
+        if let Some(watch) = driver.watches.iter_mut().find(|watch| watch.index == device.index) {
+            watch.renew(nvml, is_ill);
+            device.xids = watch.news(is_ill);
+        }
     }
     Ok(Readings { driver: version, devices })
 }

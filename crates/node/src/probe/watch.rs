@@ -18,6 +18,8 @@ use crate::keeper::now;
 const WAIT_MS: u32 = 60_000;
 /// Rest after a wait that failed: a lost device fails each of them at once.
 const REST: Duration = Duration::from_secs(5);
+/// Drivers and devices that cannot report are asked this often after they were seen well.
+const TRIES: u32 = 3;
 /// Reports kept until they are asked for; more only repeat.
 const KEPT_MAX: usize = 32;
 /// A driver whose device is ill has said why, or does so within a few of these.
@@ -29,6 +31,10 @@ const REASON_LOOKS: usize = 10;
 pub(super) struct Watch {
     pub(super) index: u32,
     heard: Arc<Mutex<Vec<XidReading>>>,
+    /// Whether the driver took the wish to be told.
+    listens: bool,
+    /// How often it is still tried to make it.
+    tries: u32,
     /// Whether the device was ill when it was read last.
     was_ill: Option<bool>,
 }
@@ -41,13 +47,24 @@ impl Watch {
             let device = nvml.device_by_index(index).ok()?;
             device.register_events(EventTypes::CRITICAL_XID_ERROR, set).ok()
         });
+        let listens = set.is_some();
         if let Some(set) = set {
             let heard = Arc::clone(&heard);
             let thread = thread::Builder::new().name(format!("xids {index}"));
             // Without a thread nothing is heard; the readings still tell.
             let _ = thread.spawn(move || listen(&set, &heard));
         }
-        Self { index, heard, was_ill: None }
+        Self { index, heard, listens, tries: TRIES, was_ill: None }
+    }
+
+    /// Begins to listen to a device that is well and could not be listened to before: it may have been lost then.
+    pub(super) fn renew(&mut self, nvml: &'static Nvml, is_ill: bool) {
+        if is_ill {
+            self.tries = TRIES;
+        } else if !self.listens && self.tries > 0 {
+            let fresh = Self::start(nvml, self.index);
+            *self = Self { tries: self.tries - 1, was_ill: self.was_ill, ..fresh };
+        }
     }
 
     /// What was heard since the last time. Where it is news that the device is ill, the report of why is waited for
