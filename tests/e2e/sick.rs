@@ -172,8 +172,9 @@ fn memory_errors_are_told_until_the_gpu_was_reset() {
     assert!(broken["unusable"].as_str().unwrap().contains("reset"), "{broken:#}");
     assert!(world.ok(&["gpus"]).contains("2 ECC errors"));
     let told = world.run(&["doctor"]);
-    let line =
-        told.stdout.lines().find(|line| line.contains("software GPUs")).unwrap_or_else(|| panic!("{told:?}"));
+    let of_gpus =
+        |line: &&str| line.split_once(' ').is_some_and(|(_, rest)| rest.trim().starts_with("software GPUs"));
+    let line = told.stdout.lines().find(of_gpus).unwrap_or_else(|| panic!("{told:?}"));
     assert!(line.contains("2 memory errors that could not be corrected"), "{line}");
     world.ok(&["simulate-fault", "gpu-0", "clear"]);
     wait_for("the GPU is back", || {

@@ -98,6 +98,6 @@ fn a_task_for_devices_that_are_out_of_service_waits_and_one_too_large_for_all_is
     ["2", "3"].into_iter().for_each(|words| story.submit(words));
     story.round();
     story.tell_who_waits(false);
-    let expected = "3 is refused: 3 GPUs are asked for; the largest node has 2\ntask-1 waits\n";
+    let expected = "3 is refused: 3 GPUs are asked for; there are 2\ntask-1 waits\n";
     assert_eq!(story.told, expected);
 }
