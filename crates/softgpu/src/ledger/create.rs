@@ -77,6 +77,7 @@ impl Ledger {
         let draft = folder.join(format!("{LEDGER_FILE}.{}.{:p}", std::process::id(), creation));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&draft)?;
         let made = file.set_len(size_of::<Root>() as u64).and_then(|()| {
+            super::room::reserve(&file, creation.devices.len())?;
             fill(super::map(&file)?, creation)?;
             fs::hard_link(&draft, folder.join(LEDGER_FILE))
         });
@@ -89,7 +90,6 @@ impl Ledger {
 }
 
 fn fill(root: &'static Root, creation: &Creation) -> io::Result<()> {
-    super::room::back(std::ptr::from_ref(root).cast(), std::mem::offset_of!(Root, devices))?;
     let header = &root.header;
     header.version.store(LAYOUT_VERSION, Relaxed);
     header.bytes.store(size_of::<Root>() as u64, Relaxed);
@@ -101,12 +101,9 @@ fn fill(root: &'static Root, creation: &Creation) -> io::Result<()> {
     header.seed.store(creation.seed, Relaxed);
     root.registry_lock.initialise()?;
     for (index, (cell, wanted)) in (0u32..).zip(root.devices.iter().zip(&creation.devices)) {
-        super::room::back(std::ptr::from_ref(cell).cast(), size_of_val(&cell.lock))?;
         cell.lock.initialise()?;
         let _ = cell.lock.lock()?;
-        let mut device = super::DeviceGuard { cell };
-        device.back()?;
-        describe(&mut device, index, wanted, creation);
+        describe(&mut super::DeviceGuard { cell }, index, wanted, creation);
     }
     header.magic.store(MAGIC, Release);
     Ok(())

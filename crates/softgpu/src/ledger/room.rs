@@ -1,17 +1,20 @@
 //! Memory behind the ledger. Its file has holes; a hole that cannot be filled when it is written to kills the
 //! process. So what is about to be written is filled first, where that can be refused.
-#![expect(unsafe_code, reason = "the call has no safe form; one small function is its fence")]
+#![expect(unsafe_code, reason = "the calls have no safe form; two small functions are their fence")]
 
+use std::fs::File;
 use std::io;
+use std::mem::offset_of;
+use std::os::fd::AsRawFd;
 
-use super::layout::DeviceState;
-use crate::schedule::{CONTEXTS_MAX, ContextSlot};
+use super::layout::{DeviceCell, DeviceState, Root};
+use crate::schedule::{CONTEXTS_MAX, ContextRun, ContextSlot};
 
 /// Puts memory behind `length` bytes at an address of the ledger.
 ///
 /// # Errors
 /// When there is none left.
-pub(super) fn back(address: *const u8, length: usize) -> io::Result<()> {
+fn back(address: *const u8, length: usize) -> io::Result<()> {
     // SAFETY: asks for a number.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4_096);
     let start = address as usize / page * page;
@@ -27,17 +30,40 @@ pub(super) fn back(address: *const u8, length: usize) -> io::Result<()> {
     }
 }
 
-impl DeviceState {
-    /// Puts memory behind everything but the contexts, which get theirs one by one.
-    pub(super) fn back(&self) -> io::Result<()> {
-        let start = std::ptr::from_ref(self).cast::<u8>();
-        let contexts = self.schedule.contexts.as_ptr_range();
-        let (begin, end) = (contexts.start.cast::<u8>(), contexts.end.cast::<u8>());
-        let after = start as usize + size_of::<Self>() - end as usize;
-        back(start, begin as usize - start as usize)?;
-        back(end, after)
+/// Puts memory behind a new ledger with so many devices: behind everything but the contexts, which get theirs one
+/// by one. The maker's own memory does not grow.
+///
+/// # Errors
+/// When there is none left.
+pub(super) fn reserve(file: &File, devices: usize) -> io::Result<()> {
+    const DEVICES: usize = offset_of!(Root, devices);
+    const CONTEXTS: usize = offset_of!(DeviceCell, state) + offset_of!(DeviceState, schedule.contexts);
+    const AFTER: usize = CONTEXTS + size_of::<[ContextRun; CONTEXTS_MAX]>();
+    allocate(file, 0, DEVICES)?;
+    for index in 0..devices {
+        let start = DEVICES + index * size_of::<DeviceCell>();
+        allocate(file, start, CONTEXTS)?;
+        allocate(file, start + AFTER, size_of::<DeviceCell>() - AFTER)?;
     }
+    Ok(())
+}
 
+fn allocate(file: &File, start: usize, length: usize) -> io::Result<()> {
+    let (start, length) = (libc::off_t::try_from(start), libc::off_t::try_from(length));
+    let (Ok(start), Ok(length)) = (start, length) else { return Err(io::ErrorKind::InvalidInput.into()) };
+    // SAFETY: the descriptor is open.
+    if unsafe { libc::fallocate(file.as_raw_fd(), 0, start, length) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        // A file system that cannot: what is missing is found when it is needed.
+        Some(libc::EOPNOTSUPP) => Ok(()),
+        _ => Err(error),
+    }
+}
+
+impl DeviceState {
     /// Gives a process a queue on the device, or `None` if there are too many, or no memory for one more.
     pub fn open_context(&mut self, process_slot: u32) -> Option<(ContextSlot, u64)> {
         let schedule = &mut self.schedule;
