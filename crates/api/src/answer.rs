@@ -179,11 +179,10 @@ fn reason(task: &Task) -> Option<Reason> {
 
 /// Why it waits; `fault` is what broke its last attempt, if a device did.
 fn queue_message(cause: &QueueCause, fault: Option<&str>) -> String {
+    if let (QueueCause::Retrying { class: FailureClass::GpuSick, not_before }, Some(fault)) = (cause, fault) {
+        return format!("{fault}; that is not charged to it, and it is tried again at {}", Time(*not_before));
+    }
     match cause {
-        QueueCause::Retrying { class: FailureClass::GpuSick, not_before } if fault.is_some() => {
-            let fault = fault.unwrap_or_default();
-            format!("{fault}; that is not charged to it, and it is tried again at {}", Time(*not_before))
-        }
         QueueCause::Capacity => "it waits for its turn and a place".to_owned(),
         QueueCause::Retrying { class, not_before } => {
             format!("its last attempt failed ({}); it is tried again at {}", class.code(), Time(*not_before))

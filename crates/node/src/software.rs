@@ -140,7 +140,7 @@ fn listed(index: u16, ledger: &Ledger, place: usize) -> Device {
         uuid: uuid.into(),
         closeness: crate::simulate::closeness(index, &model),
         model,
-        memory: MemoryMib(device.capacity_bytes / (1 << 20)),
+        memory: MemoryMib(device.capacity_bytes() / (1 << 20)),
         simulated: true,
         pci: Some(format!("{domain:08X}:{bus:02X}:{slot:02X}.0").into()),
         driver: Some(DRIVER_VERSION.into()),

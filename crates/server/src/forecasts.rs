@@ -1,5 +1,5 @@
-//! When waiting tasks will probably start, and which of them never will. Working that out keeps the loop busy for a moment, so it is done at
-//! most once a second, however many people watch their tasks.
+//! When waiting tasks will probably start, and which of them never will. Working that out keeps the loop busy for a
+//! moment, so it is done at most once a second, however many people watch their tasks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fastgpu_softgpu::checkpoint;
 use fastgpu_softgpu::fault::Health;
-use fastgpu_softgpu::ledger::layout::{Class, ProcessWords};
+use fastgpu_softgpu::ledger::layout::{Class, Facts, ProcessWords};
 use fastgpu_softgpu::ledger::processes::Attached;
 use fastgpu_softgpu::ledger::{DeviceGuard, Ledger, wait_on};
 use fastgpu_softgpu::models::{MODELS, Model};
@@ -82,7 +82,7 @@ impl Process {
             device.faults.health() != Health::Lost
         });
         let present: Vec<(usize, [u8; 16])> =
-            present.map(|index| (index, ledger.device(index).uuid)).collect();
+            present.map(|index| (index, ledger.facts(index).uuid)).collect();
         let wanted = std::env::var("CUDA_VISIBLE_DEVICES").ok();
         let devices = visible::choose(&present, wanted.as_deref());
         if devices.is_empty() {
@@ -138,9 +138,14 @@ impl Process {
         Ok(self.ledger.device(self.index_of(ordinal)?))
     }
 
+    /// What never changes of a device; takes no lock.
+    pub(crate) fn facts(&self, ordinal: i32) -> Done<Facts> {
+        Ok(self.ledger.facts(self.index_of(ordinal)?))
+    }
+
     /// What the table says of a device.
     pub(crate) fn model(&self, ordinal: i32) -> Done<&'static Model> {
-        let place = self.device(ordinal)?.model as usize;
+        let place = self.facts(ordinal)?.model as usize;
         MODELS.get(place).ok_or(Code::UNKNOWN)
     }
 

@@ -278,7 +278,7 @@ fn move_ordinals(process: &Process, suspended: &Suspended) -> Done {
             None if held(*ordinal) => return Err(Code::INVALID_VALUE),
             None => continue,
         };
-        let same_kind = process.ledger.device(to).model == process.ledger.device(*index).model;
+        let same_kind = process.ledger.facts(to).model == process.ledger.facts(*index).model;
         if !same_kind || taken.contains(&to) {
             return Err(Code::INVALID_VALUE);
         }

@@ -14,12 +14,12 @@ extern "C" fn nvmlDeviceGetName(device: Handle, name: Text, bytes: u32) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetUUID(device: Handle, uuid: Text, bytes: u32) -> u32 {
-    tell_text(device, uuid, bytes, |gpu| Ok(format!("GPU-{}", dashed(&gpu.state.uuid))))
+    tell_text(device, uuid, bytes, |gpu| Ok(format!("GPU-{}", dashed(&gpu.state.facts.uuid))))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetSerial(device: Handle, serial: Text, bytes: u32) -> u32 {
-    tell_text(device, serial, bytes, |gpu| match (gpu.state.serial, gpu.model.brand) {
+    tell_text(device, serial, bytes, |gpu| match (gpu.state.facts.serial, gpu.model.brand) {
         (0, _) | (_, Brand::GeForce) => Err(Code::NotSupported),
         (serial, _) => Ok(serial.to_string()),
     })
@@ -100,7 +100,7 @@ extern "C" fn nvmlDeviceGetModuleId(device: Handle, module: Out<u32>) -> u32 {
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetBoardId(device: Handle, board: Out<u32>) -> u32 {
     tell(device, board, |gpu| {
-        let [domain, bus, place] = gpu.state.pci;
+        let [domain, bus, place] = gpu.state.facts.pci;
         Ok(domain << 16 | bus << 8 | place)
     })
 }
@@ -159,7 +159,7 @@ extern "C" fn nvmlDeviceGetPdi(device: Handle, pdi: Out<Pdi>) -> u32 {
         if answer.version != versioned::<Pdi>(1) {
             return Err(Code::ArgumentVersionMismatch);
         }
-        let bytes: [u8; 8] = gpu.state.uuid[8..].try_into().map_err(|_| Code::Unknown)?;
+        let bytes: [u8; 8] = gpu.state.facts.uuid[8..].try_into().map_err(|_| Code::Unknown)?;
         answer.value = u64::from_be_bytes(bytes);
         Ok(answer)
     })
@@ -173,7 +173,7 @@ extern "C" fn nvmlDeviceGetBridgeChipInfo(device: Handle, _chips: usize) -> u32 
 impl Gpu<'_> {
     /// What the driver calls it. A size the model is not sold with is part of the name.
     fn name(&self) -> String {
-        fastgpu_softgpu::ledger::processes::text(&self.state.name).to_owned()
+        fastgpu_softgpu::ledger::processes::text(&self.state.facts.name).to_owned()
     }
 
     /// Its index as NVML counts.

@@ -11,7 +11,7 @@ extern "C" fn nvmlDeviceGetMemoryInfo(device: Handle, memory: Out<MemoryV1>) -> 
         memory.check()?;
         session.ledger.reap();
         memory.put(session.with_gpu(device, |gpu| {
-            let (total, free) = (gpu.state.memory_total_bytes, gpu.state.free_bytes());
+            let (total, free) = (gpu.state.facts.memory_total_bytes, gpu.state.free_bytes());
             Ok(MemoryV1 { total, free, used: total - free })
         })?)
     })
@@ -29,8 +29,8 @@ extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: Handle, memory: Out<MemoryV2>) 
         memory.put(session.with_gpu(device, |gpu| {
             Ok(MemoryV2 {
                 version: asked.version,
-                total: gpu.state.memory_total_bytes,
-                reserved: gpu.state.memory_reserved_bytes,
+                total: gpu.state.facts.memory_total_bytes,
+                reserved: gpu.state.facts.memory_reserved_bytes,
                 free: gpu.state.free_bytes(),
                 used: gpu.state.memory_used_bytes,
             })
@@ -54,5 +54,5 @@ extern "C" fn nvmlDeviceGetMemoryBusWidth(device: Handle, bits: Out<u32>) -> u32
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetConfComputeMemSizeInfo(device: Handle, memory: Out<[u64; 2]>) -> u32 {
     // Protected and unprotected, in KiB.
-    tell(device, memory, |gpu| Ok([0, gpu.state.memory_total_bytes / 1_024]))
+    tell(device, memory, |gpu| Ok([0, gpu.state.facts.memory_total_bytes / 1_024]))
 }

@@ -122,7 +122,7 @@ impl Gpu<'_> {
     }
 
     pub(crate) fn pci_v3(&self) -> PciV3 {
-        let [domain, bus, device] = self.state.pci;
+        let [domain, bus, device] = self.state.facts.pci;
         PciV3 {
             bus_id_legacy: fixed(&format!("{domain:04X}:{bus:02X}:{device:02X}.0")),
             domain,

@@ -133,7 +133,7 @@ impl Session {
         if state.faults.health() == Health::Lost {
             return Err(Code::GpuIsLost);
         }
-        let model = MODELS.get(state.model as usize).ok_or(Code::Unknown)?;
+        let model = MODELS.get(state.facts.model as usize).ok_or(Code::Unknown)?;
         body(&mut Gpu { session: self, index, state, model })
     }
 }

@@ -9,19 +9,11 @@
 #include <cuda.h>
 #include <dlfcn.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-__attribute__((unused)) static int expectations, failures;
-
-/* Says what was not so, and goes on. */
-#define expect(condition)                                                                                              \
-    do {                                                                                                               \
-        expectations++;                                                                                                \
-        if (!(condition)) failures++, printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                   \
-    } while (0)
+#include "../expect.h"
 
 /* A call that must answer `wanted`. */
 #define answers(wanted, call)                                                                                          \
@@ -70,10 +62,9 @@ __attribute__((unused)) static void start(void) {
     if (failures) exit(1);
 }
 
-__attribute__((unused)) static int verdict(void) {
+__attribute__((unused)) static int verdict_at_rest(void) {
     works(cuCtxSynchronize());
-    printf("%d expectations, %d failures\n", expectations, failures);
-    return failures != 0;
+    return verdict();
 }
 
 __attribute__((unused)) static CUdeviceptr device_words(size_t count) {

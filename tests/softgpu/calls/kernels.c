@@ -306,5 +306,5 @@ int main(void) {
     attributes_are_kept_and_copied();
     recorded_work_says_what_it_is();
     event_nodes_change_their_events();
-    return verdict();
+    return verdict_at_rest();
 }

@@ -413,5 +413,5 @@ int main(void) {
     launches_free_what_was_left();
     edges_keep_their_data();
     the_older_form_adds_too();
-    return verdict();
+    return verdict_at_rest();
 }

@@ -271,5 +271,5 @@ int main(void) {
     a_graph_is_drawn();
     events_stand_for_whole_contexts();
     clusters_fit();
-    return verdict();
+    return verdict_at_rest();
 }

@@ -295,5 +295,5 @@ int main(void) {
     what_is_wrong_is_refused(stream);
     nodes_do_the_same(stream);
     recording_a_stream_writes_them_down(stream);
-    return verdict();
+    return verdict_at_rest();
 }

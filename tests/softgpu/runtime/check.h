@@ -4,20 +4,12 @@
 
 #include <cuda_runtime_api.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../expect.h"
+
 #define MIB ((size_t)1 << 20)
-
-__attribute__((unused)) static int expectations, failures;
-
-/* Says what was not so, and goes on. */
-#define expect(condition)                                                                                              \
-    do {                                                                                                               \
-        expectations++;                                                                                                \
-        if (!(condition)) failures++, printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                   \
-    } while (0)
 
 /* A call that must answer `wanted`. */
 #define answers(call, wanted)                                                                                          \
@@ -44,11 +36,6 @@ __attribute__((unused)) static int refused(int count, char **words) {
     answers(cudaDeviceSynchronize(), cudaErrorInvalidValue);
     if (!failures) puts("refused in order");
     return 1;
-}
-
-__attribute__((unused)) static int verdict(void) {
-    printf("%d expectations, %d failures\n", expectations, failures);
-    return failures != 0;
 }
 
 __attribute__((unused)) static size_t free_bytes(void) {

@@ -31,8 +31,8 @@ pub(super) fn value(number: i32, model: &Model, device: &DeviceState) -> Done<i3
         16 => signed(model.multiprocessors),
         20 => signed(device.gauges.compute_mode),
         32 => i32::from(model.ecc),
-        33 => signed(device.pci[1]),
-        34 => signed(device.pci[2]),
+        33 => signed(device.facts.pci[1]),
+        34 => signed(device.facts.pci[2]),
         36 => signed(model.clocks.memory_max * 1_000),
         37 => signed(model.memory.bus_bits),
         38 => signed(model.memory.l2_kib * 1_024),
@@ -44,7 +44,7 @@ pub(super) fn value(number: i32, model: &Model, device: &DeviceState) -> Done<i3
                 3
             }
         }
-        50 => signed(device.pci[0]),
+        50 => signed(device.facts.pci[0]),
         75 => signed(capability.0),
         76 => signed(capability.1),
         81 => signed(limits.shared_bytes),

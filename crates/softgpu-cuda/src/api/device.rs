@@ -24,7 +24,7 @@ pub(crate) extern "C" fn cuDeviceGet(device: Out<i32>, ordinal: i32) -> CUresult
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuDeviceGetName(name: Out<u8>, size: i32, device: i32) -> CUresult {
     call(|process| {
-        let text = process.device(device)?.name;
+        let text = process.facts(device)?.name;
         let size = usize::try_from(size).map_err(|_| Code::INVALID_VALUE)?;
         write_text(name, size, fastgpu_softgpu::ledger::processes::text(&text))
     })
@@ -34,7 +34,7 @@ pub(crate) extern "C" fn cuDeviceGetName(name: Out<u8>, size: i32, device: i32) 
 pub(crate) extern "C" fn cuDeviceGetUuid(uuid: Out<[u8; 16]>, device: i32) -> CUresult {
     call(|process| {
         let uuid = uuid.required()?;
-        uuid.set(process.device(device)?.uuid)
+        uuid.set(process.facts(device)?.uuid)
     })
 }
 
@@ -56,7 +56,7 @@ pub(crate) extern "C" fn cuDeviceGetLuid(_luid: Out<u8>, _mask: Out<u32>, device
 pub(crate) extern "C" fn cuDeviceTotalMem_v2(bytes: Out<usize>, device: i32) -> CUresult {
     call(|process| {
         let bytes = bytes.required()?;
-        bytes.set(process.device(device)?.capacity_bytes() as usize)
+        bytes.set(process.facts(device)?.capacity_bytes() as usize)
     })
 }
 
@@ -105,7 +105,7 @@ pub(crate) extern "C" fn cuDeviceGetProperties(properties: Out<[i32; 14]>, devic
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuDeviceGetPCIBusId(text: Out<u8>, size: i32, device: i32) -> CUresult {
     call(|process| {
-        let [domain, bus, slot] = process.device(device)?.pci;
+        let [domain, bus, slot] = process.facts(device)?.pci;
         let size = usize::try_from(size).map_err(|_| Code::INVALID_VALUE)?;
         write_text(text, size, &format!("{domain:04X}:{bus:02X}:{slot:02X}.0"))
     })
@@ -118,7 +118,7 @@ pub(crate) extern "C" fn cuDeviceGetByPCIBusId(device: Out<i32>, text: Text) -> 
         let wanted = place(text.get()?).ok_or(Code::INVALID_VALUE)?;
         let count = i32::try_from(process.device_count()).unwrap_or(0);
         let found =
-            (0..count).find(|ordinal| process.device(*ordinal).is_ok_and(|device| device.pci == wanted));
+            (0..count).find(|ordinal| process.facts(*ordinal).is_ok_and(|device| device.pci == wanted));
         device.set(found.ok_or(Code::INVALID_DEVICE)?)
     })
 }

@@ -21,7 +21,7 @@ pub(crate) extern "C" fn cuMemGetInfo_v2(free: Out<usize>, total: Out<usize>) ->
         }
         let device = process.device(ordinal)?;
         free.set_if_wanted(device.free_bytes() as usize);
-        total.set_if_wanted(device.capacity_bytes() as usize);
+        total.set_if_wanted(device.facts.capacity_bytes() as usize);
         Ok(())
     })
 }

@@ -12,7 +12,7 @@ fn linked(process: &Process, one: i32, other: i32) -> Done<bool> {
     if first == second {
         return Ok(false);
     }
-    Ok(process.device(one)?.link_group == process.device(other)?.link_group)
+    Ok(process.facts(one)?.link_group == process.facts(other)?.link_group)
 }
 
 #[unsafe(no_mangle)]

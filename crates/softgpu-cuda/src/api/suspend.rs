@@ -92,7 +92,7 @@ pub(crate) extern "C" fn cuCheckpointProcessRestore(pid: i32, arguments: In<Rest
 /// The devices behind the UUIDs, by index in the ledger.
 fn moves(process: &Process, pairs: &[[[u8; 16]; 2]]) -> Done<Vec<(usize, usize)>> {
     let index = |uuid: &[u8; 16]| {
-        (0..process.ledger.device_count()).find(|index| process.ledger.device(*index).uuid == *uuid)
+        (0..process.ledger.device_count()).find(|index| process.ledger.facts(*index).uuid == *uuid)
     };
     let known = pairs.iter().map(|[old, new]| Some((index(old)?, index(new)?)));
     known.collect::<Option<Vec<_>>>().ok_or(Code::INVALID_VALUE)

@@ -212,7 +212,7 @@ impl State {
         let (base, most) = match pool.stretch {
             Some(stretch) => stretch,
             None => {
-                let most = process.device(ordinal)?.capacity_bytes().next_multiple_of(STEP);
+                let most = process.facts(ordinal)?.capacity_bytes().next_multiple_of(STEP);
                 let stretch = (self.memory.space.take(most, GRANULE, 0)?, most);
                 self.pools.get_mut(handle)?.stretch = Some(stretch);
                 stretch

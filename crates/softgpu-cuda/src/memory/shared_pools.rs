@@ -100,7 +100,7 @@ impl State {
         let inode = inode(&file)?;
         let found = (0..process.ledger.device_count()).find_map(|device| {
             let locked = process.ledger.device(device);
-            Some((device, locked.object_named(ObjectKind::Pool, inode)?, locked.capacity_bytes()))
+            Some((device, locked.object_named(ObjectKind::Pool, inode)?, locked.facts.capacity_bytes()))
         });
         let (device, object, capacity) = found.ok_or(Code::INVALID_VALUE)?;
         let ordinal = process.ordinal_of(device).ok_or(Code::INVALID_DEVICE)?;

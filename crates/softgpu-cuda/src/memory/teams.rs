@@ -36,9 +36,9 @@ impl Process {
     pub(crate) fn can_multicast(&self, ordinal: i32) -> Done<bool> {
         let index = self.index_of(ordinal)?;
         let model = self.model(ordinal)?;
-        let group = self.ledger.device(index).link_group;
+        let group = self.ledger.facts(index).link_group;
         let mut others = (0..self.ledger.device_count()).filter(|other| *other != index);
-        let linked = others.any(|other| self.ledger.device(other).link_group == group);
+        let linked = others.any(|other| self.ledger.facts(other).link_group == group);
         Ok(model.compute_capability.0 >= 9 && model.nvlinks > 0 && linked)
     }
 

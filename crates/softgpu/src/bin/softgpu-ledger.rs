@@ -63,9 +63,9 @@ fn show(ledger: Ledger) -> bool {
     }
     for index in 0..ledger.device_count() {
         let device = ledger.device(index);
-        println!("device {index} name {}", text(&device.name));
+        println!("device {index} name {}", text(&device.facts.name));
         println!("device {index} used_bytes {}", device.memory_used_bytes);
-        println!("device {index} capacity_bytes {}", device.capacity_bytes());
+        println!("device {index} capacity_bytes {}", device.facts.capacity_bytes());
         println!("device {index} busy_ns {}", device.schedule.busy_ns);
         println!("device {index} switches {}", device.schedule.switches);
         println!("device {index} xids {}", device.faults.xid_count);

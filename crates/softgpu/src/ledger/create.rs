@@ -112,15 +112,16 @@ fn fill(root: &'static Root, creation: &Creation) -> io::Result<()> {
 fn describe(device: &mut DeviceState, index: u32, wanted: &Wanted, creation: &Creation) {
     const MIB: u64 = 1 << 20;
     let place = MODELS.iter().position(|model| model == wanted.model).unwrap_or(0);
-    device.model = u32::try_from(place).unwrap_or(0);
-    device.name = super::processes::padded(&wanted.name);
-    device.link_group = index / LINK_GROUP;
-    device.uuid = uuid(creation.seed, &wanted.name, index);
+    let facts = &mut device.facts;
+    facts.model = u32::try_from(place).unwrap_or(0);
+    facts.name = super::processes::padded(&wanted.name);
+    facts.link_group = index / LINK_GROUP;
+    facts.uuid = uuid(creation.seed, &wanted.name, index);
     // As in a large server: one bus for each device, with gaps.
-    device.pci = [index / 16, 0x10 + (index % 16) * 0x0b, 0];
-    device.serial = 1_650_000_000_000 + u64::from(index);
-    device.memory_total_bytes = wanted.memory_total_mib * MIB;
-    device.memory_reserved_bytes = wanted.model.memory_reserved_bytes().min(device.memory_total_bytes / 4);
+    facts.pci = [index / 16, 0x10 + (index % 16) * 0x0b, 0];
+    facts.serial = 1_650_000_000_000 + u64::from(index);
+    facts.memory_total_bytes = wanted.memory_total_mib * MIB;
+    facts.memory_reserved_bytes = wanted.model.memory_reserved_bytes().min(facts.memory_total_bytes / 4);
     device.schedule.slice_ns = creation.slice_ns.max(1_000);
     device.schedule.switch_ns = creation.switch_ns;
 }

@@ -226,10 +226,10 @@ pub struct DeviceCell {
     pub state: std::cell::UnsafeCell<DeviceState>,
 }
 
-/// Everything about one device.
+/// What never changes of a device.
 #[repr(C)]
-#[derive(Debug)]
-pub struct DeviceState {
+#[derive(Debug, Clone, Copy)]
+pub struct Facts {
     /// Its entry in [`crate::models::MODELS`].
     pub model: u32,
     /// Devices of one group are linked with each other.
@@ -246,6 +246,14 @@ pub struct DeviceState {
     pub memory_total_bytes: u64,
     /// What the driver keeps for itself of that, in bytes.
     pub memory_reserved_bytes: u64,
+}
+
+/// Everything about one device.
+#[repr(C)]
+#[derive(Debug)]
+pub struct DeviceState {
+    /// What never changes of it.
+    pub facts: Facts,
     /// The sum over `accounts`, in bytes.
     pub memory_used_bytes: u64,
     /// What each process holds; same index as the registry's.

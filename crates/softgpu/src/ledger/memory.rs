@@ -3,7 +3,7 @@
 //! An account per process is the truth; the sum is kept beside it and recomputed after a death. Memory that
 //! several processes hold is charged to one of them and passes on when that one goes.
 
-use super::layout::{Account, Class, DeviceState, ObjectKind, SharedObject};
+use super::layout::{Account, Class, DeviceState, Facts, ObjectKind, SharedObject};
 use crate::fault::{Health, code};
 
 /// Why an allocation was refused: the driver's code.
@@ -27,17 +27,19 @@ impl Account {
     }
 }
 
-impl DeviceState {
+impl Facts {
     /// What programs can have in all, in bytes.
     #[must_use]
     pub fn capacity_bytes(&self) -> u64 {
         self.memory_total_bytes - self.memory_reserved_bytes
     }
+}
 
+impl DeviceState {
     /// What nobody holds, in bytes.
     #[must_use]
     pub fn free_bytes(&self) -> u64 {
-        self.capacity_bytes().saturating_sub(self.memory_used_bytes)
+        self.facts.capacity_bytes().saturating_sub(self.memory_used_bytes)
     }
 
     /// Whether so much more may be held. `pid` is for faults that hit only one.
@@ -233,7 +235,7 @@ impl DeviceState {
         let class = Class::Shared as usize;
         let charged: u64 = self.accounts.iter().map(|account| account.bytes[class]).sum();
         let sum: u64 = self.accounts.iter().map(Account::total).sum();
-        sum == self.memory_used_bytes && shared == charged && sum <= self.capacity_bytes()
+        sum == self.memory_used_bytes && shared == charged && sum <= self.facts.capacity_bytes()
     }
 }
 

@@ -67,12 +67,8 @@ impl Ledger {
             let process = registry.processes[slot as usize];
             let same = process.pid == pid && Some(process.start_ticks) == started;
             // Another process with that lock is one of another pid namespace.
-            if process.state != ProcessState::Free as u32
-                && same
-                && !byte_is_locked(self.alive_fd(), slot)
-                && self.forget(registry, slot)
-            {
-                registry.processes[slot as usize].state = ProcessState::Free as u32;
+            if process.state != ProcessState::Free as u32 && same && !byte_is_locked(self.alive_fd(), slot) {
+                self.bury(registry, slot);
             }
         }
     }
@@ -108,18 +104,15 @@ impl Ledger {
             if process.state == ProcessState::Free as u32 || self.is_alive(slot, &process) {
                 continue;
             }
-            registry.processes[slot as usize].state = ProcessState::Ending as u32;
-            if self.forget(&mut registry, slot) {
-                registry.processes[slot as usize].state = ProcessState::Free as u32;
-                reaped += 1;
-            }
+            reaped += usize::from(self.bury(&mut registry, slot));
         }
         reaped
     }
 
-    /// Returns what a slot holds. False if somebody is stuck with one of the devices: the rest is returned when
-    /// that one goes on.
-    fn forget(&self, registry: &mut RegistryGuard, slot: u32) -> bool {
+    /// Returns what a slot holds, and frees it. False if somebody is stuck with one of the devices: the rest is
+    /// returned when that one goes on.
+    fn bury(&self, registry: &mut RegistryGuard, slot: u32) -> bool {
+        registry.processes[slot as usize].state = ProcessState::Ending as u32;
         self.forget_events_of(registry, slot);
         Self::forget_teams_of(registry, slot);
         for words in &self.root().words[..registry.processes_high as usize] {
@@ -134,7 +127,11 @@ impl Ledger {
             }
             true
         };
-        (0..self.device_count()).filter(|&index| !forget(index)).count() == 0
+        let stuck = (0..self.device_count()).filter(|&index| !forget(index)).count();
+        if stuck == 0 {
+            registry.processes[slot as usize].state = ProcessState::Free as u32;
+        }
+        stuck == 0
     }
 
     /// The file that holds a shared allocation.

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::mem::offset_of;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 use super::layout::{DeviceCell, DeviceState, Root};
@@ -37,13 +38,13 @@ fn back(address: *const u8, length: usize) -> io::Result<()> {
 /// When there is none left.
 pub(super) fn reserve(file: &File, devices: usize) -> io::Result<()> {
     const DEVICES: usize = offset_of!(Root, devices);
-    const CONTEXTS: usize = offset_of!(DeviceCell, state) + offset_of!(DeviceState, schedule.contexts);
-    const AFTER: usize = CONTEXTS + size_of::<[ContextRun; CONTEXTS_MAX]>();
+    const STATE: usize = offset_of!(DeviceCell, state);
+    let (contexts, behind) = (STATE + DeviceState::CONTEXTS.start, STATE + DeviceState::CONTEXTS.end);
     allocate(file, 0, DEVICES)?;
     for index in 0..devices {
         let start = DEVICES + index * size_of::<DeviceCell>();
-        allocate(file, start, CONTEXTS)?;
-        allocate(file, start + AFTER, size_of::<DeviceCell>() - AFTER)?;
+        allocate(file, start, contexts)?;
+        allocate(file, start + behind, size_of::<DeviceCell>() - behind)?;
     }
     Ok(())
 }
@@ -64,6 +65,12 @@ fn allocate(file: &File, start: usize, length: usize) -> io::Result<()> {
 }
 
 impl DeviceState {
+    /// Which of its bytes the contexts are.
+    pub(super) const CONTEXTS: Range<usize> = {
+        let start = offset_of!(Self, schedule.contexts);
+        start..start + size_of::<[ContextRun; CONTEXTS_MAX]>()
+    };
+
     /// Gives a process a queue on the device, or `None` if there are too many, or no memory for one more.
     pub fn open_context(&mut self, process_slot: u32) -> Option<(ContextSlot, u64)> {
         let schedule = &mut self.schedule;

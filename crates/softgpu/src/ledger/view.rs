@@ -6,15 +6,14 @@
 )]
 
 use std::fmt;
-use std::mem::offset_of;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::layout::{DEVICES_MAX, DeviceState, PROCESSES_MAX, Registry};
+use super::layout::{DEVICES_MAX, DeviceState, Facts, PROCESSES_MAX, Registry};
 use super::lock::SharedLock;
 use super::{DeviceGuard, Ledger, RegistryGuard};
-use crate::schedule::{CONTEXTS_MAX, ContextRun, Schedule};
+use crate::schedule::{CONTEXTS_MAX, ContextRun};
 
 /// How long somebody who looks waits for a lock.
 pub const PATIENCE: Duration = Duration::from_millis(200);
@@ -75,25 +74,6 @@ impl DerefMut for DeviceView {
     }
 }
 
-/// What never changes of a device.
-#[derive(Debug, Clone, Copy)]
-pub struct Facts {
-    /// Its entry in [`crate::models::MODELS`].
-    pub model: u32,
-    /// Devices of one group are linked with each other.
-    pub link_group: u32,
-    /// What the driver calls it, ended by zero.
-    pub name: [u8; 96],
-    /// Its UUID.
-    pub uuid: [u8; 16],
-    /// Where it sits: domain, bus, device.
-    pub pci: [u32; 3],
-    /// What the board calls itself, 0 for none.
-    pub serial: u64,
-    /// What programs can have in all, in bytes.
-    pub capacity_bytes: u64,
-}
-
 impl Ledger {
     /// What never changes of a device; takes no lock.
     ///
@@ -103,18 +83,8 @@ impl Ledger {
     pub fn facts(&self, index: usize) -> Facts {
         assert!(index < self.device_count(), "device {index} of {}", self.device_count());
         let state = self.root().devices[index].state.get();
-        // SAFETY: these fields were written before anybody else could see the ledger, and never since.
-        unsafe {
-            Facts {
-                model: (*state).model,
-                link_group: (*state).link_group,
-                name: (*state).name,
-                uuid: (*state).uuid,
-                pci: (*state).pci,
-                serial: (*state).serial,
-                capacity_bytes: (*state).memory_total_bytes - (*state).memory_reserved_bytes,
-            }
-        }
+        // SAFETY: this part was written before anybody else could see the ledger, and never since.
+        unsafe { (*state).facts }
     }
 
     /// Takes a device's lock and carries the device on, unless somebody is stuck with it.
@@ -192,16 +162,14 @@ fn within(lock: &SharedLock, patience: Duration) -> Option<super::Taken> {
 /// A device as it lies there. Contexts that never were are not looked at: there is no memory behind them, and there
 /// may be none left to put there.
 fn copied_device(from: *const DeviceState) -> Box<DeviceState> {
-    const CONTEXTS: usize = offset_of!(DeviceState, schedule) + offset_of!(Schedule, contexts);
-    const CONTEXT: usize = size_of::<ContextRun>();
-    const BEHIND: usize = CONTEXTS + CONTEXTS_MAX * CONTEXT;
+    let contexts = DeviceState::CONTEXTS;
     let mut copy = Box::<DeviceState>::new_zeroed();
     // SAFETY: both sides are valid for a device, which is numbers only, so that zeros and any bits are one. Both
     // stretches lie inside it.
     unsafe {
         let high = (&raw const (*from).schedule.contexts_high).read_volatile() as usize;
-        let used = CONTEXTS + high.min(CONTEXTS_MAX) * CONTEXT;
-        for (start, end) in [(0, used), (BEHIND, size_of::<DeviceState>())] {
+        let used = contexts.start + high.min(CONTEXTS_MAX) * size_of::<ContextRun>();
+        for (start, end) in [(0, used), (contexts.end, size_of::<DeviceState>())] {
             let to = copy.as_mut_ptr().cast::<u8>().add(start);
             std::ptr::copy_nonoverlapping(from.cast::<u8>().add(start), to, end - start);
         }
