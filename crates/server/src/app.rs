@@ -9,7 +9,6 @@ use fastgpu_control::{Handle, LogSource};
 use fastgpu_core::ids::{SpecHash, TaskId};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::task::Task;
-use fastgpu_core::token::Action;
 use fastgpu_core::units::Timestamp;
 use fastgpu_store::{History, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +17,8 @@ use crate::auth::{Caller, Failures};
 use crate::forecasts::Forecasts;
 use crate::metrics::Requests;
 use crate::refuse::Refusal;
-use crate::routes::article::Told;
 use crate::stream::Streams;
+use crate::told::Told;
 use crate::{Options, ServerParts};
 
 /// Everything a handler needs.
@@ -67,13 +66,13 @@ impl App {
         Ok(answer.map_err(|_| Refusal::stopping())??)
     }
 
-    /// A task that the caller may do `action` to.
-    pub(crate) async fn task(&self, caller: &Caller, action: Action, id: TaskId) -> Result<Task, Refusal> {
+    /// A task to which the caller may do what the route is for.
+    pub(crate) async fn task(&self, caller: &Caller, id: TaskId) -> Result<Task, Refusal> {
         let scope = caller.scope();
         let found = self.read(move |history| history.task(&scope, id)).await?;
         let missing = || Refusal::not_found(format!("there is no task {id}"));
         let task = found.ok_or_else(missing)?;
-        caller.may(action, Some(&task.project), missing)?;
+        caller.reach(&task.project, missing)?;
         Ok(task)
     }
 

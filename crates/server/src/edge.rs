@@ -71,7 +71,7 @@ pub(crate) async fn serve(
     let app = Arc::new(App::new(parts));
     let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let request_ids = RequestIds { run: started.as_secs(), next: AtomicU64::new(1) };
-    let edge = Arc::new(Edge { router: routes::router(app.clone()), app, request_ids });
+    let edge = Arc::new(Edge { router: routes::router(&app), app, request_ids });
     let places = Arc::new(Semaphore::new(options.connections_max));
     let connections = TaskTracker::new();
     let mut shutdown = pin!(shutdown);
@@ -141,6 +141,9 @@ impl Edge {
             axum::response::IntoResponse::into_response(Refusal::new(&codes::HEADERS_TOO_LARGE, detail))
         } else {
             request.extensions_mut().insert(Peer(peer.ip()));
+            if let Some(uri) = routes::straightened(&uri) {
+                *request.uri_mut() = uri;
+            }
             let answer = self.router.clone().oneshot(request.map(Body::new));
             match AssertUnwindSafe(answer).catch_unwind().await {
                 Ok(Ok(response)) => response,

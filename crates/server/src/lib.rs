@@ -1,20 +1,23 @@
 //! The HTTP server: routes, authority, problem documents, streams, metrics.
 //!
 //! Start with [`serve`], then `routes.rs`: the one table of all paths and who may use them. `edge.rs` is what
-//! every request passes on its way in and out; `auth.rs` says who calls; each resource has its own file in
-//! `routes/`. Not here: any decision about a task. Those are the core's.
+//! every request passes on its way in and out; `gate.rs` holds it to its row of the table; `auth.rs` says who calls;
+//! `extract.rs` finds what a handler asks for; each resource has its own file in `routes/`. Not here: any decision about a task. Those are the core's.
 #![forbid(unsafe_code)]
 
 mod app;
 pub mod auth;
 mod body;
 mod edge;
+mod extract;
 mod forecasts;
+mod gate;
 mod metrics;
 mod query;
 mod refuse;
 pub mod routes;
 mod stream;
+mod told;
 
 use std::future::Future;
 use std::io;

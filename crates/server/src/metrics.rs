@@ -13,8 +13,6 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::app::App;
-
 /// Answers by class of status: 1xx to 5xx.
 #[derive(Debug, Default)]
 pub(crate) struct Requests([AtomicU64; 5]);
@@ -35,9 +33,9 @@ struct Snapshot {
 }
 
 /// All metrics as text.
-pub(crate) fn render(app: &App) -> Result<String, fmt::Error> {
-    let requests = std::array::from_fn(|class| app.requests.0[class].load(Ordering::Relaxed));
-    let snapshot = Snapshot { stats: app.handle.stats(), requests, streams_open: app.streams.open() };
+pub(crate) fn render(stats: Stats, requests: &Requests, streams_open: usize) -> Result<String, fmt::Error> {
+    let requests = std::array::from_fn(|class| requests.0[class].load(Ordering::Relaxed));
+    let snapshot = Snapshot { stats, requests, streams_open };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(snapshot));
     let mut text = String::new();

@@ -18,7 +18,7 @@ const FUTURE_MAX: Millis = Millis::from_secs(86_400);
 const PARAMETERS_MAX: usize = 64;
 
 /// The parameters of one request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {

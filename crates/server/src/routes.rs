@@ -1,7 +1,8 @@
-//! The one table of all paths: what is answered, and who may ask. The router is made from it, and a test
-//! tries every row with every role, so that no path is reachable by accident.
+//! The one table of all paths: what is answered, who may ask, and which parameters there are. The router is made
+//! from it, each handler behind its gate, and a test tries every row with every role, so that no path is reachable
+//! by accident.
 
-pub(crate) mod article;
+mod article;
 mod config;
 mod events;
 mod explain;
@@ -19,47 +20,24 @@ mod wait;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Path};
-use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use fastgpu_api::problem::codes;
-use fastgpu_core::ids::TaskId;
 
 use crate::app::App;
+use crate::gate::guarded;
+pub use crate::gate::{Access, Parameters, Route};
 use crate::refuse::Refusal;
 
-/// One path with one method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route {
-    /// `GET`, `POST`, `PATCH`, `PUT`, `DELETE`.
-    pub method: &'static str,
-    /// With `{id}` where a name goes.
-    pub path: &'static str,
-    /// Who may ask.
-    pub access: Access,
-    /// What it does, for the reference.
-    pub about: &'static str,
-}
+use Access::{Administer, Everybody, Read, Write};
 
-/// Who may use a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Everybody, without a token.
-    Everybody,
-    /// Every valid token.
-    Read,
-    /// Members and administrators.
-    Write,
-    /// Administrators.
-    Administer,
-}
-
+/// A route and what answers it.
 struct Row {
     route: Route,
     handler: fn() -> MethodRouter<Arc<App>>,
 }
 
+/// A route without parameters.
 const fn row(
     method: &'static str,
     path: &'static str,
@@ -67,15 +45,27 @@ const fn row(
     about: &'static str,
     handler: fn() -> MethodRouter<Arc<App>>,
 ) -> Row {
-    Row { route: Route { method, path, access, about }, handler }
+    Row { route: Route { method, path, access, parameters: Parameters::Known(&[]), about }, handler }
 }
 
-use Access::{Administer, Everybody, Read, Write};
+impl Row {
+    /// The same with these parameters.
+    const fn takes(mut self, known: &'static [&'static str]) -> Self {
+        self.route.parameters = Parameters::Known(known);
+        self
+    }
+
+    /// The same with any parameters, none of which means anything.
+    const fn ignores_parameters(mut self) -> Self {
+        self.route.parameters = Parameters::Ignored;
+        self
+    }
+}
 
 const ROWS: &[Row] = &[
     row("POST", "/v1/tasks", Write, "submit a task", || post(submit::one)),
     row("POST", "/v1/tasks:batch", Write, "submit up to 10,000 tasks, all or none", || post(submit::batch)),
-    row("GET", "/v1/tasks", Read, "list tasks, newest first", || get(tasks::list)),
+    row("GET", "/v1/tasks", Read, "list tasks, newest first", || get(tasks::list)).takes(tasks::PARAMETERS),
     row("GET", "/v1/tasks/{id}", Read, "one task (`{id}:wait` is the long poll)", || get(tasks::one)),
     row("PATCH", "/v1/tasks/{id}", Write, "change a live task", || patch(moves::change)),
     row("DELETE", "/v1/tasks/{id}", Write, "cancel a task", || delete(moves::cancel)),
@@ -86,11 +76,14 @@ const ROWS: &[Row] = &[
     row("POST", "/v1/tasks/{id}/retry", Write, "submit a task again, as a new one", || post(submit::again)),
     row("GET", "/v1/tasks/{id}/wait", Read, "the task when it has ended, or after a time", || {
         get(wait::wait)
-    }),
-    row("GET", "/v1/tasks/{id}/logs", Read, "what it wrote, as text or as a stream", || get(logs::logs)),
+    })
+    .takes(&["timeout", "until"]),
+    row("GET", "/v1/tasks/{id}/logs", Read, "what it wrote, as text or as a stream", || get(logs::logs))
+        .takes(&["attempt", "tail", "follow", "format"]),
     row("GET", "/v1/tasks/{id}/events", Read, "what happened to it, as a list or a stream", || {
         get(events::events)
-    }),
+    })
+    .takes(&["cursor", "limit"]),
     row("GET", "/v1/tasks/{id}/attempts", Read, "its attempts", || get(events::attempts)),
     row("GET", "/v1/tasks/{id}/usage", Read, "what it used and what it cost", || get(events::usage)),
     row("GET", "/v1/tasks/{id}/explain", Read, "why it waits, or what happened to it", || {
@@ -112,13 +105,18 @@ const ROWS: &[Row] = &[
     row("GET", "/v1/whoami", Read, "whom the token stands for, and what it may do", || get(tokens::whoami)),
     row("GET", "/v1/config", Administer, "the configuration", || get(config::show)),
     row("PUT", "/v1/config", Administer, "replace the configuration", || put(config::replace)),
-    row("GET", "/metrics", Read, "counters in the format of Prometheus", || get(system::metrics)),
-    row("GET", "/healthz", Everybody, "whether the server lives", || get(system::health)),
-    row("GET", "/readyz", Everybody, "whether the server takes tasks", || get(system::ready)),
-    row("GET", "/version", Everybody, "which server this is", || get(system::version)),
+    row("GET", "/metrics", Read, "counters in the format of Prometheus", || get(system::metrics))
+        .ignores_parameters(),
+    row("GET", "/healthz", Everybody, "whether the server lives", || get(system::health))
+        .ignores_parameters(),
+    row("GET", "/readyz", Everybody, "whether the server takes tasks", || get(system::ready))
+        .ignores_parameters(),
+    row("GET", "/version", Everybody, "which server this is", || get(system::version)).ignores_parameters(),
     row("POST", "/submit_task", Write, "the article's submit", || post(article::submit)),
-    row("GET", "/query_task_status", Read, "the article's status", || get(article::status)),
-    row("DELETE", "/release_resource", Write, "the article's release", || delete(article::release)),
+    row("GET", "/query_task_status", Read, "the article's status", || get(article::status))
+        .takes(&["task_id"]),
+    row("DELETE", "/release_resource", Write, "the article's release", || delete(article::release))
+        .takes(&["task_id"]),
 ];
 
 /// Every route, for the reference and for tests.
@@ -126,9 +124,18 @@ pub fn table() -> impl Iterator<Item = Route> {
     ROWS.iter().map(|row| row.route)
 }
 
-pub(crate) fn router(app: Arc<App>) -> Router {
-    let router = ROWS.iter().fold(Router::new(), |router, row| router.route(row.route.path, (row.handler)()));
-    router.fallback(unknown).method_not_allowed_fallback(wrong_method).with_state(app)
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let router = ROWS.iter().fold(Router::new(), |router, Row { route, handler }| {
+        router.route(route.path, guarded(handler(), *route, app.clone()))
+    });
+    router.fallback(unknown).method_not_allowed_fallback(wrong_method).with_state(app.clone())
+}
+
+/// The router knows whole segments only: `/v1/tasks/{id}:wait` is asked for as `/v1/tasks/{id}/wait`.
+pub(crate) fn straightened(uri: &Uri) -> Option<Uri> {
+    let task = uri.path().strip_prefix("/v1/tasks/")?.strip_suffix(":wait")?;
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("/v1/tasks/{task}/wait{query}").parse().ok()
 }
 
 async fn unknown(uri: Uri) -> Refusal {
@@ -140,32 +147,4 @@ async fn wrong_method(method: Method, uri: Uri) -> Refusal {
     let path = fastgpu_api::units::shown(uri.path());
     Refusal::new(&codes::METHOD_NOT_ALLOWED, format!("{path} does not know {method}"))
         .hint("the `Allow` header lists what it knows")
-}
-
-/// The task that a path names.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TaskPath(pub(crate) TaskId);
-
-impl FromRequestParts<Arc<App>> for TaskPath {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        let Segment(text) = Segment::from_request_parts(parts, app).await?;
-        crate::query::task_id(&text).map(Self)
-    }
-}
-
-/// The name in a path, as text.
-#[derive(Debug, Clone)]
-pub(crate) struct Segment(pub(crate) String);
-
-impl FromRequestParts<Arc<App>> for Segment {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        let Path(text) = Path::<String>::from_request_parts(parts, app)
-            .await
-            .map_err(|_| Refusal::not_found("the name in the path is malformed"))?;
-        Ok(Self(text))
-    }
 }

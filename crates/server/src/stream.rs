@@ -15,7 +15,6 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Options;
-use crate::auth::Caller;
 use crate::refuse::Refusal;
 
 /// A silent stream says that it lives; clients and proxies give up after a minute or so.
@@ -55,20 +54,20 @@ impl Streams {
         self.max - self.all.available_permits()
     }
 
-    /// Takes a place for a caller.
-    pub(crate) fn take(self: &Arc<Self>, caller: &Caller) -> Result<Place, Refusal> {
+    /// Takes a place for the bearer of a token.
+    pub(crate) fn take(self: &Arc<Self>, token: &Name) -> Result<Place, Refusal> {
         let refuse = |whose: &str, max: usize| {
             let detail = format!("{whose} has {max} open streams and long polls, which is the limit");
             Refusal::new(&codes::TOO_MANY_STREAMS, detail).hint("close some first")
         };
         let permit = self.all.clone().try_acquire_owned().map_err(|_| refuse("the server", self.max))?;
         let mut by_token = self.by_token.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = by_token.entry(caller.id.clone()).or_default();
+        let open = by_token.entry(token.clone()).or_default();
         if *open >= self.per_token_max {
             return Err(refuse("this token", self.per_token_max));
         }
         *open += 1;
-        Ok(Place { token: caller.id.clone(), streams: self.clone(), _permit: permit })
+        Ok(Place { token: token.clone(), streams: self.clone(), _permit: permit })
     }
 }
 

@@ -3,8 +3,7 @@
 //! That client asks for the status without a pause. An answer that would be the same as the last one is
 //! held for up to [`HOLD_MAX`], so that asking costs little; it is never refused for asking too often.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,8 +13,7 @@ use fastgpu_api::article::{SubmitTask, TaskStatus, status_word};
 use fastgpu_api::convert::Identity;
 use fastgpu_control::Submitted;
 use fastgpu_core::command::Command;
-use fastgpu_core::ids::{Name, TaskId};
-use fastgpu_core::token::Action;
+use fastgpu_core::ids::TaskId;
 use fastgpu_failpoints::hit;
 use tokio::time::Instant;
 
@@ -25,40 +23,10 @@ use crate::body::{self, BODY_BYTES_MAX};
 use crate::query::{Query, task_id};
 use crate::refuse::{Answer, Refusal};
 use crate::routes::moves;
+use crate::told::is_final;
 
 /// How long an unchanged status is held back.
 const HOLD_MAX: Duration = Duration::from_millis(100);
-/// Pollers remembered at once; forgetting one costs it nothing but a quicker answer.
-const POLLERS_MAX: usize = 10_000;
-
-/// What each poller was told last.
-#[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<HashMap<(Name, TaskId), &'static str>>);
-
-impl Told {
-    /// Whether this poller was told the same before.
-    fn is_the_same(&self, caller: &Caller, id: TaskId, status: &str) -> bool {
-        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.get(&(caller.id.clone(), id)).is_some_and(|last| *last == status)
-    }
-
-    fn remember(&self, caller: &Caller, id: TaskId, status: &'static str) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_final(status) {
-            told.remove(&(caller.id.clone(), id));
-            return;
-        }
-        if told.len() >= POLLERS_MAX {
-            told.clear();
-        }
-        told.insert((caller.id.clone(), id), status);
-    }
-}
-
-fn is_final(status: &str) -> bool {
-    matches!(status, "finished" | "failed")
-}
-
 fn answer(id: TaskId, status: &str) -> Answer {
     Ok(body::json(StatusCode::OK, &TaskStatus { task_id: id.to_string(), status: status.to_owned() }))
 }
@@ -71,8 +39,6 @@ pub(crate) async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    caller.must(Action::Write)?;
-    Query::of(&uri, &[])?;
     let bytes = body::read(&headers, body, BODY_BYTES_MAX, app.options.body_timeout).await?;
     let key = body::key(&headers, uri.path(), &bytes)?;
     let request: SubmitTask = body::request(&bytes).await?;
@@ -84,16 +50,16 @@ pub(crate) async fn submit(
 }
 
 /// `GET /query_task_status?task_id=…`
-pub(crate) async fn status(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Answer {
-    let id = named(&uri)?;
+pub(crate) async fn status(State(app): State<Arc<App>>, caller: Caller, query: Query) -> Answer {
+    let id = named(&query)?;
     let deadline = Instant::now() + HOLD_MAX;
     let mut news = app.handle.watch(id);
     loop {
-        let task = app.task(&caller, Action::Read, id).await?;
+        let task = app.task(&caller, id).await?;
         let status = status_word(task.state.code());
-        let hold = !is_final(status) && app.told.is_the_same(&caller, id, status);
+        let hold = !is_final(status) && app.told.is_the_same(&caller.id, id, status);
         if !hold || Instant::now() >= deadline {
-            app.told.remember(&caller, id, status);
+            app.told.remember(&caller.id, id, status);
             return answer(id, status);
         }
         tokio::select! {
@@ -105,15 +71,14 @@ pub(crate) async fn status(State(app): State<Arc<App>>, caller: Caller, uri: Uri
 }
 
 /// `DELETE /release_resource?task_id=…`: any number of times
-pub(crate) async fn release(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Answer {
-    let id = named(&uri)?;
-    app.task(&caller, Action::Write, id).await?;
+pub(crate) async fn release(State(app): State<Arc<App>>, caller: Caller, query: Query) -> Answer {
+    let id = named(&query)?;
+    app.task(&caller, id).await?;
     moves::end(&app, Command::Release { task: id, actor: caller.actor() }).await?;
     answer(id, "released")
 }
 
-fn named(uri: &Uri) -> Result<TaskId, Refusal> {
-    let query = Query::of(uri, &["task_id"])?;
+fn named(query: &Query) -> Result<TaskId, Refusal> {
     let missing = || Refusal::bad_request("the parameter `task_id` is missing").hint("write ?task_id=t-…");
     task_id(query.get("task_id").ok_or_else(missing)?)
 }

@@ -4,22 +4,18 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode};
 use fastgpu_api::config::{ConfigView, config_of, config_view};
 use fastgpu_api::problem::{Problem, codes};
 use fastgpu_core::command::Command;
-use fastgpu_core::token::Action;
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{self, BODY_BYTES_MAX};
-use crate::query::Query;
 use crate::refuse::{Answer, Refusal};
 
 /// `GET /v1/config`
-pub(crate) async fn show(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Answer {
-    caller.must(Action::Administer)?;
-    Query::of(&uri, &[])?;
+pub(crate) async fn show(State(app): State<Arc<App>>) -> Answer {
     let view = app.handle.query(|state, _| config_view(state.config())).await?;
     Ok(body::json(StatusCode::OK, &view))
 }
@@ -28,12 +24,9 @@ pub(crate) async fn show(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
 pub(crate) async fn replace(
     State(app): State<Arc<App>>,
     caller: Caller,
-    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    caller.must(Action::Administer)?;
-    Query::of(&uri, &[])?;
     let bytes = body::read(&headers, body, BODY_BYTES_MAX, app.options.body_timeout).await?;
     let view: ConfigView = body::request(&bytes).await?;
     // One after the other: what is replaced is what was read, here and by the caller.

@@ -4,22 +4,20 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use fastgpu_api::answer::{attempt_view, event_view, task_view, usage_view};
 use fastgpu_api::view::{List, StreamEnd};
 use fastgpu_control::Watch;
 use fastgpu_core::change::Event;
-use fastgpu_core::ids::TaskId;
 use fastgpu_core::task::Task;
-use fastgpu_core::token::Action;
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body;
+use crate::extract::{Followed, Named};
 use crate::query::Query;
 use crate::refuse::{Answer, Refusal};
-use crate::routes::TaskPath;
 use crate::stream::{
     EVENT_STREAM, Place, SIGN_OF_LIFE, STILL_HERE, last_event_id, push_event, respond, wants_events,
 };
@@ -31,15 +29,12 @@ const LIMIT_MAX: usize = 1_000;
 pub(crate) async fn events(
     State(app): State<Arc<App>>,
     caller: Caller,
-    TaskPath(id): TaskPath,
-    uri: Uri,
+    Followed(task, news): Followed,
+    query: Query,
     headers: HeaderMap,
 ) -> Answer {
-    let query = Query::of(&uri, &["cursor", "limit"])?;
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let from: u32 = query.number("cursor")?.unwrap_or(0);
-    let news = app.handle.watch(id);
-    let task = app.task(&caller, Action::Read, id).await?;
     if wants_events(&headers) {
         let last = last_event_id(&headers).map(str::parse::<u32>).transpose();
         let last = last.map_err(|_| {
@@ -48,7 +43,7 @@ pub(crate) async fn events(
         let from = last.map_or(from, |last| last.saturating_add(1));
         return stream(app, caller, task, news, from);
     }
-    let scope = caller.scope();
+    let (scope, id) = (caller.scope(), task.id);
     let mut events = app.read(move |history| history.events(&scope, id, from, limit + 1)).await?;
     let more = events.len() > limit;
     events.truncate(limit);
@@ -60,7 +55,6 @@ pub(crate) async fn events(
 struct Following {
     app: Arc<App>,
     caller: Caller,
-    id: TaskId,
     /// The task, read before the events were.
     task: Task,
     news: Watch,
@@ -70,8 +64,8 @@ struct Following {
 }
 
 fn stream(app: Arc<App>, caller: Caller, task: Task, news: Watch, from: u32) -> Result<Response, Refusal> {
-    let place = app.streams.take(&caller)?;
-    let following = Following { id: task.id, app, caller, task, news, from, is_done: false, _place: place };
+    let place = app.streams.take(&caller.id)?;
+    let following = Following { app, caller, task, news, from, is_done: false, _place: place };
     Ok(respond(EVENT_STREAM, following, Following::next))
 }
 
@@ -81,7 +75,7 @@ impl Following {
             return None;
         }
         loop {
-            let (scope, id, from) = (self.caller.scope(), self.id, self.from);
+            let (scope, id, from) = (self.caller.scope(), self.task.id, self.from);
             let events =
                 self.app.read(move |history| history.events(&scope, id, from, LIMIT_MAX)).await.ok()?;
             let mut out = String::new();
@@ -109,7 +103,7 @@ impl Following {
             if !is_open {
                 return None;
             }
-            self.task = self.app.task(&self.caller, Action::Read, self.id).await.ok()?;
+            self.task = self.app.task(&self.caller, self.task.id).await.ok()?;
         }
     }
 
@@ -120,30 +114,16 @@ impl Following {
 }
 
 /// `GET /v1/tasks/{id}/attempts`
-pub(crate) async fn attempts(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    TaskPath(id): TaskPath,
-    uri: Uri,
-) -> Answer {
-    Query::of(&uri, &[])?;
-    app.task(&caller, Action::Read, id).await?;
-    let scope = caller.scope();
+pub(crate) async fn attempts(State(app): State<Arc<App>>, caller: Caller, Named(task): Named) -> Answer {
+    let (scope, id) = (caller.scope(), task.id);
     let attempts = app.read(move |history| history.attempts(&scope, id)).await?;
     let items: Vec<_> = attempts.iter().map(attempt_view).collect();
     Ok(body::json(StatusCode::OK, &List { items, next_cursor: None }))
 }
 
 /// `GET /v1/tasks/{id}/usage`
-pub(crate) async fn usage(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    TaskPath(id): TaskPath,
-    uri: Uri,
-) -> Answer {
-    Query::of(&uri, &[])?;
-    app.task(&caller, Action::Read, id).await?;
-    let scope = caller.scope();
+pub(crate) async fn usage(State(app): State<Arc<App>>, caller: Caller, Named(task): Named) -> Answer {
+    let (scope, id) = (caller.scope(), task.id);
     let segments = app.read(move |history| history.usage(&scope, id)).await?;
     Ok(body::json(StatusCode::OK, &usage_view(&segments)))
 }

@@ -3,35 +3,25 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use fastgpu_api::answer::explain_view;
 use fastgpu_core::explain;
 use fastgpu_core::forecast::forecast;
 use fastgpu_core::task::{Task, TaskState};
-use fastgpu_core::token::{Action, Decision, decide};
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body;
+use crate::extract::Named;
 use crate::forecasts::TASKS_MAX;
-use crate::query::Query;
 use crate::refuse::Answer;
-use crate::routes::TaskPath;
 
 /// `GET /v1/tasks/{id}/explain`
-pub(crate) async fn explain(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    TaskPath(id): TaskPath,
-    uri: Uri,
-) -> Answer {
-    Query::of(&uri, &[])?;
-    let task = app.task(&caller, Action::Read, id).await?;
+pub(crate) async fn explain(State(app): State<Arc<App>>, caller: Caller, Named(task): Named) -> Answer {
+    let id = task.id;
     let live = app.handle.query(move |state, now| {
         let code = state.task(id)?.state.code();
-        let may_see = |task: &Task| {
-            decide(caller.role, &caller.project, Action::Read, Some(&task.project)) == Decision::Allow
-        };
+        let may_see = |task: &Task| caller.sees(&task.project);
         let explanation = explain::explain(state, id, now, &may_see)?;
         // Whoever asks why wants to know it as of now.
         let waits = matches!(state.task(id)?.state, TaskState::Queued { .. });

@@ -7,22 +7,20 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::http::HeaderMap;
 use fastgpu_api::answer::task_view;
 use fastgpu_api::time::Time;
 use fastgpu_api::units::shown;
 use fastgpu_api::view::{LogLine, StreamEnd};
 use fastgpu_control::{LogChunk, LogError, LogFrame, Stream, Watch};
-use fastgpu_core::ids::TaskId;
 use fastgpu_core::task::{Task, TaskState};
-use fastgpu_core::token::Action;
 use tokio::time::Instant;
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::extract::Followed;
 use crate::query::Query;
 use crate::refuse::{Answer, Refusal};
-use crate::routes::TaskPath;
 use crate::stream::{
     EVENT_STREAM, PLAIN_TEXT, Place, SIGN_OF_LIFE, STILL_HERE, last_event_id, push_event, respond,
     wants_events,
@@ -39,11 +37,10 @@ const TAIL_LINES_MAX: usize = 100_000;
 pub(crate) async fn logs(
     State(app): State<Arc<App>>,
     caller: Caller,
-    TaskPath(id): TaskPath,
-    uri: Uri,
+    Followed(task, news): Followed,
+    query: Query,
     headers: HeaderMap,
 ) -> Answer {
-    let query = Query::of(&uri, &["attempt", "tail", "follow", "format"])?;
     let as_events = match query.get("format") {
         None => wants_events(&headers),
         Some("text") => false,
@@ -58,14 +55,12 @@ pub(crate) async fn logs(
     let tail = query.number::<usize>("tail")?.map(|lines| lines.min(TAIL_LINES_MAX));
     let asked = query.number::<u32>("attempt")?;
     let follow = query.flag("follow")?;
-    let news = app.handle.watch(id);
-    let task = app.task(&caller, Action::Read, id).await?;
     if asked.is_some_and(|attempt| attempt == 0 || attempt > task.attempt) {
         let detail =
-            format!("{id} has {} attempts; there is no attempt {}", task.attempt, asked.unwrap_or(0));
+            format!("{} has {} attempts; there is no attempt {}", task.id, task.attempt, asked.unwrap_or(0));
         return Err(Refusal::not_found(detail));
     }
-    let place = app.streams.take(&caller)?;
+    let place = app.streams.take(&caller.id)?;
     let mut reader = Reader {
         attempt: asked.unwrap_or(task.attempt),
         only_this: asked.is_some(),
@@ -80,7 +75,6 @@ pub(crate) async fn logs(
         news,
         app,
         caller,
-        id,
         _place: place,
     };
     match last_event_id(&headers).filter(|_| as_events) {
@@ -98,7 +92,6 @@ pub(crate) async fn logs(
 struct Reader {
     app: Arc<App>,
     caller: Caller,
-    id: TaskId,
     /// The task, read before the log was: what it says of the end is true of the log.
     task: Task,
     news: Watch,
@@ -146,7 +139,7 @@ impl Reader {
         if self.attempt == 0 {
             return Ok(());
         }
-        let (logs, id, attempt) = (self.app.logs.clone(), self.id, self.attempt);
+        let (logs, id, attempt) = (self.app.logs.clone(), self.task.id, self.attempt);
         let looked = tokio::task::spawn_blocking(move || match tail {
             Some(lines) => logs.tail(id, attempt, lines),
             None => {
@@ -211,7 +204,7 @@ impl Reader {
                 }
                 Ok(_) | Err(LogError::Missing) => {}
                 Err(LogError::Unreadable(why)) => {
-                    tracing::error!(task = %self.id, attempt = self.attempt, why, "a log cannot be read");
+                    tracing::error!(task = %self.task.id, attempt = self.attempt, why, "a log cannot be read");
                     return Step::Break;
                 }
             }
@@ -229,7 +222,7 @@ impl Reader {
         if self.attempt == 0 {
             return Err(LogError::Missing);
         }
-        let (logs, id, attempt, from) = (self.app.logs.clone(), self.id, self.attempt, self.from);
+        let (logs, id, attempt, from) = (self.app.logs.clone(), self.task.id, self.attempt, self.from);
         let read = tokio::task::spawn_blocking(move || logs.read(id, attempt, from, CHUNK_BYTES_MAX));
         read.await.unwrap_or_else(|_| Err(LogError::Unreadable("the server is stopping".to_owned())))
     }
@@ -257,7 +250,7 @@ impl Reader {
             () = tokio::time::sleep(pause) => return true,
             () = self.app.stopping.cancelled() => false,
         };
-        if is_open && let Ok(task) = self.app.task(&self.caller, Action::Read, self.id).await {
+        if is_open && let Ok(task) = self.app.task(&self.caller, self.task.id).await {
             self.task = task;
         }
         is_open

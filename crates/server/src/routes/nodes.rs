@@ -3,51 +3,35 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use fastgpu_api::answer::node_view;
 use fastgpu_api::units::shown;
 use fastgpu_api::view::List;
 use fastgpu_core::command::Command;
-use fastgpu_core::token::Action;
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body;
-use crate::query::Query;
+use crate::extract::Segment;
 use crate::refuse::{Answer, Refusal};
-use crate::routes::Segment;
 
 /// `GET /v1/nodes`
-pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Answer {
-    caller.must(Action::Read)?;
-    Query::of(&uri, &[])?;
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
     let items: Vec<_> = app.handle.query(|state, _| state.cluster().nodes().map(node_view).collect()).await?;
     Ok(body::json(StatusCode::OK, &List { items, next_cursor: None }))
 }
 
 /// `POST /v1/nodes/{id}/drain`
-pub(crate) async fn drain(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Segment(node): Segment,
-    uri: Uri,
-) -> Answer {
-    set(&app, &caller, node, &uri, true).await
+pub(crate) async fn drain(State(app): State<Arc<App>>, caller: Caller, Segment(node): Segment) -> Answer {
+    set(&app, &caller, node, true).await
 }
 
 /// `POST /v1/nodes/{id}/resume`
-pub(crate) async fn resume(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Segment(node): Segment,
-    uri: Uri,
-) -> Answer {
-    set(&app, &caller, node, &uri, false).await
+pub(crate) async fn resume(State(app): State<Arc<App>>, caller: Caller, Segment(node): Segment) -> Answer {
+    set(&app, &caller, node, false).await
 }
 
-async fn set(app: &App, caller: &Caller, text: String, uri: &Uri, drain: bool) -> Answer {
-    caller.must(Action::Administer)?;
-    Query::of(uri, &[])?;
+async fn set(app: &App, caller: &Caller, text: String, drain: bool) -> Answer {
     let found = app.handle.query({
         let text = text.clone();
         move |state, _| {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use fastgpu_api::answer::{expected_start, gpu_ask};
 use fastgpu_api::config::policy_view;
 use fastgpu_api::queue::{QueueDetail, QueueView, WaitingView};
@@ -16,38 +16,27 @@ use fastgpu_core::predict::shape_milli;
 use fastgpu_core::queue::Rank;
 use fastgpu_core::state::State as Live;
 use fastgpu_core::task::{Task, TaskState};
-use fastgpu_core::token::{Action, Decision, decide};
 use fastgpu_core::units::Timestamp;
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body;
+use crate::extract::Segment;
 use crate::forecasts::Found;
-use crate::query::Query;
 use crate::refuse::{Answer, Refusal};
-use crate::routes::Segment;
 
 /// Waiting tasks shown of one queue: a page of a terminal.
 const FIRST_MAX: usize = 20;
 
 /// `GET /v1/queues`
-pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Answer {
-    caller.must(Action::Read)?;
-    Query::of(&uri, &[])?;
+pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Answer {
     let found = app.forecasts.get(&app.handle).await?;
     let items = app.handle.query(move |live, now| Look { live, now, caller: &caller, found: &found }.all());
     Ok(body::json(StatusCode::OK, &List { items: items.await?, next_cursor: None }))
 }
 
 /// `GET /v1/queues/{name}`
-pub(crate) async fn one(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Segment(name): Segment,
-    uri: Uri,
-) -> Answer {
-    caller.must(Action::Read)?;
-    Query::of(&uri, &[])?;
+pub(crate) async fn one(State(app): State<Arc<App>>, caller: Caller, Segment(name): Segment) -> Answer {
     let found = app.forecasts.get(&app.handle).await?;
     let wanted = name.clone();
     let detail = app.handle.query(move |live, now| {
@@ -143,9 +132,7 @@ impl Look<'_> {
     }
 
     fn waiting(&self, place: usize, task: &Task) -> WaitingView {
-        let caller = self.caller;
-        let may_see =
-            decide(caller.role, &caller.project, Action::Read, Some(&task.project)) == Decision::Allow;
+        let may_see = self.caller.sees(&task.project);
         let forecast: Option<&Forecast> = self.found.get(&task.id);
         let (expected_at, expected_basis) = expected_start(forecast);
         let kept = self.live.keeps().iter().filter(|keep| keep.task == task.id);

@@ -18,15 +18,13 @@ use fastgpu_api::view::{BatchCreated, Created};
 use fastgpu_control::Submitted;
 use fastgpu_core::command::Submit;
 use fastgpu_core::ids::{Name, TaskId};
-use fastgpu_core::token::Action;
 use fastgpu_failpoints::hit;
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{self, BATCH_BYTES_MAX, BODY_BYTES_MAX, IDEMPOTENCY_REPLAYED};
-use crate::query::Query;
+use crate::extract::Named;
 use crate::refuse::{Answer, Refusal};
-use crate::routes::TaskPath;
 
 /// `POST /v1/tasks`
 pub(crate) async fn one(
@@ -36,8 +34,6 @@ pub(crate) async fn one(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    caller.must(Action::Write)?;
-    Query::of(&uri, &[])?;
     let bytes = body::read(&headers, body, BODY_BYTES_MAX, app.options.body_timeout).await?;
     let spec: TaskSpec = body::request(&bytes).await?;
     let identity = identity(&caller, spec.project.as_deref())?;
@@ -49,12 +45,11 @@ pub(crate) async fn one(
 pub(crate) async fn again(
     State(app): State<Arc<App>>,
     caller: Caller,
-    TaskPath(id): TaskPath,
+    Named(task): Named,
     uri: Uri,
     headers: HeaderMap,
 ) -> Answer {
-    Query::of(&uri, &[])?;
-    let task = app.task(&caller, Action::Write, id).await?;
+    let id = task.id;
     if !task.state.is_ended() {
         let detail = format!("{id} is {}: only what has ended can be run again", task.state.code());
         return Err(Refusal::new(&codes::WRONG_STATE, detail).hint(format!(
@@ -122,7 +117,7 @@ fn identity(caller: &Caller, project: Option<&str>) -> Result<Identity, Refusal>
     fastgpu_api::convert::check_name(project)
         .map_err(|why| Refusal::fields(vec![FieldError::new("/project", why)]))?;
     let hidden = || Refusal::not_found(format!("there is no project `{project}` for this token"));
-    caller.may(Action::Write, Some(project), hidden)?;
+    caller.reach(project, hidden)?;
     Ok(Identity { project: Name::from(project), owner: caller.owner.clone() })
 }
 
@@ -134,8 +129,6 @@ pub(crate) async fn batch(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    caller.must(Action::Write)?;
-    Query::of(&uri, &[])?;
     let bytes = body::read(&headers, body, BATCH_BYTES_MAX, app.options.body_timeout).await?;
     let key = body::key(&headers, uri.path(), &bytes)?;
     let submits = all_of(&caller, &bytes).await?;

@@ -3,50 +3,38 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use fastgpu_api::hint::nearest;
 use fastgpu_api::units::shown;
 use fastgpu_api::view::List;
 use fastgpu_core::ids::TaskId;
 use fastgpu_core::task::TaskState;
-use fastgpu_core::token::Action;
 use fastgpu_store::{Filter, Page, Scope};
 
 use crate::app::{App, views};
 use crate::auth::Caller;
 use crate::body;
+use crate::extract::Segment;
 use crate::query::{Query, task_id};
 use crate::refuse::{Answer, Refusal};
-use crate::routes::{Segment, wait};
 
+/// What a listing can be narrowed by.
+pub(super) const PARAMETERS: &[&str] =
+    &["state", "name", "owner", "user", "queue", "since", "live", "prefix", "project", "limit", "cursor"];
 const LIMIT_DEFAULT: usize = 100;
 /// A longer page would keep a reader busy for too long; the cursor leads on.
 pub(crate) const LIMIT_MAX: usize = 1_000;
 
-/// `GET /v1/tasks/{id}`, and `GET /v1/tasks/{id}:wait`
-pub(crate) async fn one(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Segment(text): Segment,
-    uri: Uri,
-) -> Answer {
-    if let Some(text) = text.strip_suffix(":wait") {
-        return wait::until(&app, &caller, task_id(text)?, &uri).await;
-    }
+/// `GET /v1/tasks/{id}`
+pub(crate) async fn one(State(app): State<Arc<App>>, caller: Caller, Segment(text): Segment) -> Answer {
     let id = task_id(&text)?;
-    Query::of(&uri, &[])?;
-    caller.must(Action::Read)?;
     let mut view = app.view_now(&caller, id).await?;
     app.forecasts.add_to(std::slice::from_mut(&mut view), &app.handle).await?;
     Ok(body::task(StatusCode::OK, &view))
 }
 
 /// `GET /v1/tasks`
-pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Answer {
-    caller.must(Action::Read)?;
-    let known =
-        ["state", "name", "owner", "user", "queue", "since", "live", "prefix", "project", "limit", "cursor"];
-    let query = Query::of(&uri, &known)?;
+pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller, query: Query) -> Answer {
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let before = query.get("cursor").map(cursor).transpose()?;
     let filter = Filter {
@@ -80,7 +68,7 @@ fn cursor(text: &str) -> Result<TaskId, Refusal> {
 fn scope(caller: &Caller, project: Option<&str>) -> Result<Scope, Refusal> {
     let Some(project) = project else { return Ok(caller.scope()) };
     let hidden = || Refusal::not_found(format!("there is no project `{}` for this token", shown(project)));
-    caller.may(Action::Read, Some(project), hidden)?;
+    caller.reach(project, hidden)?;
     Ok(Scope::Project(project.into()))
 }
 

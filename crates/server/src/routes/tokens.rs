@@ -4,32 +4,27 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode};
 use fastgpu_api::answer::token_view;
 use fastgpu_api::convert::{TokenAsk, TokenFor};
 use fastgpu_api::problem::codes;
 use fastgpu_api::view::{List, TokenCreated, TokenRequest, TokenView, WhoAmI};
 use fastgpu_core::command::Command;
-use fastgpu_core::token::Action;
 use fastgpu_failpoints::hit;
 
 use crate::app::App;
 use crate::auth::{Caller, NewToken, TokenKind, mint};
 use crate::body::{self, BODY_BYTES_MAX, IDEMPOTENCY_KEY};
-use crate::query::Query;
+use crate::extract::Segment;
 use crate::refuse::{Answer, Refusal};
-use crate::routes::Segment;
 
 /// `POST /v1/tokens`: the only answer that ever holds the secret
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
-    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    caller.must(Action::Administer)?;
-    Query::of(&uri, &[])?;
     if headers.contains_key(IDEMPOTENCY_KEY) {
         return Err(Refusal::bad_request(
             "a token cannot be made under an `Idempotency-Key`: its secret is not kept",
@@ -63,22 +58,13 @@ pub(crate) async fn create(
 }
 
 /// `GET /v1/tokens`
-pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Answer {
-    caller.must(Action::Administer)?;
-    Query::of(&uri, &[])?;
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
     let items: Vec<TokenView> = app.handle.tokens().values().map(token_view).collect();
     Ok(body::json(StatusCode::OK, &List { items, next_cursor: None }))
 }
 
 /// `DELETE /v1/tokens/{id}`
-pub(crate) async fn revoke(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Segment(id): Segment,
-    uri: Uri,
-) -> Answer {
-    caller.must(Action::Administer)?;
-    Query::of(&uri, &[])?;
+pub(crate) async fn revoke(State(app): State<Arc<App>>, caller: Caller, Segment(id): Segment) -> Answer {
     let id = fastgpu_core::ids::Name::from(id);
     app.handle.command(Command::TokenRevoke { id: id.clone(), actor: caller.actor() }).await?;
     let tokens = app.handle.tokens();
@@ -90,8 +76,7 @@ pub(crate) async fn revoke(
 }
 
 /// `GET /v1/whoami`
-pub(crate) async fn whoami(caller: Caller, uri: Uri) -> Answer {
-    Query::of(&uri, &[])?;
+pub(crate) async fn whoami(caller: Caller) -> Answer {
     let view = WhoAmI {
         token_id: caller.id.to_string(),
         owner: caller.owner.to_string(),

@@ -4,37 +4,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use fastgpu_api::units::shown;
-use fastgpu_core::ids::TaskId;
 use fastgpu_core::task::{Task, TaskState};
-use fastgpu_core::token::Action;
 use tokio::time::Instant;
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body;
+use crate::extract::Followed;
 use crate::query::Query;
 use crate::refuse::{Answer, Refusal};
-use crate::routes::TaskPath;
 
 const TIMEOUT_DEFAULT_S: u64 = 30;
 /// Longer waits run into the patience of proxies; the caller simply asks again.
 const TIMEOUT_MAX_S: u64 = 300;
 
-/// `GET /v1/tasks/{id}/wait?timeout=30&until=ended`
+/// `GET /v1/tasks/{id}/wait?timeout=30&until=ended`: the task as soon as it is as wanted, or as it is when the time
+/// is over
 pub(crate) async fn wait(
     State(app): State<Arc<App>>,
     caller: Caller,
-    TaskPath(id): TaskPath,
-    uri: Uri,
+    Followed(mut task, mut news): Followed,
+    query: Query,
 ) -> Answer {
-    until(&app, &caller, id, &uri).await
-}
-
-/// The task as soon as it is as wanted, or as it is when the time is over.
-pub(crate) async fn until(app: &Arc<App>, caller: &Caller, id: TaskId, uri: &Uri) -> Answer {
-    let query = Query::of(uri, &["timeout", "until"])?;
     let seconds = query.number("timeout")?.unwrap_or(TIMEOUT_DEFAULT_S);
     if seconds > TIMEOUT_MAX_S {
         return Err(Refusal::bad_request(format!(
@@ -53,14 +46,12 @@ pub(crate) async fn until(app: &Arc<App>, caller: &Caller, id: TaskId, uri: &Uri
     };
     let deadline = Instant::now() + Duration::from_secs(seconds);
     let mut place = None;
-    let mut news = app.handle.watch(id);
     loop {
-        let task = app.task(caller, Action::Read, id).await?;
         if is_there(&task) || Instant::now() >= deadline {
             return Ok(body::task(StatusCode::OK, &app.view(task).await?));
         }
         if place.is_none() {
-            place = Some(app.streams.take(caller)?);
+            place = Some(app.streams.take(&caller.id)?);
         }
         let is_open = tokio::select! {
             is_open = news.changed() => is_open,
@@ -70,5 +61,6 @@ pub(crate) async fn until(app: &Arc<App>, caller: &Caller, id: TaskId, uri: &Uri
         if !is_open {
             return Err(Refusal::stopping());
         }
+        task = app.task(&caller, task.id).await?;
     }
 }

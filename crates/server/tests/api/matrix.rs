@@ -1,7 +1,7 @@
 //! Every route with every kind of token. The routes come from the server's own table: a new one without a
 //! row here fails the test.
 
-use fastgpu_server::routes::{Access, Route, table};
+use fastgpu_server::routes::{Access, Parameters, Route, table};
 use serde_json::json;
 
 use crate::harness::Server;
@@ -113,6 +113,23 @@ fn every_route_keeps_out_who_may_not_and_lets_in_who_may() {
         }
     }
     assert!(tried > 200, "{tried}");
+}
+
+#[test]
+fn every_route_refuses_parameters_that_its_row_does_not_name() {
+    let server = Server::start();
+    for route in table() {
+        let (path, body) = example(&server, route);
+        let ask = |parameter: &str| {
+            let mark = if path.contains('?') { '&' } else { '?' };
+            let path = format!("{path}{mark}{parameter}=1");
+            server.call(&server.tokens.admin, route.method, &path, &[], body.as_bytes())
+        };
+        match route.parameters {
+            Parameters::Known(_) => drop(ask("no_such").refused(400, "bad_request")),
+            Parameters::Ignored => assert!(ask("no_such").status < 300, "{}", route.path),
+        }
+    }
 }
 
 #[test]
