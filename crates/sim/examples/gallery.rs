@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "the page goes where the caller sends it")]
 
 use fastgpu_sim::random::Random;
-use fastgpu_sim::report::{
+use fastgpu_report::{
     Axis, BarChart, Bars, Best, Caption, CdfChart, Chart, Column, Distribution, Guide, LineChart,
     OccupancyChart, Report, Row, Series, Shape, Span, Table, Unit, cumulative, html,
 };

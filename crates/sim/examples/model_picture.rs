@@ -6,7 +6,7 @@
 use fastgpu_sim::model::check::{Run, simulate};
 use fastgpu_sim::model::queue::Queue;
 use fastgpu_sim::model::service::Service;
-use fastgpu_sim::report::{Axis, Caption, Chart, Guide, LineChart, Series, Shape, Unit, svg};
+use fastgpu_report::{Axis, Caption, Chart, Guide, LineChart, Series, Shape, Unit, svg};
 
 /// Twelve tasks an hour of two hours each: 24 GPUs busy in the mean.
 const ARRIVALS_PER_S: f64 = 12.0 / 3_600.0;

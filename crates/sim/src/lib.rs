@@ -1,8 +1,8 @@
 //! What would happen: computed, simulated, and told in pictures. No clock, no I/O, no threads.
 //!
 //! Start at [`engine`] for traces that run through the very core of the server in virtual time, and at [`whatif`] for
-//! policies side by side; at [`openb`] and [`philly`] for published experiments; at [`model`] for queueing theory; at [`report`]
-//! for how results become a page; at [`random`] for where chance comes from: a seed, and nothing else.
+//! policies side by side; at [`openb`] and [`philly`] for published experiments; at [`model`] for queueing theory; at
+//! [`random`] for where chance comes from: a seed, and nothing else. How results become a page is [`fastgpu_report`].
 #![forbid(unsafe_code)]
 
 pub mod cluster;
@@ -19,7 +19,6 @@ pub mod policy;
 pub mod python_random;
 pub mod random;
 pub mod replay;
-pub mod report;
 pub mod series;
 pub mod server;
 pub mod synthetic;

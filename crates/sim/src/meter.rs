@@ -4,6 +4,7 @@
 use fastgpu_core::ask::GrantPart;
 use fastgpu_core::state::State;
 use fastgpu_core::units::{Millis, Timestamp};
+use fastgpu_report::SPANS_MAX;
 
 use crate::cluster::Machines;
 use crate::fragmentation::{Kinds, Mix};
@@ -93,7 +94,7 @@ impl Rows {
     /// Steps of such a picture.
     const STEPS_MAX: u64 = 128;
     /// More slices than this nobody can tell apart either.
-    const HELD_MAX: usize = crate::report::SPANS_MAX;
+    const HELD_MAX: usize = SPANS_MAX;
 
     fn new(machines: &Machines, start: Timestamp) -> Self {
         let gpus = machines.gpus();

@@ -68,7 +68,7 @@ fn a_world_repeats_itself_to_the_last_byte() {
     let tell = || {
         let outcomes = whatif::run(&scenario, |_, _| ()).unwrap();
         let page = whatif::page::report(whatif::page::Asked::default(), &outcomes);
-        serde_json::to_string(&outcomes.answer).unwrap() + &fastgpu_sim::report::html(&page)
+        serde_json::to_string(&outcomes.answer).unwrap() + &fastgpu_report::html(&page)
     };
     assert_eq!(tell(), tell());
 }

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Breach, Tree};
 
 /// A crate and what it may use directly; what those may use, it may use too.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("core", &[]),
     ("failpoints", &[]),
     ("vgpu-page", &[]),
@@ -17,10 +17,11 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("api", &["core"]),
     ("client", &["api"]),
     ("store", &["core", "failpoints"]),
-    ("sim", &["core", "failpoints"]),
+    ("report", &[]),
+    ("sim", &["core", "report", "failpoints"]),
     ("pool", &["core", "failpoints"]),
     ("control", &["core", "store", "pool", "failpoints"]),
-    ("server", &["api", "control", "failpoints"]),
+    ("server", &["api", "control", "report", "failpoints"]),
     ("node", &["core", "vgpu-page", "softgpu", "failpoints"]),
     // `vgpu`, `softgpu-cuda` and `softgpu-nvml` are embedded as files and never linked: their exports would take
     // over those of the driver.

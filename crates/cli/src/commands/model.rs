@@ -8,7 +8,7 @@ mod read;
 use fastgpu_core::units::Millis;
 use fastgpu_sim::model::article::{ARTICLE_FAILS, ARTICLE_STEPS, article};
 use fastgpu_sim::model::schedule::{Job, Order, ScheduleError, ScheduleFigures, figures, schedule};
-use fastgpu_sim::report::{Unit, quantity};
+use fastgpu_report::{Unit, quantity};
 use serde::Serialize;
 
 use crate::args::ModelArgs;

@@ -14,9 +14,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use fastgpu_report::{Report, html, text};
 use fastgpu_sim::input::{Input, InputError};
 use fastgpu_sim::policy::{Policy, PolicyError};
-use fastgpu_sim::report::{self, Report};
 use serde::Serialize;
 
 use crate::args::{Format, PageArgs, SimulateVerb};
@@ -65,14 +65,14 @@ fn typed() -> String {
 /// Prints the answer in the asked format, and writes the page where one is asked for.
 fn tell<T: Serialize>(answer: &T, page: &Report, flags: &PageArgs, out: &Output) -> Result<u8, Failure> {
     if let Some(path) = &flags.html {
-        std::fs::write(path, report::html(page)).map_err(|error| {
+        std::fs::write(path, html(page)).map_err(|error| {
             Failure::new(format!("{} cannot be written: {}", path.display(), crate::detach::plain(&error)))
         })?;
         out.say(&format!("the page is in {}", path.display()));
     }
     match out.format() {
         Format::Json | Format::Jsonl => out.json(answer)?,
-        Format::Table | Format::Id => out.data(report::text(page).trim_end())?,
+        Format::Table | Format::Id => out.data(text(page).trim_end())?,
     }
     Ok(0)
 }

@@ -1,10 +1,11 @@
 //! The answer as a page: completion and waiting, per policy.
 
-use super::Answer;
-use crate::report::{
+use fastgpu_report::{
     Axis, Best, Caption, CdfChart, Chart, Column, Distribution, Report, Row, Table, Unit, cumulative,
     quantity,
 };
+
+use super::Answer;
 
 /// The page.
 #[must_use]

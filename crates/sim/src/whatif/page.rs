@@ -1,10 +1,11 @@
 //! The answer as a page: tables and pictures.
 
-use super::{Answer, Outcomes, Pictures, PolicyAnswer};
-use crate::report::{
+use fastgpu_report::{
     Axis, BarChart, Bars, Best, Caption, CdfChart, Chart, Column, Distribution, Guide, LineChart,
     OccupancyChart, Report, Row, Series, Shape, Span, Table, Unit, cumulative,
 };
+
+use super::{Answer, Outcomes, Pictures, PolicyAnswer};
 
 /// More policies than this get no picture of their GPUs: the page would never end.
 const OCCUPANCIES_MAX: usize = 4;
@@ -44,11 +45,11 @@ fn summary(answer: &Answer) -> String {
         Some(best) if answer.policies.len() > 1 => format!(
             "{what} Tasks wait least with {}: {} on average.",
             best.policy,
-            crate::report::quantity(best.wait_s.mean, Unit::Seconds)
+            fastgpu_report::quantity(best.wait_s.mean, Unit::Seconds)
         ),
         Some(only) => format!(
             "{what} Tasks wait {} on average, and {:.1} % of all GPU time is held.",
-            crate::report::quantity(only.wait_s.mean, Unit::Seconds),
+            fastgpu_report::quantity(only.wait_s.mean, Unit::Seconds),
             only.utilization_percent
         ),
         None => what,

@@ -3,7 +3,7 @@
 use fastgpu_sim::model::check::{Estimate, Run, Simulated, simulate};
 use fastgpu_sim::model::goal::{Choice, Cost, Goal, around, cost, fewest};
 use fastgpu_sim::model::queue::{Queue, QueueError, QueueFigures, SERVERS_MAX};
-use fastgpu_sim::report::{Unit, quantity};
+use fastgpu_report::{Unit, quantity};
 use serde::Serialize;
 
 use super::{percent, read, seconds};

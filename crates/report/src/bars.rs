@@ -1,11 +1,11 @@
 //! Few values to compare: lying bars, so that long names of policies can be read.
 
-use super::axis::{Ends, Scale, draw_bottom};
-use super::canvas::{Anchor, Area, Canvas, LINE, MARGIN, WIDTH, fitted, width_of};
-use super::format::quantity;
-use super::legend::{self, Mark};
-use super::line::nothing;
-use super::{BarChart, SERIES_MAX};
+use crate::axis::{Ends, Scale, draw_bottom};
+use crate::canvas::{Anchor, Area, Canvas, LINE, MARGIN, WIDTH, fitted, width_of};
+use crate::format::quantity;
+use crate::legend::{self, Mark};
+use crate::line::nothing;
+use crate::{BarChart, SERIES_MAX};
 
 /// The names of the categories take at most this much.
 const NAME_MAX: f64 = 200.0;
@@ -13,7 +13,7 @@ const NAME_MAX: f64 = 200.0;
 const BAR: f64 = 16.0;
 const GAP: f64 = 10.0;
 
-pub(super) fn draw(chart: &BarChart) -> Canvas {
+pub(crate) fn draw(chart: &BarChart) -> Canvas {
     let shown = &chart.series[..chart.series.len().min(SERIES_MAX)];
     let values = || shown.iter().flat_map(|bars| bars.values.iter().flatten().copied());
     let scale = Scale::new(&chart.value, values(), Ends::Round, 6.0);

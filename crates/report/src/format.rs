@@ -1,11 +1,11 @@
 //! How numbers are written: three digits that mean something, a unit, and the same text every time.
 
-use super::Unit;
+use crate::Unit;
 
 /// Seconds in the larger units of time.
-pub(super) const MINUTE_S: f64 = 60.0;
-pub(super) const HOUR_S: f64 = 3_600.0;
-pub(super) const DAY_S: f64 = 86_400.0;
+pub(crate) const MINUTE_S: f64 = 60.0;
+pub(crate) const HOUR_S: f64 = 3_600.0;
+pub(crate) const DAY_S: f64 = 86_400.0;
 
 /// A value with its unit: `4.17 min`, `95.3 %`, `12,400 GPU h`. What is no number is a dash.
 #[must_use]
@@ -37,7 +37,7 @@ fn span(seconds: f64) -> String {
 }
 
 /// Three significant digits, all digits of what is a thousand or more, no zeros that say nothing.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && size < 0.000_1 {
         return format!("{value:.1e}");
@@ -54,7 +54,7 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// So many decimals at most, thousands apart.
-pub(super) fn fixed(value: f64, decimals: usize) -> String {
+pub(crate) fn fixed(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::axis::{Ends, Scale, draw_bottom};
-use super::canvas::{Anchor, Area, Canvas, LINE, MARGIN, WIDTH, fitted, pixel, width_of};
-use super::format::quantity;
-use super::legend::{self, Mark};
-use super::line::nothing;
-use super::{Axis, OccupancyChart, ROWS_MAX, SERIES_MAX, SPANS_MAX, Span, Unit};
+use crate::axis::{Ends, Scale, draw_bottom};
+use crate::canvas::{Anchor, Area, Canvas, LINE, MARGIN, WIDTH, fitted, pixel, width_of};
+use crate::format::quantity;
+use crate::legend::{self, Mark};
+use crate::line::nothing;
+use crate::{Axis, OccupancyChart, ROWS_MAX, SERIES_MAX, SPANS_MAX, Span, Unit};
 
 /// The names of rows take at most this much.
 const NAME_MAX: f64 = 140.0;
@@ -21,7 +21,7 @@ const CELLS_ALONG: usize = 100;
 /// How many shades the map has, without the one for idle.
 const SHADES: usize = 8;
 
-pub(super) fn draw(chart: &OccupancyChart) -> Canvas {
+pub(crate) fn draw(chart: &OccupancyChart) -> Canvas {
     let as_map = chart.rows.len() > ROWS_MAX || chart.spans.len() > SPANS_MAX;
     let mut canvas = Canvas::new(&chart.caption);
     let along = Axis { label: "time".to_owned(), unit: Unit::Seconds, ..Axis::default() };

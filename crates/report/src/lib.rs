@@ -2,7 +2,9 @@
 //!
 //! Start at [`Report`], a plain description of what is to be shown. [`html`] makes the page, [`text`] the same for a
 //! terminal, [`svg`] one chart as a file of its own, [`figure`] one chart for a page that has [`STYLE`] already. The same
-//! description gives the same bytes. Names come from strangers and are escaped wherever they are shown.
+//! description gives the same bytes. Names come from strangers and are escaped wherever they are
+//! shown; [`escaped`] is there for pages that are made elsewhere. No clock, no I/O.
+#![forbid(unsafe_code)]
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,7 @@ mod axis;
 mod bars;
 mod canvas;
 mod cdf;
+mod escape;
 mod format;
 mod html;
 mod legend;
@@ -20,6 +23,7 @@ mod text;
 mod thin;
 
 pub use cdf::cumulative;
+pub use escape::escaped;
 pub use format::quantity;
 pub use html::html;
 pub use style::STYLE;

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::canvas::is_hostile;
-use super::format::quantity;
-use super::{Best, Chart, Column, Report, Table};
+use crate::escape::is_hostile;
+use crate::format::quantity;
+use crate::{Best, Chart, Column, Report, Table};
 
 /// The report as plain text, without control characters of strangers.
 #[must_use]
@@ -78,12 +78,12 @@ fn write_table(out: &mut String, table: &Table) {
 }
 
 /// How a value of a column is written.
-pub(super) fn cell(value: Option<f64>, column: &Column) -> String {
+pub(crate) fn cell(value: Option<f64>, column: &Column) -> String {
     quantity(value.unwrap_or(f64::NAN), column.unit)
 }
 
 /// Which cells are the best of their column: for each row, for each column. Where all are equal, none is.
-pub(super) fn best_of(table: &Table) -> Vec<Vec<bool>> {
+pub(crate) fn best_of(table: &Table) -> Vec<Vec<bool>> {
     let mut marks = vec![vec![false; table.columns.len()]; table.rows.len()];
     for (place, column) in table.columns.iter().enumerate() {
         // What is written alike is alike.

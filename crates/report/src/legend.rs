@@ -1,11 +1,11 @@
 //! Which colour means what, in as many lines as it takes.
 
-use super::SERIES_MAX;
-use super::canvas::{Anchor, Area, Canvas, LINE, MARGIN, WIDTH, fitted, width_of};
+use crate::SERIES_MAX;
+use crate::canvas::{Anchor, Area, Canvas, LINE, MARGIN, WIDTH, fitted, width_of};
 
 /// How a series looks in its chart.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     Line,
     Dot,
     Box,
@@ -18,12 +18,12 @@ const MARK: f64 = 24.0;
 const GAP: f64 = 16.0;
 
 /// Entries that have the colours of their places.
-pub(super) fn entries<'a>(mark: Mark, names: impl Iterator<Item = &'a str>) -> Vec<(Mark, usize, &'a str)> {
+pub(crate) fn entries<'a>(mark: Mark, names: impl Iterator<Item = &'a str>) -> Vec<(Mark, usize, &'a str)> {
     names.enumerate().map(|(place, name)| (mark, place, name)).collect()
 }
 
 /// Draws the legend from `top` down and returns where it ends. One name alone needs none where it is empty.
-pub(super) fn draw(canvas: &mut Canvas, top: f64, entries: &[(Mark, usize, &str)]) -> f64 {
+pub(crate) fn draw(canvas: &mut Canvas, top: f64, entries: &[(Mark, usize, &str)]) -> f64 {
     let more = entries.len().saturating_sub(SERIES_MAX);
     let (mut x, mut y) = (MARGIN, top);
     if entries.iter().all(|(_, _, name)| name.is_empty()) {

@@ -1,10 +1,10 @@
 //! Cumulative distributions: which part of the values is at most so large.
 
-use super::axis::{Ends, Scale};
-use super::canvas::Canvas;
-use super::legend::{Mark, entries};
-use super::line::{draw_line, frame, nothing};
-use super::{Axis, CdfChart, SERIES_MAX, Shape, Unit};
+use crate::axis::{Ends, Scale};
+use crate::canvas::Canvas;
+use crate::legend::{Mark, entries};
+use crate::line::{draw_line, frame, nothing};
+use crate::{Axis, CdfChart, SERIES_MAX, Shape, Unit};
 
 /// Steps of a distribution in its middle; its tails are finer.
 const LEVELS: usize = 400;
@@ -33,7 +33,7 @@ pub fn cumulative(samples: &[f64]) -> Vec<[f64; 2]> {
     places.into_iter().map(part).collect()
 }
 
-pub(super) fn draw(chart: &CdfChart) -> Canvas {
+pub(crate) fn draw(chart: &CdfChart) -> Canvas {
     let shown = &chart.series[..chart.series.len().min(SERIES_MAX)];
     let marks = entries(Mark::Line, chart.series.iter().map(|series| series.name.as_str()));
     let xs = shown.iter().flat_map(|series| series.points.iter().map(|point| point[0]));

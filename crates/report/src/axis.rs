@@ -1,31 +1,31 @@
 //! From values to pixels, and the round numbers beside them.
 
-use super::canvas::{Anchor, Area, Canvas, LINE, width_of};
-use super::format::{DAY_S, HOUR_S, MINUTE_S, fixed, number, quantity};
-use super::{Axis, Unit};
+use crate::canvas::{Anchor, Area, Canvas, LINE, width_of};
+use crate::format::{DAY_S, HOUR_S, MINUTE_S, fixed, number, quantity};
+use crate::{Axis, Unit};
 
 /// A direction of the plot: which values lie between its two ends.
 #[derive(Debug, Clone)]
-pub(super) struct Scale {
-    pub(super) from: f64,
-    pub(super) to: f64,
+pub(crate) struct Scale {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
     log: bool,
     unit: Unit,
-    pub(super) ticks: Vec<Tick>,
+    pub(crate) ticks: Vec<Tick>,
     /// Written behind the label: the unit that the ticks do not repeat.
     suffix: &'static str,
 }
 
 /// A round number and how it is written.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Tick {
-    pub(super) at: f64,
-    pub(super) text: String,
+pub(crate) struct Tick {
+    pub(crate) at: f64,
+    pub(crate) text: String,
 }
 
 /// Whether an axis begins with its first value or at zero, and ends at a round number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ends {
+pub(crate) enum Ends {
     /// Along: exactly the values there are.
     Tight,
     /// Upwards: from zero to a round number.
@@ -34,7 +34,7 @@ pub(super) enum Ends {
 
 impl Scale {
     /// A scale for these values, with about `ticks` ticks.
-    pub(super) fn new(axis: &Axis, values: impl Iterator<Item = f64>, ends: Ends, ticks: f64) -> Self {
+    pub(crate) fn new(axis: &Axis, values: impl Iterator<Item = f64>, ends: Ends, ticks: f64) -> Self {
         let fits = |value: &f64| value.is_finite() && (!axis.log || *value > 0.0);
         let (low, high) = values
             .filter(fits)
@@ -62,7 +62,7 @@ impl Scale {
     }
 
     /// Where between the ends a value lies: 0 at the first, 1 at the last.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    pub(crate) fn place(&self, value: f64) -> f64 {
         if self.log {
             (value.max(self.from * 1e-9).ln() - self.from.ln()) / (self.to.ln() - self.from.ln())
         } else {
@@ -71,7 +71,7 @@ impl Scale {
     }
 
     /// The label, with the unit that the ticks leave out.
-    pub(super) fn label(&self, axis: &Axis) -> String {
+    pub(crate) fn label(&self, axis: &Axis) -> String {
         let unit = match (self.suffix, self.unit) {
             ("", Unit::Watts) => "W",
             ("", Unit::KilowattHours) => "kWh",
@@ -206,12 +206,12 @@ fn log_ticks(from: f64, to: f64, unit: Unit) -> Vec<Tick> {
 }
 
 /// How much room the ticks of an upward axis need to its left.
-pub(super) fn room_left(scale: &Scale) -> f64 {
+pub(crate) fn room_left(scale: &Scale) -> f64 {
     scale.ticks.iter().map(|tick| width_of(&tick.text)).fold(0.0, f64::max) + 10.0
 }
 
 /// Ticks and grid along the bottom, with the label below. Needs two lines of room.
-pub(super) fn draw_bottom(canvas: &mut Canvas, plot: Area, scale: &Scale, axis: &Axis) {
+pub(crate) fn draw_bottom(canvas: &mut Canvas, plot: Area, scale: &Scale, axis: &Axis) {
     let mut free_from = f64::NEG_INFINITY;
     for tick in &scale.ticks {
         let x = plot.x + scale.place(tick.at) * plot.width;
@@ -229,7 +229,7 @@ pub(super) fn draw_bottom(canvas: &mut Canvas, plot: Area, scale: &Scale, axis: 
 }
 
 /// Ticks and grid to the left, with the label above the plot. Needs one line of room above.
-pub(super) fn draw_left(canvas: &mut Canvas, plot: Area, scale: &Scale, axis: &Axis) {
+pub(crate) fn draw_left(canvas: &mut Canvas, plot: Area, scale: &Scale, axis: &Axis) {
     for tick in &scale.ticks {
         let y = plot.bottom() - scale.place(tick.at) * plot.height;
         canvas.line("fg-grid", [plot.x, y], [plot.right(), y]);

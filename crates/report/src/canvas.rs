@@ -2,28 +2,29 @@
 
 use std::fmt::Write as _;
 
-use super::Caption;
-use super::style::STYLE;
+use crate::Caption;
+use crate::escape::escaped;
+use crate::style::STYLE;
 
 /// All charts are equally wide; a page scales them.
-pub(super) const WIDTH: f64 = 760.0;
+pub(crate) const WIDTH: f64 = 760.0;
 /// Space at the edges.
-pub(super) const MARGIN: f64 = 14.0;
+pub(crate) const MARGIN: f64 = 14.0;
 /// The height of one line of small text.
-pub(super) const LINE: f64 = 17.0;
+pub(crate) const LINE: f64 = 17.0;
 /// The size of small text.
 const FONT: f64 = 12.0;
 
 /// A picture in the making.
 #[derive(Debug)]
-pub(super) struct Canvas {
+pub(crate) struct Canvas {
     height: f64,
     body: String,
 }
 
 /// On which side of its place a text stands.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     Start,
     Middle,
     End,
@@ -31,37 +32,37 @@ pub(super) enum Anchor {
 
 /// Left, top, width, height.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Area {
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) width: f64,
-    pub(super) height: f64,
+pub(crate) struct Area {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) width: f64,
+    pub(crate) height: f64,
 }
 
 impl Area {
-    pub(super) fn right(self) -> f64 {
+    pub(crate) fn right(self) -> f64 {
         self.x + self.width
     }
 
-    pub(super) fn bottom(self) -> f64 {
+    pub(crate) fn bottom(self) -> f64 {
         self.y + self.height
     }
 }
 
 impl Canvas {
     /// An empty picture with its title.
-    pub(super) fn new(caption: &Caption) -> Self {
+    pub(crate) fn new(caption: &Caption) -> Self {
         let mut canvas = Self { height: 0.0, body: String::new() };
         let title = fitted(&caption.title, (WIDTH - 2.0 * MARGIN) / 1.25);
         canvas.text("fg-title", Anchor::Start, [MARGIN, 24.0], &title);
         canvas
     }
 
-    pub(super) fn set_height(&mut self, height: f64) {
+    pub(crate) fn set_height(&mut self, height: f64) {
         self.height = height;
     }
 
-    pub(super) fn text(&mut self, class: &str, anchor: Anchor, [x, y]: [f64; 2], text: &str) {
+    pub(crate) fn text(&mut self, class: &str, anchor: Anchor, [x, y]: [f64; 2], text: &str) {
         let anchor = match anchor {
             Anchor::Start => "",
             Anchor::Middle => " text-anchor=\"middle\"",
@@ -72,22 +73,22 @@ impl Canvas {
         let _ = writeln!(self.body, "<text{class}{anchor} x=\"{x}\" y=\"{y}\">{text}</text>");
     }
 
-    pub(super) fn line(&mut self, class: &str, [x1, y1]: [f64; 2], [x2, y2]: [f64; 2]) {
+    pub(crate) fn line(&mut self, class: &str, [x1, y1]: [f64; 2], [x2, y2]: [f64; 2]) {
         let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(pixel);
         let _ = writeln!(self.body, "<path class=\"{class}\" d=\"M{x1} {y1}L{x2} {y2}\"/>");
     }
 
-    pub(super) fn path(&mut self, class: &str, data: &str) {
+    pub(crate) fn path(&mut self, class: &str, data: &str) {
         let _ = writeln!(self.body, "<path class=\"{class}\" d=\"{data}\"/>");
     }
 
     /// As [`Canvas::path`], filled and let through.
-    pub(super) fn faded(&mut self, class: &str, opacity: f64, data: &str) {
+    pub(crate) fn faded(&mut self, class: &str, opacity: f64, data: &str) {
         let _ = writeln!(self.body, "<path class=\"{class}\" opacity=\"{}\" d=\"{data}\"/>", pixel(opacity));
     }
 
     /// A rectangle, with a text that is shown when the pointer rests on it.
-    pub(super) fn rect(&mut self, class: &str, area: Area, hint: &str) {
+    pub(crate) fn rect(&mut self, class: &str, area: Area, hint: &str) {
         let [x, y, width, height] = [area.x, area.y, area.width, area.height].map(pixel);
         let _ = write!(
             self.body,
@@ -100,7 +101,7 @@ impl Canvas {
         });
     }
 
-    pub(super) fn dot(&mut self, class: &str, [x, y]: [f64; 2]) {
+    pub(crate) fn dot(&mut self, class: &str, [x, y]: [f64; 2]) {
         let _ = writeln!(
             self.body,
             "<circle class=\"{class}\" cx=\"{}\" cy=\"{}\" r=\"3\"/>",
@@ -110,7 +111,7 @@ impl Canvas {
     }
 
     /// What is drawn between this and [`Canvas::end_clip`] is not seen outside the area.
-    pub(super) fn begin_clip(&mut self, area: Area) {
+    pub(crate) fn begin_clip(&mut self, area: Area) {
         let [x, y, width, height] = [area.x, area.y, area.width, area.height].map(pixel);
         let _ = writeln!(
             self.body,
@@ -118,18 +119,18 @@ impl Canvas {
         );
     }
 
-    pub(super) fn end_clip(&mut self) {
+    pub(crate) fn end_clip(&mut self) {
         self.body.push_str("</svg>\n");
     }
 }
 
 /// The element for a page that has the style already.
-pub(super) fn element(canvas: &Canvas, caption: &Caption) -> String {
+pub(crate) fn element(canvas: &Canvas, caption: &Caption) -> String {
     framed(canvas, caption, "")
 }
 
 /// A file of its own.
-pub(super) fn document(canvas: &Canvas, caption: &Caption) -> String {
+pub(crate) fn document(canvas: &Canvas, caption: &Caption) -> String {
     framed(canvas, caption, &format!("<style>\n{STYLE}</style>\n"))
 }
 
@@ -150,14 +151,14 @@ fn framed(canvas: &Canvas, caption: &Caption, style: &str) -> String {
 }
 
 /// A coordinate: a tenth of a pixel is finer than anybody sees, hundredths are for opacity.
-pub(super) fn pixel(value: f64) -> String {
+pub(crate) fn pixel(value: f64) -> String {
     let text = format!("{value:.2}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
 /// About how wide a text is in small type, in pixels; rather too wide than too narrow.
-pub(super) fn width_of(text: &str) -> f64 {
+pub(crate) fn width_of(text: &str) -> f64 {
     text.chars()
         .map(|c| match c {
             'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '|' | '!' | '\'' | 't' | 'f' | ' ' | '('
@@ -173,7 +174,7 @@ pub(super) fn width_of(text: &str) -> f64 {
 }
 
 /// As much of the text as is at most so wide.
-pub(super) fn fitted(text: &str, width: f64) -> String {
+pub(crate) fn fitted(text: &str, width: f64) -> String {
     if width_of(text) <= width {
         return text.to_owned();
     }
@@ -186,29 +187,4 @@ pub(super) fn fitted(text: &str, width: f64) -> String {
         }
     }
     format!("{}…", kept.trim_end())
-}
-
-/// Safe inside text and attributes of HTML and SVG. What XML forbids, and what turns the direction of writing around,
-/// becomes visible instead.
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' => out.push(' '),
-            c if is_hostile(c) => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Control characters, non-characters, and those that turn the direction of writing around.
-pub(super) fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::canvas::escaped;
-use super::style::STYLE;
-use super::text::{best_of, cell};
-use super::{Report, Table, figure};
+use crate::escape::escaped;
+use crate::style::STYLE;
+use crate::text::{best_of, cell};
+use crate::{Report, Table, figure};
 
 const PAGE_STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1f2430;--faint:#5c6370;--back:#f6f7f9;--card:#ffffff;--rule:#e3e6ea;--best:#e2f3ea;--mark:#00734f}

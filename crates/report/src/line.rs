@@ -2,16 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::axis::{Ends, Scale, draw_bottom, draw_left, room_left};
-use super::canvas::{Anchor, Area, Canvas, LINE, MARGIN, WIDTH, pixel, width_of};
-use super::legend::{self, Mark};
-use super::thin::thinned;
-use super::{Axis, LineChart, SERIES_MAX, Series, Shape};
+use crate::axis::{Ends, Scale, draw_bottom, draw_left, room_left};
+use crate::canvas::{Anchor, Area, Canvas, LINE, MARGIN, WIDTH, pixel, width_of};
+use crate::legend::{self, Mark};
+use crate::thin::thinned;
+use crate::{Axis, LineChart, SERIES_MAX, Series, Shape};
 
 /// The height of the plot itself.
-pub(super) const PLOT: f64 = 240.0;
+pub(crate) const PLOT: f64 = 240.0;
 
-pub(super) fn draw(chart: &LineChart) -> Canvas {
+pub(crate) fn draw(chart: &LineChart) -> Canvas {
     let shown = &chart.series[..chart.series.len().min(SERIES_MAX)];
     let mark = |series: &Series| if series.shape == Shape::Dots { Mark::Dot } else { Mark::Line };
     let named = chart.series.iter().enumerate();
@@ -59,7 +59,7 @@ fn colour(place: usize, series: &Series) -> usize {
 }
 
 /// Legend, axes and grid; returns the area of the plot.
-pub(super) fn frame(
+pub(crate) fn frame(
     canvas: &mut Canvas,
     marks: &[(Mark, usize, &str)],
     [x, y]: [(&Scale, &Axis); 2],
@@ -74,7 +74,7 @@ pub(super) fn frame(
     plot
 }
 
-pub(super) fn nothing(canvas: &mut Canvas, plot: Area) {
+pub(crate) fn nothing(canvas: &mut Canvas, plot: Area) {
     let middle = [plot.x + plot.width / 2.0, plot.y + plot.height / 2.0];
     canvas.text("fg-faint", Anchor::Middle, middle, "no data");
 }
@@ -84,7 +84,7 @@ fn grown(plot: Area) -> Area {
     Area { x: plot.x - 4.0, y: plot.y - 4.0, width: plot.width + 8.0, height: plot.height + 8.0 }
 }
 
-pub(super) fn draw_line(
+pub(crate) fn draw_line(
     canvas: &mut Canvas,
     index: usize,
     shape: Shape,

@@ -3,10 +3,10 @@
 /// Pieces of the axis; with four points each a series has a thousand at most.
 const PIECES: usize = 250;
 /// A series of at most this many points is drawn as it is.
-pub(super) const POINTS_MAX: usize = 4 * PIECES;
+pub(crate) const POINTS_MAX: usize = 4 * PIECES;
 
 /// The finite points, thinned to at most [`POINTS_MAX`]. `place` says where on the axis, from 0 to 1, an x is.
-pub(super) fn thinned(points: &[[f64; 2]], place: impl Fn(f64) -> f64) -> Vec<[f64; 2]> {
+pub(crate) fn thinned(points: &[[f64; 2]], place: impl Fn(f64) -> f64) -> Vec<[f64; 2]> {
     let finite: Vec<[f64; 2]> =
         points.iter().copied().filter(|[x, y]| x.is_finite() && y.is_finite()).collect();
     if finite.len() <= POINTS_MAX {
