@@ -2,11 +2,11 @@
 //! gallery.html`.
 #![expect(clippy::print_stdout, reason = "the page goes where the caller sends it")]
 
-use fastgpu_sim::random::Random;
 use fastgpu_report::{
     Axis, BarChart, Bars, Best, Caption, CdfChart, Chart, Column, Distribution, Guide, LineChart,
     OccupancyChart, Report, Row, Series, Shape, Span, Table, Unit, cumulative, html,
 };
+use fastgpu_sim::random::Random;
 
 const POLICIES: [&str; 4] =
     ["first come, first served", "backfill", "shortest first (knows durations)", "fair shares"];

@@ -3,10 +3,10 @@
 //! Lines are theory, dots are simulations with their 95 % intervals.
 #![expect(clippy::print_stdout, reason = "the picture goes where the caller sends it")]
 
+use fastgpu_report::{Axis, Caption, Chart, Guide, LineChart, Series, Shape, Unit, svg};
 use fastgpu_sim::model::check::{Run, simulate};
 use fastgpu_sim::model::queue::Queue;
 use fastgpu_sim::model::service::Service;
-use fastgpu_report::{Axis, Caption, Chart, Guide, LineChart, Series, Shape, Unit, svg};
 
 /// Twelve tasks an hour of two hours each: 24 GPUs busy in the mean.
 const ARRIVALS_PER_S: f64 = 12.0 / 3_600.0;

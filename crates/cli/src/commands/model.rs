@@ -6,9 +6,9 @@ mod arrivals;
 mod read;
 
 use fastgpu_core::units::Millis;
+use fastgpu_report::{Unit, quantity};
 use fastgpu_sim::model::article::{ARTICLE_FAILS, ARTICLE_STEPS, article};
 use fastgpu_sim::model::schedule::{Job, Order, ScheduleError, ScheduleFigures, figures, schedule};
-use fastgpu_report::{Unit, quantity};
 use serde::Serialize;
 
 use crate::args::ModelArgs;

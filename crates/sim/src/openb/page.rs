@@ -1,6 +1,8 @@
 //! The answer as a page: allocation by what was asked for, per policy.
 
-use fastgpu_report::{Axis, Best, Caption, Chart, Column, LineChart, Report, Row, Series, Shape, Table, Unit};
+use fastgpu_report::{
+    Axis, Best, Caption, Chart, Column, LineChart, Report, Row, Series, Shape, Table, Unit,
+};
 
 use super::{Answer, Figures};
 

@@ -1,9 +1,9 @@
 //! Tasks that keep arriving: theory, a simulation beside it, and how many GPUs a goal takes.
 
+use fastgpu_report::{Unit, quantity};
 use fastgpu_sim::model::check::{Estimate, Run, Simulated, simulate};
 use fastgpu_sim::model::goal::{Choice, Cost, Goal, around, cost, fewest};
 use fastgpu_sim::model::queue::{Queue, QueueError, QueueFigures, SERVERS_MAX};
-use fastgpu_report::{Unit, quantity};
 use serde::Serialize;
 
 use super::{percent, read, seconds};
