@@ -36,8 +36,6 @@ const REPORTS_EVERY: Duration = Duration::from_millis(1);
 const IDLE_AFTER: Duration = Duration::from_millis(200);
 /// How often a full disk is asked whether there is room again.
 const ROOM_ASKED_EVERY: Duration = Duration::from_millis(500);
-/// Rounds in a row before the inbox is looked at again.
-const ROUNDS_MAX: usize = 8;
 
 /// Settings of the loop that do not change while it runs.
 #[derive(Debug)]
@@ -125,7 +123,6 @@ impl Control {
             untidy: false,
             committed_at: Instant::now(),
             own_reports: Vec::new(),
-            wake_at: None,
         };
         running.set_full(full);
         let thread = std::thread::Builder::new().name("fastgpu-control".to_owned()).spawn(move || {
@@ -208,8 +205,6 @@ struct Loop {
     committed_at: Instant,
     /// Reports made up in place of a node's, for the next batch.
     own_reports: Vec<(NodeId, Report)>,
-    /// When the last plan wants to be made again.
-    wake_at: Option<Timestamp>,
 }
 
 /// What a batch collects until its commit.
@@ -293,7 +288,7 @@ impl Loop {
             (false, true) => IDLE_AFTER,
             (false, false) => faults::chores_every(PRUNE_EVERY),
         };
-        let wake_at = self.state.next_timer().into_iter().chain(self.wake_at).min();
+        let wake_at = self.state.next_timer().into_iter().chain(self.planner.wake_at()).min();
         let wait = wake_at.map_or(house, |at| Duration::from_millis(at.since(now).0).min(house));
         match messages.recv_timeout(wait) {
             Ok(message) => Some(message),
@@ -335,24 +330,20 @@ impl Loop {
     }
 
     fn plan_rounds(&mut self, now: Timestamp, batch: &mut Batch) {
-        let is_due = self.wake_at.is_some_and(|at| at <= now);
-        if !self.state.needs_round() && !is_due {
-            return;
-        }
         let began = Instant::now();
-        for _ in 0..ROUNDS_MAX {
-            let plan = self.planner.plan(&self.state, now);
-            self.state.adopt(&plan, now, &mut batch.changes);
-            batch.story.round(&plan);
-            self.wake_at = if plan.more { Some(now) } else { plan.wake_at };
-            add(&self.shared.counters.rounds, 1);
-            add(&self.shared.counters.placed, plan.starts.len() as u64);
-            if !plan.more {
-                break;
-            }
+        let (state, counters) = (&mut self.state, &self.shared.counters);
+        let Batch { changes, story, .. } = batch;
+        let any = self.planner.rounds(state, now, changes, |planner, state| {
+            let plan = planner.plan(state, now);
+            story.round(&plan);
+            add(&counters.rounds, 1);
+            add(&counters.placed, plan.starts.len() as u64);
+            plan
+        });
+        if any {
+            let us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            add(&counters.round_us, us);
         }
-        let us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        add(&self.shared.counters.round_us, us);
     }
 
     /// Makes a batch durable and tells everybody, or tells nobody anything but that it failed.
@@ -424,7 +415,6 @@ impl Loop {
     fn start_over(&mut self) -> Result<(), StoreError> {
         self.state = load(&mut *self.store, &mut self.options.recorder)?;
         self.planner = Planner::default();
-        self.wake_at = None;
         // If even the reserve is used up, the nodes are asked when there is room again, not all the time.
         if !self.full {
             tracing::warn!("the disk is full: new tasks are refused until there is room again");

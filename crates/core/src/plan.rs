@@ -11,6 +11,7 @@ mod keep;
 mod mirror;
 mod places;
 mod preempt;
+mod rounds;
 mod score;
 mod shape;
 mod tree;
@@ -59,11 +60,12 @@ pub struct Start {
     pub parts: Vec<GrantPart>,
 }
 
-/// Makes plans, and remembers what is costly to work out again. What it remembers never changes a plan: one
-/// that begins anew makes the same.
+/// Makes plans, and remembers what is costly to work out again and when the last plan wants to be made again. What it
+/// remembers never changes a plan: one that begins anew makes the same.
 #[derive(Debug, Default)]
 pub struct Planner {
     places: Places,
+    wake_at: Option<Timestamp>,
 }
 
 /// Decides what should happen next, from nothing but `state` and `now`.

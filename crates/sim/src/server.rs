@@ -9,14 +9,11 @@ use fastgpu_core::command::{Command, Refused, Reply};
 use fastgpu_core::config::Config;
 use fastgpu_core::ids::NodeId;
 use fastgpu_core::node::Report;
-use fastgpu_core::plan::{Plan, Planner};
+use fastgpu_core::plan::Planner;
 use fastgpu_core::state::{Beginning, Changes, State};
 use fastgpu_core::units::Timestamp;
 
 use crate::cluster::Machines;
-
-/// Rounds that follow each other without anything new; as in the server.
-pub(crate) const ROUNDS_MAX: usize = 16;
 
 /// Reads a clock in nanoseconds, to time decisions. The simulation itself never looks at it.
 pub type Stopwatch = fn() -> u64;
@@ -27,7 +24,6 @@ pub struct Server {
     state: State,
     planner: Planner,
     stopwatch: Option<Stopwatch>,
-    wake_at: Option<Timestamp>,
     /// How long each decision took, in nanoseconds, if somebody has a watch.
     decisions_ns: Vec<u32>,
 }
@@ -44,8 +40,7 @@ impl Server {
         stopwatch: Option<Stopwatch>,
     ) -> Result<Self, Refused> {
         let state = State::new(Beginning::default());
-        let mut server =
-            Self { state, planner: Planner::default(), stopwatch, wake_at: None, decisions_ns: Vec::new() };
+        let mut server = Self { state, planner: Planner::default(), stopwatch, decisions_ns: Vec::new() };
         let changes = &mut Changes::default();
         server.apply(Command::Configure { config, actor: Actor::Local }, now, changes)?;
         for (number, machine) in (0..).zip(&machines.0) {
@@ -70,7 +65,7 @@ impl Server {
     /// When something happens by itself: a timer of the state, or a plan that wants to be made again.
     #[must_use]
     pub fn next_moment(&self) -> Option<Timestamp> {
-        self.state.next_timer().into_iter().chain(self.wake_at).min()
+        self.state.next_timer().into_iter().chain(self.planner.wake_at()).min()
     }
 
     /// Does one command.
@@ -88,27 +83,14 @@ impl Server {
 
     /// Plans and adopts until the plan is done, if there is anything to plan. Says whether there was.
     pub fn rounds(&mut self, now: Timestamp, changes: &mut Changes) -> bool {
-        let is_due = self.wake_at.is_some_and(|at| at <= now);
-        if !self.state.needs_round() && !is_due {
-            return false;
-        }
-        for _ in 0..ROUNDS_MAX {
-            let plan = self.decide(now);
-            self.state.adopt(&plan, now, changes);
-            self.wake_at = if plan.more { Some(now) } else { plan.wake_at };
-            if !plan.more {
-                break;
+        let Self { state, planner, stopwatch, decisions_ns } = self;
+        planner.rounds(state, now, changes, |planner, state| {
+            let began = stopwatch.map(|watch| watch());
+            let plan = planner.plan(state, now);
+            if let (Some(began), Some(watch)) = (began, *stopwatch) {
+                decisions_ns.push(u32::try_from(watch() - began).unwrap_or(u32::MAX));
             }
-        }
-        true
-    }
-
-    fn decide(&mut self, now: Timestamp) -> Plan {
-        let began = self.stopwatch.map(|watch| watch());
-        let plan = self.planner.plan(&self.state, now);
-        if let (Some(began), Some(watch)) = (began, self.stopwatch) {
-            self.decisions_ns.push(u32::try_from(watch() - began).unwrap_or(u32::MAX));
-        }
-        plan
+            plan
+        })
     }
 }
