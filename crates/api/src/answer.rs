@@ -14,7 +14,7 @@ use fastgpu_core::task::{Outcome, QueueCause, StopCause, Task, TaskState, Work};
 use fastgpu_core::token::{Role, Token};
 use fastgpu_core::units::Timestamp;
 
-use crate::time::Time;
+use crate::time::{Time, WallTime};
 use crate::view::{
     AbilityView, AttemptView, EventView, ExplainView, Failure, GpuAsk, GpuView, GrantView, HolderView,
     NodeView, Position, Reason, Retries, SegmentView, SliceView, TaskView, TokenView, UsageView,
@@ -431,8 +431,8 @@ pub fn token_view(token: &Token) -> TokenView {
         owner: token.owner.to_string(),
         project: token.project.to_string(),
         role: token.role.code().to_owned(),
-        created_at: Time(token.created_at),
-        expires_at: token.expires_at.filter(|&at| at != Timestamp::NEVER).map(Time),
+        created_at: WallTime(token.created_at),
+        expires_at: token.expires_at.filter(|&at| at != Timestamp::NEVER).map(WallTime),
         revoked_at: token.revoked_at.map(Time),
     }
 }

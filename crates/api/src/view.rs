@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::parse::{Field, Request};
 use crate::spec::Quantity;
-use crate::time::Time;
+use crate::time::{Time, WallTime};
 
 /// A part of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -498,9 +498,9 @@ pub struct TokenView {
     /// `viewer`, `member` or `admin`.
     pub role: String,
     /// When it was made.
-    pub created_at: Time,
+    pub created_at: WallTime,
     /// When it ends by itself.
-    pub expires_at: Option<Time>,
+    pub expires_at: Option<WallTime>,
     /// When it was revoked.
     pub revoked_at: Option<Time>,
 }
@@ -550,7 +550,7 @@ pub struct HealthView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     /// When it was written.
-    pub at: Time,
+    pub at: WallTime,
     /// `stdout`, `stderr` or `note`.
     pub stream: String,
     /// What was written; bytes that are no UTF-8 are replaced.
@@ -563,7 +563,7 @@ pub struct LogLine {
 impl LogLine {
     /// A piece of a log, which may be cut anywhere: within a character, too.
     #[must_use]
-    pub fn new(at: Time, stream: &str, bytes: Vec<u8>) -> Self {
+    pub fn new(at: WallTime, stream: &str, bytes: Vec<u8>) -> Self {
         let (text, base64) = match String::from_utf8(bytes) {
             Ok(text) => (text, None),
             Err(other) => {
@@ -601,7 +601,7 @@ mod tests {
 
     #[test]
     fn a_piece_of_a_log_keeps_its_bytes_and_stays_readable() {
-        let line = |bytes: &[u8]| LogLine::new(Time(Timestamp(0)), "stdout", bytes.to_vec());
+        let line = |bytes: &[u8]| LogLine::new(WallTime(Timestamp(0)), "stdout", bytes.to_vec());
         let (crab, all): (_, Vec<u8>) = ("🦀".as_bytes(), (0..=255).collect());
         for bytes in [b"plain\n\0", crab, &crab[..2], &crab[2..], &all] {
             let sent = serde_json::to_string(&line(bytes)).unwrap();

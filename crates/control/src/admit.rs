@@ -9,7 +9,7 @@ use fastgpu_core::state::{Changes, State};
 use fastgpu_core::units::Timestamp;
 use fastgpu_store::Store;
 
-use crate::handle::{CommandError, Submitted};
+use crate::answers::{CommandError, Submitted};
 use crate::inbox::{Answer, Submission};
 
 /// Keys used in the batch at hand: the store does not know them yet.

@@ -10,6 +10,8 @@ use fastgpu_core::spec::Spec;
 use fastgpu_core::units::Timestamp;
 use fastgpu_store::{Store, StoreError};
 
+use crate::spans;
+
 /// The way to the nodes.
 pub trait NodePort: Send + Sync + 'static {
     /// Sends orders on; must not block.
@@ -65,12 +67,13 @@ impl SpecCache {
     }
 
     /// Completes orders with the programs they need. A launch whose program cannot be read is not sent: the
-    /// node's answer to it is made up here, so that one damaged row ends one task and not the control plane.
+    /// node's answer to it is made up here, so that one damaged row ends one task and not the control plane. `wall`
+    /// is now, as a node would tell it.
     pub(crate) fn complete(
         &mut self,
         store: &mut dyn Store,
         orders: Vec<(NodeId, Order)>,
-        now: Timestamp,
+        wall: Timestamp,
     ) -> (Vec<Delivery>, Vec<(NodeId, Report)>) {
         let (mut deliveries, mut unreadable) = (Vec::with_capacity(orders.len()), Vec::new());
         for (node, order) in orders {
@@ -78,9 +81,10 @@ impl SpecCache {
                 Order::Launch(launch) => match self.get(store, launch.spec) {
                     Ok(spec) => Some(spec),
                     Err(error) => {
-                        tracing::error!(task = %launch.task, %error, "a specification cannot be read");
+                        let _span = spans::attempt(launch.task, node, launch.fence).entered();
+                        tracing::error!(%error, "the specification cannot be read");
                         let how = ExitKind::BadSpec(format!("its specification cannot be read: {error}"));
-                        let exit = Exit { at: now, how, cpu_ms: 0, rss_max_kib: 0, sick: None };
+                        let exit = Exit { at: wall, how, cpu_ms: 0, rss_max_kib: 0, sick: None };
                         unreadable
                             .push((node, Report::Exited { task: launch.task, fence: launch.fence, exit }));
                         continue;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Sender, TrySendError};
 use fastgpu_core::change::Actor;
-use fastgpu_core::command::{Command, Refused, Reply, Submit};
+use fastgpu_core::command::{Command, Reply, Submit};
 use fastgpu_core::ids::{Name, NodeId, TaskId};
 use fastgpu_core::node::Report;
 use fastgpu_core::state::State;
@@ -13,6 +13,7 @@ use fastgpu_core::token::Token;
 use fastgpu_core::units::Timestamp;
 use tokio::sync::oneshot;
 
+use crate::answers::{CommandError, KeyUse, Submitted};
 use crate::clock::Clock;
 use crate::inbox::{Message, Submission};
 use crate::stats::{Counters, Stats};
@@ -35,47 +36,6 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) tokens: Mutex<Arc<TokenTable>>,
-}
-
-/// A caller's key for a request that must not be done twice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyUse {
-    /// The key; unique within the project of the first task.
-    pub key: Name,
-    /// Hash of the request.
-    pub digest: [u8; 32],
-}
-
-/// Accepted tasks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Submitted {
-    /// Their ids, in the order of the submit.
-    pub ids: Vec<TaskId>,
-    /// Whether this is the answer of an earlier request under the same key.
-    pub repeated: bool,
-}
-
-/// Why a command was not done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CommandError {
-    /// It makes no sense now; the text is for the caller.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    /// The key was used for another request.
-    #[error("this idempotency key was used for another request")]
-    KeyReused,
-    /// Too much waits already.
-    #[error("the control plane has more to do than it can take; try again shortly")]
-    Overloaded,
-    /// There is no room to make it durable.
-    #[error("the disk is full: nothing new can be saved")]
-    StorageFull,
-    /// It may or may not be durable; a repeat under the same key tells.
-    #[error("the store failed: {0}")]
-    StorageFailed(String),
-    /// The control plane is going away.
-    #[error("the control plane is stopping")]
-    Stopping,
 }
 
 impl Handle {
@@ -140,10 +100,22 @@ impl Handle {
         self.shared.counters.read()
     }
 
-    /// The control plane's clock.
+    /// The control plane's clock, which durations run on.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared.clock.now()
+    }
+
+    /// Now, as the wall clock has it: what people say and see, and what tokens live by.
+    #[must_use]
+    pub fn wall(&self) -> Timestamp {
+        self.shared.clock.wall()
+    }
+
+    /// How far the wall clock is ahead of [`Handle::now`], in milliseconds; below zero if it is behind.
+    #[must_use]
+    pub fn ahead_ms(&self) -> i64 {
+        self.shared.clock.ahead_ms()
     }
 
     fn send(&self, message: Message) -> Result<(), CommandError> {

@@ -8,7 +8,7 @@ use fastgpu_core::state::State;
 use fastgpu_core::units::Timestamp;
 use tokio::sync::oneshot;
 
-use crate::handle::{CommandError, KeyUse, Submitted};
+use crate::answers::{CommandError, KeyUse, Submitted};
 
 /// Messages that may wait; at the speed of the loop, well under a second's worth.
 pub(crate) const INBOX_MAX: usize = 16_384;

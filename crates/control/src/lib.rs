@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod admit;
+mod answers;
 mod clock;
 mod deliver;
 mod faults;
@@ -13,12 +14,14 @@ mod inbox;
 mod logs;
 mod record;
 mod run;
+mod spans;
 mod stats;
+mod times;
 mod watch;
 
-pub use clock::Clock;
+pub use answers::{CommandError, KeyUse, Submitted};
 pub use deliver::NodePort;
-pub use handle::{CommandError, Handle, KeyUse, Submitted, TokenTable};
+pub use handle::{Handle, TokenTable};
 pub use logs::{LogChunk, LogError, LogFrame, LogSource, Stream};
 pub use record::Recorder;
 pub use run::{Control, Fatal, Options, StartError};

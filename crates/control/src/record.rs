@@ -8,7 +8,7 @@ use fastgpu_core::state::Beginning;
 use fastgpu_core::units::Timestamp;
 use fastgpu_store::journal::Batch;
 
-use crate::handle::Submitted;
+use crate::answers::Submitted;
 use crate::inbox::Answer;
 
 /// Somebody who writes down what the loop does, so that it can be repeated. Is told after the commit, on the

@@ -1,10 +1,12 @@
 //! The loop: take a batch, apply it, plan, commit once, and only then tell anybody.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use fastgpu_core::change::{Change, Moment};
 use fastgpu_core::command::Command;
 use fastgpu_core::ids::{NodeId, Term};
 use fastgpu_core::node::Report;
@@ -16,13 +18,16 @@ use fastgpu_store::{Retention, Store, StoreError};
 use tokio::sync::oneshot;
 
 use crate::admit::{self, Admission, NewKeys};
+use crate::answers::CommandError;
 use crate::clock::Clock;
 use crate::deliver::{NodePort, SpecCache};
 use crate::faults;
-use crate::handle::{CommandError, Handle, Shared};
+use crate::handle::{Handle, Shared};
 use crate::inbox::{Answer, BATCH_MAX, INBOX_MAX, Message, Question};
 use crate::record::{Recorder, Story};
+use crate::spans;
 use crate::stats::{Counters, add};
+use crate::times;
 use crate::watch::Watchers;
 
 /// How often old history is looked for.
@@ -99,10 +104,10 @@ impl Control {
         let term = store.begin_term()?;
         // A server that found its disk full may have used the reserve up.
         let full = !store.restore_reserve();
-        let state = load(&mut *store, &mut options.recorder)?;
+        let (state, clock) = load(&mut *store, &mut options.recorder)?;
         let (inbox, messages) = crossbeam_channel::bounded(INBOX_MAX);
         let shared = Arc::new(Shared {
-            clock: Clock::starting_at(Timestamp::default()),
+            clock: Clock::of_machine(clock),
             counters: Counters::default(),
             watchers: Arc::new(Watchers::default()),
             tokens: Mutex::new(Arc::new(state.tokens().clone())),
@@ -170,7 +175,10 @@ impl Drop for EndsTheProcess {
     }
 }
 
-fn load(store: &mut dyn Store, recorder: &mut Option<Box<dyn Recorder>>) -> Result<State, StoreError> {
+fn load(
+    store: &mut dyn Store,
+    recorder: &mut Option<Box<dyn Recorder>>,
+) -> Result<(State, Option<Moment>), StoreError> {
     let saved = store.load()?;
     let beginning = Beginning {
         tasks: saved.tasks,
@@ -183,7 +191,7 @@ fn load(store: &mut dyn Store, recorder: &mut Option<Box<dyn Recorder>>) -> Resu
     if let Some(recorder) = recorder {
         recorder.begin(&beginning);
     }
-    Ok(State::new(beginning))
+    Ok((State::new(beginning), saved.clock))
 }
 
 struct Loop {
@@ -319,10 +327,14 @@ impl Loop {
                 batch.answers.push(answer);
             }
             Message::Report(node, report) => {
+                let report = times::as_ours(report, self.shared.clock.ahead_ms());
+                let span = spans::of_report(node, &report).entered();
+                spans::reported(&report);
                 let command = Command::Report { node, report };
                 let said = batch.story.copy_of(|| command.clone());
                 batch.story.done(said);
                 let _ = self.state.apply(command, now, &mut batch.changes);
+                drop(span);
             }
             Message::Query(question) => batch.queries.push(question),
             Message::Stop => batch.stop = true,
@@ -334,7 +346,9 @@ impl Loop {
         let (state, counters) = (&mut self.state, &self.shared.counters);
         let Batch { changes, story, .. } = batch;
         let any = self.planner.rounds(state, now, changes, |planner, state| {
+            let _span = spans::round(counters.rounds.load(Ordering::Relaxed) + 1).entered();
             let plan = planner.plan(state, now);
+            spans::planned(&plan, state);
             story.round(&plan);
             add(&counters.rounds, 1);
             add(&counters.placed, plan.starts.len() as u64);
@@ -351,6 +365,9 @@ impl Loop {
         let Batch { changes, keys, mut answers, queries, story, .. } = batch;
         let mut outcome = changes.finish(&self.state);
         outcome.rows.extend(admit::rows(keys));
+        if !outcome.rows.is_empty() {
+            outcome.rows.push(Change::Clock(self.shared.clock.moment(now)));
+        }
         faults::answer_early(&mut answers);
         hit("control.before_commit");
         match self.commit(&outcome) {
@@ -377,11 +394,13 @@ impl Loop {
             *tokens = Arc::new(self.state.tokens().clone());
         }
         let counters = &self.shared.counters;
-        counters.queued.store(self.state.queue_len() as u64, std::sync::atomic::Ordering::Relaxed);
-        counters.live.store(self.state.live_len() as u64, std::sync::atomic::Ordering::Relaxed);
-        let (deliveries, unreadable) = self.specs.complete(&mut *self.store, outcome.orders, now);
+        counters.queued.store(self.state.queue_len() as u64, Ordering::Relaxed);
+        counters.live.store(self.state.live_len() as u64, Ordering::Relaxed);
+        let (deliveries, unreadable) =
+            self.specs.complete(&mut *self.store, outcome.orders, self.shared.clock.wall());
         self.own_reports.extend(unreadable);
         hit("control.before_orders");
+        deliveries.iter().for_each(spans::ordered);
         if !deliveries.is_empty() {
             self.port.deliver(deliveries);
         }
@@ -413,7 +432,7 @@ impl Loop {
     /// The disk is full and the last batch is nowhere: forget it, and go on from what is durable. The nodes
     /// say again what they hold: what runs must be able to end, and the reserve is for that.
     fn start_over(&mut self) -> Result<(), StoreError> {
-        self.state = load(&mut *self.store, &mut self.options.recorder)?;
+        (self.state, _) = load(&mut *self.store, &mut self.options.recorder)?;
         self.planner = Planner::default();
         // If even the reserve is used up, the nodes are asked when there is room again, not all the time.
         if !self.full {
@@ -428,7 +447,7 @@ impl Loop {
 
     fn set_full(&mut self, full: bool) {
         self.full = full;
-        self.shared.counters.storage_full.store(u64::from(full), std::sync::atomic::Ordering::Relaxed);
+        self.shared.counters.storage_full.store(u64::from(full), Ordering::Relaxed);
     }
 
     /// Small chores between two batches.

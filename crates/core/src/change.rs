@@ -10,7 +10,7 @@ use crate::retry::FailureClass;
 use crate::spec::Spec;
 use crate::task::Task;
 use crate::token::Token;
-use crate::units::{PriceMicros, Timestamp};
+use crate::units::{Millis, PriceMicros, Timestamp};
 
 /// One row to write. All rows of a batch become durable together, or none does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,19 @@ pub enum Change {
     Audit(Audit),
     /// An answer to remember under a caller's key.
     Key(IdempotencyKey),
+    /// When all of this happened, to go on from.
+    Clock(Moment),
+}
+
+/// A reading of the control plane's clock beside one of the machine's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// What the clock said.
+    pub at: Timestamp,
+    /// Time since the machine was started, sleep included.
+    pub since_boot: Millis,
+    /// The name of that boot.
+    pub boot: Name,
 }
 
 /// One entry of a task's history.

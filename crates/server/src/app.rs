@@ -3,17 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::http::header::ETAG;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
 use fastgpu_api::answer::task_view;
+use fastgpu_api::time::on_the_wall;
 use fastgpu_api::view::TaskView;
-use fastgpu_control::{Handle, LogSource};
+use fastgpu_control::{Handle, KeyUse, LogSource, Submitted};
+use fastgpu_core::command::Submit;
 use fastgpu_core::ids::{SpecHash, TaskId};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::task::Task;
 use fastgpu_core::units::Timestamp;
 use fastgpu_store::{History, StoreError};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Caller, Failures};
+use crate::body;
 use crate::forecasts::Forecasts;
 use crate::metrics::Requests;
 use crate::refuse::Refusal;
@@ -76,23 +83,56 @@ impl App {
         Ok(task)
     }
 
+    /// Accepts tasks in the caller's name.
+    pub(crate) async fn submit(
+        &self,
+        caller: &Caller,
+        tasks: Vec<Submit>,
+        key: Option<KeyUse>,
+    ) -> Result<Submitted, Refusal> {
+        let submitted = self.handle.submit(tasks, caller.actor(), key).await?;
+        if let [first, .., last] = submitted.ids[..] {
+            tracing::debug!(%first, %last, tasks = submitted.ids.len(), "accepted");
+        } else if let [task] = submitted.ids[..] {
+            tracing::debug!(%task, "accepted");
+        }
+        Ok(submitted)
+    }
+
     /// A task as callers see it.
     pub(crate) async fn view(&self, task: Task) -> Result<TaskView, Refusal> {
         let hash = task.work.spec();
         let spec = self.read(move |history| history.spec(hash)).await?;
-        Ok(task_view(&task, spec.as_deref(), self.handle.now()))
+        Ok(self.on_the_wall(|| task_view(&task, spec.as_deref(), self.handle.now())))
     }
 
     /// The task as it is now, as callers see it.
     pub(crate) async fn view_now(&self, caller: &Caller, id: TaskId) -> Result<TaskView, Refusal> {
         let scope = caller.scope();
-        let now = self.handle.now();
+        let (now, ahead_ms) = (self.handle.now(), self.handle.ahead_ms());
         let found = self.read(move |history| {
             let Some(task) = history.task(&scope, id)? else { return Ok(None) };
             let spec = history.spec(task.work.spec())?;
-            Ok(Some(task_view(&task, spec.as_deref(), now)))
+            Ok(Some(on_the_wall(ahead_ms, || task_view(&task, spec.as_deref(), now))))
         });
         found.await?.ok_or_else(|| Refusal::not_found(format!("there is no task {id}")))
+    }
+
+    /// An answer in JSON, with its moments in wall time.
+    pub(crate) fn json(&self, status: StatusCode, value: &impl Serialize) -> Response {
+        self.on_the_wall(|| body::json(status, value))
+    }
+
+    /// A task, with its revision as `ETag`.
+    pub(crate) fn task_json(&self, status: StatusCode, view: &TaskView) -> Response {
+        let mut response = self.json(status, view);
+        let tag = HeaderValue::try_from(format!("\"{}\"", view.revision)).expect("digits in quotes");
+        response.headers_mut().insert(ETAG, tag);
+        response
+    }
+
+    fn on_the_wall<T>(&self, write: impl FnOnce() -> T) -> T {
+        on_the_wall(self.handle.ahead_ms(), write)
     }
 }
 

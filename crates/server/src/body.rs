@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use fastgpu_api::parse::{Request, parse};
 use fastgpu_api::problem::codes;
 use fastgpu_api::units::shown;
-use fastgpu_api::view::TaskView;
 use fastgpu_control::KeyUse;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
@@ -108,19 +107,11 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u32>, Refusal> {
     digits.parse().map(Some).map_err(|_| wrong())
 }
 
-/// An answer in JSON.
+/// An answer in JSON that tells no moments; `App::json` shows those.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
     let body = serde_json::to_vec(value).expect("our own types always serialize");
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
-    response
-}
-
-/// A task, with its revision as `ETag`.
-pub(crate) fn task(status: StatusCode, view: &TaskView) -> Response {
-    let mut response = json(status, view);
-    let tag = HeaderValue::try_from(format!("\"{}\"", view.revision)).expect("digits in quotes");
-    response.headers_mut().insert(ETAG, tag);
     response
 }

@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
@@ -26,6 +26,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
+use tracing::Instrument as _;
 
 use crate::ServerParts;
 use crate::app::App;
@@ -38,6 +39,8 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 /// What the parser reads at most, so that a somewhat larger header still gets an answer in words.
 const HEADER_BYTES_READ_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 128;
+/// The longest path of ours has 40.
+const PATH_CHARS_SHOWN_MAX: usize = 200;
 /// Without file descriptors, a moment must pass before another connection can be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -129,36 +132,50 @@ impl Edge {
         let _ = connection.await;
     }
 
-    async fn request(&self, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Body> {
-        let request_id = self.request_ids.next();
+    /// Everything that is logged meanwhile says which request it was for.
+    async fn request(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+        let id = self.request_ids.next();
+        let name = id.to_str().expect("hex digits and hyphens");
+        let path = short(request.uri());
+        let span = tracing::info_span!("request", request = %name, method = %request.method(), path);
+        self.answer(peer, request, id).instrument(span).await
+    }
+
+    async fn answer(
+        &self,
+        peer: SocketAddr,
+        mut request: Request<Incoming>,
+        request_id: HeaderValue,
+    ) -> Response<Body> {
+        let began = Instant::now();
         let uri = request.uri().clone();
         let header_bytes: usize =
             request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        let mut response = if header_bytes + uri.path().len() + uri.query().map_or(0, str::len)
-            > HEADER_BYTES_MAX
-        {
-            let detail = format!("address and headers have more than {} KiB", HEADER_BYTES_MAX >> 10);
-            axum::response::IntoResponse::into_response(Refusal::new(&codes::HEADERS_TOO_LARGE, detail))
-        } else {
-            request.extensions_mut().insert(Peer(peer.ip()));
-            if let Some(uri) = routes::straightened(&uri) {
-                *request.uri_mut() = uri;
-            }
-            let answer = self.router.clone().oneshot(request.map(Body::new));
-            match AssertUnwindSafe(answer).catch_unwind().await {
-                Ok(Ok(response)) => response,
-                Ok(Err(never)) => match never {},
-                Err(_) => {
-                    tracing::error!(request_id = ?request_id, path = uri.path(), "a request ended in a panic");
-                    let detail = "the server failed to answer; this is a fault of ours";
-                    axum::response::IntoResponse::into_response(Refusal::new(&codes::INTERNAL, detail))
+        let mut response =
+            if header_bytes + uri.path().len() + uri.query().map_or(0, str::len) > HEADER_BYTES_MAX {
+                let detail = format!("address and headers have more than {} KiB", HEADER_BYTES_MAX >> 10);
+                axum::response::IntoResponse::into_response(Refusal::new(&codes::HEADERS_TOO_LARGE, detail))
+            } else {
+                request.extensions_mut().insert(Peer(peer.ip()));
+                if let Some(uri) = routes::straightened(&uri) {
+                    *request.uri_mut() = uri;
                 }
-            }
-        };
+                let answer = self.router.clone().oneshot(request.map(Body::new));
+                match AssertUnwindSafe(answer).catch_unwind().await {
+                    Ok(Ok(response)) => response,
+                    Ok(Err(never)) => match never {},
+                    Err(_) => {
+                        tracing::error!("the request ended in a panic");
+                        let detail = "the server failed to answer; this is a fault of ours";
+                        axum::response::IntoResponse::into_response(Refusal::new(&codes::INTERNAL, detail))
+                    }
+                }
+            };
         if let Some(Pending(problem)) = response.extensions_mut().remove::<Pending>() {
             write_problem(&mut response, *problem, &uri, &request_id);
         }
         self.app.requests.count(response.status());
+        tracing::debug!(status = response.status().as_u16(), took = ?began.elapsed(), "answered");
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, request_id);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -167,13 +184,18 @@ impl Edge {
     }
 }
 
+/// As much of a path as a reader needs.
+fn short(uri: &Uri) -> String {
+    uri.path().chars().take(PATH_CHARS_SHOWN_MAX).collect()
+}
+
 fn write_problem(response: &mut Response<Body>, mut problem: Problem, uri: &Uri, request_id: &HeaderValue) {
-    problem.instance = Some(uri.path().chars().take(200).collect());
+    problem.instance = Some(short(uri));
     problem.request_id = request_id.to_str().ok().map(str::to_owned);
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     // What any caller can bring about by load alone (busy, full, stopping) is not worth a line each time.
     if problem.code == codes::INTERNAL.code || problem.code == codes::STORAGE_FAILED.code {
-        tracing::warn!(request_id = problem.request_id, code = problem.code, "a request failed");
+        tracing::warn!(code = problem.code, "the request failed");
     }
     *response.status_mut() = status;
     let headers = response.headers_mut();

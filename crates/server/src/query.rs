@@ -5,7 +5,7 @@ use std::str::FromStr;
 use axum::extract::Query as AxumQuery;
 use axum::http::Uri;
 use fastgpu_api::hint::nearest;
-use fastgpu_api::time::Time;
+use fastgpu_api::time::WallTime;
 use fastgpu_api::units::{shown, span_text};
 use fastgpu_core::ids::TaskId;
 use fastgpu_core::units::{Millis, Timestamp};
@@ -81,10 +81,16 @@ impl Query {
         }
     }
 
-    /// A moment, or how long ago it was (`2h`).
-    pub(crate) fn moment(&self, key: &str, now: Timestamp) -> Result<Option<Timestamp>, Refusal> {
+    /// A moment, or how long ago it was (`2h`), on the clock that says `now` while the wall clock is `ahead_ms` ahead.
+    pub(crate) fn moment(
+        &self,
+        key: &str,
+        now: Timestamp,
+        ahead_ms: i64,
+    ) -> Result<Option<Timestamp>, Refusal> {
         let Some(text) = self.get(key) else { return Ok(None) };
-        if let Ok(Time(at)) = text.parse() {
+        if let Ok(WallTime(at)) = text.parse() {
+            let at = Timestamp(at.0.saturating_sub(ahead_ms));
             // Nothing is of the future, however far it is.
             return Ok(Some(at.min(now.plus(FUTURE_MAX))));
         }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fastgpu_core::change::{Attempt, Change, Event, IdempotencyKey, NodeRow, Segment};
+use fastgpu_core::change::{Attempt, Change, Event, IdempotencyKey, Moment, NodeRow, Segment};
 use fastgpu_core::config::Config;
 use fastgpu_core::ids::{Name, SpecHash, TaskId, Term};
 use fastgpu_core::predict::Run;
@@ -63,6 +63,8 @@ pub struct Saved {
     pub last_task: Option<TaskId>,
     /// The latest runs that ended well, oldest first; at most [`RUNS_MAX`].
     pub runs: Vec<Run>,
+    /// When the last batch was stored.
+    pub clock: Option<Moment>,
 }
 
 /// Runs loaded to learn from: a few hundred kinds of tasks with as many samples as the core keeps of each.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fastgpu_core::change::{Attempt, Audit, Change, Event, IdempotencyKey, NodeRow, Segment};
+use fastgpu_core::change::{Attempt, Audit, Change, Event, IdempotencyKey, Moment, NodeRow, Segment};
 use fastgpu_core::config::Config;
 use fastgpu_core::ids::{Name, NodeId, SpecHash, TaskId, Term};
 use fastgpu_core::predict::Run;
@@ -42,6 +42,7 @@ struct Rows {
     nodes: BTreeMap<NodeId, NodeRow>,
     tokens: BTreeMap<Name, Token>,
     config: Option<Config>,
+    clock: Option<Moment>,
     audit: Vec<Audit>,
     keys: BTreeMap<(Name, Name), IdempotencyKey>,
 }
@@ -81,6 +82,7 @@ impl Store for MemoryStore {
             config: rows.config.clone(),
             last_task: rows.last_task,
             runs: rows.runs(),
+            clock: rows.clock.clone(),
         })
     }
 
@@ -187,6 +189,7 @@ impl Rows {
             Change::Key(key) => {
                 self.keys.insert((key.project.clone(), key.key.clone()), key);
             }
+            Change::Clock(moment) => self.clock = Some(moment),
         }
     }
 

@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fastgpu_core::change::{Actor, Attempt, Audit, Change, NodeRow};
+use fastgpu_core::change::{Actor, Attempt, Audit, Change, Moment, NodeRow};
 use fastgpu_core::config::Config;
 use fastgpu_core::ids::{Name, NodeId, TaskId, Term};
 use fastgpu_core::policy::{Order, Placement, Preempt, QueuePolicy};
@@ -333,6 +333,17 @@ fn a_key_is_found_in_its_project_only() {
         assert_eq!(subject.store.key("b", "k").unwrap(), Some(theirs));
         assert_eq!(subject.store.key("c", "k").unwrap(), None);
         assert_eq!(subject.store.key("a", "K").unwrap(), None);
+    });
+}
+
+#[test]
+fn the_clock_goes_on_from_the_last_batch() {
+    everywhere(|subject| {
+        assert_eq!(subject.store.load().unwrap().clock, None);
+        let moment = |at, boot: &str| Moment { at: Timestamp(at), since_boot: Millis(7), boot: boot.into() };
+        subject.commit(&[Change::Clock(moment(10, "one"))]);
+        subject.commit(&[Change::Clock(moment(9, "two"))]);
+        assert_eq!(subject.store.load().unwrap().clock, Some(moment(9, "two")));
     });
 }
 

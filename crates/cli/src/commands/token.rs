@@ -72,6 +72,6 @@ fn table(tokens: &[TokenView], out: &Output) -> Table {
     table
 }
 
-fn day(time: &fastgpu_api::time::Time) -> String {
+fn day(time: &fastgpu_api::time::WallTime) -> String {
     time.to_string().chars().take(10).collect()
 }

@@ -47,7 +47,7 @@ pub(super) fn forget_address(data_dir: &Path) {
 /// Whether this secret is that of a valid token for everything.
 fn is_admin(handle: &Handle, secret: &str) -> bool {
     let hash = *blake3::hash(secret.as_bytes()).as_bytes();
-    let now = handle.now();
+    let now = handle.wall();
     handle
         .tokens()
         .values()
@@ -60,7 +60,7 @@ async fn make(handle: &Handle, environment: &Environment) -> Result<String, Fail
         owner: owner(environment),
         project: DEFAULT_PROJECT.into(),
         role: Role::Admin,
-        created_at: handle.now(),
+        created_at: handle.wall(),
         expires_at: None,
     };
     let (secret, token) =

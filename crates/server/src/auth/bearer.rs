@@ -27,7 +27,7 @@ pub(crate) fn admit(
     failures: &Failures,
 ) -> Result<Caller, Refusal> {
     let text = bearer(headers)?;
-    let refusal = match authenticate(handle, text, action, handle.now()) {
+    let refusal = match authenticate(handle, text, action, handle.wall()) {
         Ok(caller) => return caller.enter().map(|()| caller),
         Err(refusal) => refusal,
     };

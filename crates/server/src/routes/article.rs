@@ -44,7 +44,7 @@ pub(crate) async fn submit(
     let request: SubmitTask = body::request(&bytes).await?;
     let identity = Identity { project: caller.project.clone(), owner: caller.owner.clone() };
     let submit = request.into_submit(&identity).map_err(Refusal::fields)?;
-    let Submitted { ids, .. } = app.handle.submit(vec![submit], caller.actor(), key).await?;
+    let Submitted { ids, .. } = app.submit(&caller, vec![submit], key).await?;
     hit("server.article.before_reply");
     answer(*ids.first().expect("the answer to one task is one id"), "submitted")
 }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use fastgpu_api::answer::{attempt_view, event_view, task_view, usage_view};
+use fastgpu_api::time::on_the_wall;
 use fastgpu_api::view::{List, StreamEnd};
 use fastgpu_control::Watch;
 use fastgpu_core::change::Event;
@@ -14,7 +15,6 @@ use fastgpu_core::task::Task;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::body;
 use crate::extract::{Followed, Named};
 use crate::query::Query;
 use crate::refuse::{Answer, Refusal};
@@ -49,7 +49,7 @@ pub(crate) async fn events(
     events.truncate(limit);
     let next_cursor = events.last().filter(|_| more).map(|last| (last.number + 1).to_string());
     let items: Vec<_> = events.iter().map(event_view).collect();
-    Ok(body::json(StatusCode::OK, &List { items, next_cursor }))
+    Ok(app.json(StatusCode::OK, &List { items, next_cursor }))
 }
 
 struct Following {
@@ -108,7 +108,8 @@ impl Following {
     }
 
     fn push(&mut self, event: &Event, out: &mut String) {
-        push_event(out, "event", Some(&event.number), &event_view(event));
+        let ahead_ms = self.app.handle.ahead_ms();
+        on_the_wall(ahead_ms, || push_event(out, "event", Some(&event.number), &event_view(event)));
         self.from = event.number + 1;
     }
 }
@@ -118,12 +119,12 @@ pub(crate) async fn attempts(State(app): State<Arc<App>>, caller: Caller, Named(
     let (scope, id) = (caller.scope(), task.id);
     let attempts = app.read(move |history| history.attempts(&scope, id)).await?;
     let items: Vec<_> = attempts.iter().map(attempt_view).collect();
-    Ok(body::json(StatusCode::OK, &List { items, next_cursor: None }))
+    Ok(app.json(StatusCode::OK, &List { items, next_cursor: None }))
 }
 
 /// `GET /v1/tasks/{id}/usage`
 pub(crate) async fn usage(State(app): State<Arc<App>>, caller: Caller, Named(task): Named) -> Answer {
     let (scope, id) = (caller.scope(), task.id);
     let segments = app.read(move |history| history.usage(&scope, id)).await?;
-    Ok(body::json(StatusCode::OK, &usage_view(&segments)))
+    Ok(app.json(StatusCode::OK, &usage_view(&segments)))
 }

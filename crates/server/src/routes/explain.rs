@@ -11,7 +11,6 @@ use fastgpu_core::task::{Task, TaskState};
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::body;
 use crate::extract::Named;
 use crate::forecasts::TASKS_MAX;
 use crate::refuse::Answer;
@@ -30,5 +29,5 @@ pub(crate) async fn explain(State(app): State<Arc<App>>, caller: Caller, Named(t
     });
     let ended = || (task.state.code(), explain::describe(&task), None);
     let (state, explanation, forecast) = live.await?.unwrap_or_else(ended);
-    Ok(body::json(StatusCode::OK, &explain_view(id, state, explanation, forecast.as_ref())))
+    Ok(app.json(StatusCode::OK, &explain_view(id, state, explanation, forecast.as_ref())))
 }

@@ -9,7 +9,6 @@ use fastgpu_api::view::List;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::body;
 use crate::refuse::Answer;
 
 /// `GET /v1/gpus`. Tasks of other projects are counted, not named.
@@ -20,5 +19,5 @@ pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Answer 
         nodes.flat_map(|node| node.devices.iter().map(move |slot| gpu_view(node, slot, may_see))).collect()
     });
     let items: Vec<_> = items.await?;
-    Ok(body::json(StatusCode::OK, &List { items, next_cursor: None }))
+    Ok(app.json(StatusCode::OK, &List { items, next_cursor: None }))
 }

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use fastgpu_api::answer::task_view;
-use fastgpu_api::time::Time;
+use fastgpu_api::time::WallTime;
 use fastgpu_api::units::shown;
 use fastgpu_api::view::{LogLine, StreamEnd};
 use fastgpu_control::{LogChunk, LogError, LogFrame, Stream, Watch};
@@ -321,5 +321,5 @@ fn line(frame: LogFrame) -> LogLine {
         Stream::Stderr => "stderr",
         Stream::Note => "note",
     };
-    LogLine::new(Time(frame.at), stream, frame.bytes)
+    LogLine::new(WallTime(frame.at), stream, frame.bytes)
 }

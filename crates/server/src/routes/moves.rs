@@ -32,13 +32,13 @@ pub(crate) async fn cancel(
     let grace = request.grace().map_err(Refusal::fields)?;
     end(&app, Command::Cancel { task: task.id, grace, actor: caller.actor() }).await?;
     hit("server.cancel.before_reply");
-    Ok(body::task(StatusCode::OK, &app.view_now(&caller, task.id).await?))
+    Ok(app.task_json(StatusCode::OK, &app.view_now(&caller, task.id).await?))
 }
 
 /// `POST /v1/tasks/{id}/release`: a reservation succeeds, a program is cancelled; any number of times.
 pub(crate) async fn release(State(app): State<Arc<App>>, caller: Caller, Named(task): Named) -> Answer {
     end(&app, Command::Release { task: task.id, actor: caller.actor() }).await?;
-    Ok(body::task(StatusCode::OK, &app.view_now(&caller, task.id).await?))
+    Ok(app.task_json(StatusCode::OK, &app.view_now(&caller, task.id).await?))
 }
 
 /// Does what ends a task. One that has ended already is not alive any more, which is what was wanted.
@@ -80,7 +80,7 @@ pub(crate) async fn resume(State(app): State<Arc<App>>, caller: Caller, Named(ta
 /// Does what only a live task can bear; an ended one exists, but is in the wrong state for it.
 async fn on_live(app: &App, caller: &Caller, id: TaskId, verb: &str, command: Command) -> Answer {
     match app.handle.command(command).await {
-        Ok(_) => Ok(body::task(StatusCode::OK, &app.view_now(caller, id).await?)),
+        Ok(_) => Ok(app.task_json(StatusCode::OK, &app.view_now(caller, id).await?)),
         Err(CommandError::Refused(Refused::NoSuchTask(_))) => {
             let state = app.view_now(caller, id).await?.state;
             let detail = format!("a task that is {state} cannot be {verb}");

@@ -11,14 +11,13 @@ use fastgpu_core::command::Command;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::body;
 use crate::extract::Segment;
 use crate::refuse::{Answer, Refusal};
 
 /// `GET /v1/nodes`
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
     let items: Vec<_> = app.handle.query(|state, _| state.cluster().nodes().map(node_view).collect()).await?;
-    Ok(body::json(StatusCode::OK, &List { items, next_cursor: None }))
+    Ok(app.json(StatusCode::OK, &List { items, next_cursor: None }))
 }
 
 /// `POST /v1/nodes/{id}/drain`
@@ -44,5 +43,5 @@ async fn set(app: &App, caller: &Caller, text: String, drain: bool) -> Answer {
     let node = found.await?.ok_or_else(missing)?;
     app.handle.command(Command::Drain { node, drain, actor: caller.actor() }).await?;
     let view = app.handle.query(move |state, _| state.cluster().node(node).map(node_view)).await?;
-    Ok(body::json(StatusCode::OK, &view.ok_or_else(missing)?))
+    Ok(app.json(StatusCode::OK, &view.ok_or_else(missing)?))
 }

@@ -20,7 +20,6 @@ use fastgpu_core::units::Timestamp;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::body;
 use crate::extract::Segment;
 use crate::forecasts::Found;
 use crate::refuse::{Answer, Refusal};
@@ -32,7 +31,7 @@ const FIRST_MAX: usize = 20;
 pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Answer {
     let found = app.forecasts.get(&app.handle).await?;
     let items = app.handle.query(move |live, now| Look { live, now, caller: &caller, found: &found }.all());
-    Ok(body::json(StatusCode::OK, &List { items: items.await?, next_cursor: None }))
+    Ok(app.json(StatusCode::OK, &List { items: items.await?, next_cursor: None }))
 }
 
 /// `GET /v1/queues/{name}`
@@ -49,7 +48,7 @@ pub(crate) async fn one(State(app): State<Arc<App>>, caller: Caller, Segment(nam
         Refusal::not_found(format!("there is no queue `{}`", shown(&name)))
             .hint("`fastgpu queue` lists the queues, `fastgpu queue set` makes one")
     };
-    Ok(body::json(StatusCode::OK, &detail.await?.ok_or_else(missing)?))
+    Ok(app.json(StatusCode::OK, &detail.await?.ok_or_else(missing)?))
 }
 
 /// The queues of a moment, as somebody may see them.

@@ -89,14 +89,14 @@ async fn accept(
     let key = body::key(headers, uri.path(), bytes)?;
     hit("server.submit.received");
     let asked = submit.clone();
-    let Submitted { ids, repeated } = app.handle.submit(vec![submit], caller.actor(), key).await?;
+    let Submitted { ids, repeated } = app.submit(caller, vec![submit], key).await?;
     hit(crash_point);
     let id = *ids.first().expect("the answer to one task is one id");
     let view = match repeated {
         true => app.view_now(caller, id).await?,
         false => accepted_view(id, &asked, app.handle.now()),
     };
-    let mut response = body::json(StatusCode::CREATED, &view);
+    let mut response = app.json(StatusCode::CREATED, &view);
     let place = HeaderValue::try_from(format!("/v1/tasks/{id}")).expect("an id is ASCII");
     response.headers_mut().insert(LOCATION, place);
     Ok(replayed(response, repeated))
@@ -133,7 +133,7 @@ pub(crate) async fn batch(
     let key = body::key(&headers, uri.path(), &bytes)?;
     let submits = all_of(&caller, &bytes).await?;
     hit("server.submit.received");
-    let Submitted { ids, repeated } = app.handle.submit(submits, caller.actor(), key).await?;
+    let Submitted { ids, repeated } = app.submit(&caller, submits, key).await?;
     hit("server.batch.before_reply");
     let states = match repeated {
         true => states_now(&app, &caller, &ids).await?,
@@ -141,7 +141,7 @@ pub(crate) async fn batch(
     };
     let created = |(id, state): (&TaskId, String)| Created { id: id.to_string(), state };
     let answer = BatchCreated { items: ids.iter().zip(states).map(created).collect() };
-    Ok(replayed(body::json(StatusCode::CREATED, &answer), repeated))
+    Ok(replayed(app.json(StatusCode::CREATED, &answer), repeated))
 }
 
 async fn all_of(caller: &Caller, bytes: &Bytes) -> Result<Vec<Submit>, Refusal> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use fastgpu_api::hint::nearest;
+use fastgpu_api::time::on_the_wall;
 use fastgpu_api::units::shown;
 use fastgpu_api::view::List;
 use fastgpu_core::ids::TaskId;
@@ -13,7 +14,6 @@ use fastgpu_store::{Filter, Page, Scope};
 
 use crate::app::{App, views};
 use crate::auth::Caller;
-use crate::body;
 use crate::extract::Segment;
 use crate::query::{Query, task_id};
 use crate::refuse::{Answer, Refusal};
@@ -30,11 +30,12 @@ pub(crate) async fn one(State(app): State<Arc<App>>, caller: Caller, Segment(tex
     let id = task_id(&text)?;
     let mut view = app.view_now(&caller, id).await?;
     app.forecasts.add_to(std::slice::from_mut(&mut view), &app.handle).await?;
-    Ok(body::task(StatusCode::OK, &view))
+    Ok(app.task_json(StatusCode::OK, &view))
 }
 
 /// `GET /v1/tasks`
 pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller, query: Query) -> Answer {
+    let (now, ahead_ms) = (app.handle.now(), app.handle.ahead_ms());
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let before = query.get("cursor").map(cursor).transpose()?;
     let filter = Filter {
@@ -42,23 +43,22 @@ pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller, query: Que
         name: query.get("name").map(Into::into),
         owner: query.get("owner").or(query.get("user")).map(Into::into),
         queue: query.get("queue").map(Into::into),
-        since: query.moment("since", app.handle.now())?,
+        since: query.moment("since", now, ahead_ms)?,
         live: query.flag("live")?,
         id_prefix: query.get("prefix").map(str::to_owned),
     };
     let scope = scope(&caller, query.get("project"))?;
-    let now = app.handle.now();
     let answer = app.read(move |history| {
         // One more than asked for tells whether there is a next page.
         let mut tasks = history.tasks(&scope, &filter, Page { before, limit: limit + 1 })?;
         let more = tasks.len() > limit;
         tasks.truncate(limit);
         let next_cursor = tasks.last().filter(|_| more).map(|task| task.id.to_string());
-        Ok(List { items: views(history, &tasks, now)?, next_cursor })
+        Ok(List { items: on_the_wall(ahead_ms, || views(history, &tasks, now))?, next_cursor })
     });
     let mut list = answer.await?;
     app.forecasts.add_to(&mut list.items, &app.handle).await?;
-    Ok(body::json(StatusCode::OK, &list))
+    Ok(app.json(StatusCode::OK, &list))
 }
 
 fn cursor(text: &str) -> Result<TaskId, Refusal> {

@@ -35,7 +35,7 @@ pub(crate) async fn create(
     let request: TokenRequest =
         if bytes.is_empty() { TokenRequest::default() } else { body::request(&bytes).await? };
     let TokenAsk { role, owner, project, kind, expires_in } = request.into_ask().map_err(Refusal::fields)?;
-    let now = app.handle.now();
+    let now = app.handle.wall();
     let new = NewToken {
         kind: match kind {
             TokenFor::Person => TokenKind::Person,
@@ -54,13 +54,13 @@ pub(crate) async fn create(
     let view = token_view(&token);
     app.handle.command(Command::TokenCreate { token, actor: caller.actor() }).await?;
     hit("server.token.before_reply");
-    Ok(body::json(StatusCode::CREATED, &TokenCreated { token: secret, view }))
+    Ok(app.json(StatusCode::CREATED, &TokenCreated { token: secret, view }))
 }
 
 /// `GET /v1/tokens`
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
     let items: Vec<TokenView> = app.handle.tokens().values().map(token_view).collect();
-    Ok(body::json(StatusCode::OK, &List { items, next_cursor: None }))
+    Ok(app.json(StatusCode::OK, &List { items, next_cursor: None }))
 }
 
 /// `DELETE /v1/tokens/{id}`
@@ -69,10 +69,7 @@ pub(crate) async fn revoke(State(app): State<Arc<App>>, caller: Caller, Segment(
     app.handle.command(Command::TokenRevoke { id: id.clone(), actor: caller.actor() }).await?;
     let tokens = app.handle.tokens();
     let view = tokens.get(&id).map(token_view);
-    Ok(body::json(
-        StatusCode::OK,
-        &view.ok_or_else(|| Refusal::not_found(format!("there is no token {id}")))?,
-    ))
+    Ok(app.json(StatusCode::OK, &view.ok_or_else(|| Refusal::not_found(format!("there is no token {id}")))?))
 }
 
 /// `GET /v1/whoami`

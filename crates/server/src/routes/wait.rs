@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::body;
 use crate::extract::Followed;
 use crate::query::Query;
 use crate::refuse::{Answer, Refusal};
@@ -48,7 +47,7 @@ pub(crate) async fn wait(
     let mut place = None;
     loop {
         if is_there(&task) || Instant::now() >= deadline {
-            return Ok(body::task(StatusCode::OK, &app.view(task).await?));
+            return Ok(app.task_json(StatusCode::OK, &app.view(task).await?));
         }
         if place.is_none() {
             place = Some(app.streams.take(&caller.id)?);

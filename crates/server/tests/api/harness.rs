@@ -51,7 +51,11 @@ impl Server {
     }
 
     pub(crate) fn with(options: Options) -> Self {
-        let store = MemoryStore::default();
+        Self::over(MemoryStore::default(), options)
+    }
+
+    /// Over what was stored before.
+    pub(crate) fn over(store: MemoryStore, options: Options) -> Self {
         let history = Arc::new(store.history());
         let (port, orders) = FakeNode::new();
         let (control, handle) = Control::start(Box::new(store), Arc::new(port), Default::default()).unwrap();
@@ -187,7 +191,7 @@ fn serve(
 
 impl Tokens {
     async fn make(handle: &Handle) -> Self {
-        let now = handle.now();
+        let now = handle.wall();
         let new = |role, project: &str, expires_at| NewToken {
             kind: TokenKind::Person,
             owner: "ada".into(),

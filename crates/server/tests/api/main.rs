@@ -7,6 +7,7 @@ mod node;
 
 mod article;
 mod bad_input;
+mod clock;
 mod edge;
 mod keys;
 mod matrix;

@@ -55,7 +55,7 @@ pub(crate) fn run(orders: &std::sync::mpsc::Receiver<Delivery>, handle: &Handle,
                     Some("fail") => Some(ExitKind::Code(3)),
                     _ => Some(ExitKind::Code(0)),
                 };
-                handle.report(NODE, Report::Started { task, fence, at: handle.now() });
+                handle.report(NODE, Report::Started { task, fence, at: handle.wall() });
                 logs.write(task, fence.attempt, "hello\n");
                 if let Some(how) = how {
                     logs.end(task, fence.attempt);
@@ -72,7 +72,7 @@ pub(crate) fn run(orders: &std::sync::mpsc::Receiver<Delivery>, handle: &Handle,
 }
 
 fn exited(handle: &Handle, task: TaskId, fence: Fence, how: ExitKind) {
-    let exit = Exit { at: handle.now(), how, cpu_ms: 1, rss_max_kib: 1_024, sick: None };
+    let exit = Exit { at: handle.wall(), how, cpu_ms: 1, rss_max_kib: 1_024, sick: None };
     handle.report(NODE, Report::Exited { task, fence, exit });
 }
 

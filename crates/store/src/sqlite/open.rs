@@ -13,7 +13,8 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use super::{FILE_NAME, folder, reserve};
 
 /// All migrations; the version of a file is how many of them it has seen.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/0001_first.sql"), include_str!("../../migrations/0002_clock.sql")];
 /// The version this program writes.
 const VERSION: i64 = MIGRATIONS.len() as i64;
 /// `FGPU`: tells our files from those of other programs.

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use fastgpu_core::change::{Attempt, Event, IdempotencyKey, NodeRow, Segment};
+use fastgpu_core::change::{Attempt, Event, IdempotencyKey, Moment, NodeRow, Segment};
 use fastgpu_core::config::Config;
 use fastgpu_core::ids::{NodeId, SpecHash, TaskId};
 use fastgpu_core::predict::Run;
@@ -50,7 +50,9 @@ pub(super) fn load(connection: &Connection) -> Result<Saved, StoreError> {
         id_from_column(column(row, 0, &"meta")?).map_err(|wrong| corrupt(&"meta", &wrong))
     })?;
     let runs = runs(connection)?;
-    Ok(Saved { tasks, nodes, tokens, config, last_task, runs })
+    let clock = "SELECT clock_at, since_boot_ms, boot FROM meta WHERE clock_at IS NOT NULL";
+    let clock = one(connection, clock, [], |row| moment(row, &mut shared))?;
+    Ok(Saved { tasks, nodes, tokens, config, last_task, runs, clock })
 }
 
 /// The latest runs that ended well, oldest first: through the index of ends, and never far back in it.
@@ -215,6 +217,15 @@ fn token(row: &Row<'_>, shared: &mut Shared) -> Result<Token, StoreError> {
         created_at: Timestamp(column(row, 5, &what)?),
         expires_at: column::<Option<i64>>(row, 6, &what)?.map(Timestamp),
         revoked_at: column::<Option<i64>>(row, 7, &what)?.map(Timestamp),
+    })
+}
+
+fn moment(row: &Row<'_>, shared: &mut Shared) -> Result<Moment, StoreError> {
+    let what = "the clock";
+    Ok(Moment {
+        at: Timestamp(column(row, 0, &what)?),
+        since_boot: Millis(column::<i64>(row, 1, &what)?.cast_unsigned()),
+        boot: shared.name(text(row, 2, &what)?),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fastgpu_core::change::{Attempt, Audit, Change, Event, IdempotencyKey, NodeRow, Segment};
+use fastgpu_core::change::{Attempt, Audit, Change, Event, IdempotencyKey, Moment, NodeRow, Segment};
 use fastgpu_core::ids::{Name, SpecHash, TaskId, Term};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::task::Task;
@@ -72,9 +72,10 @@ enum Sql {
     Config,
     Audit,
     Key,
+    Clock,
 }
 
-const STATEMENTS: usize = Sql::Key as usize + 1;
+const STATEMENTS: usize = Sql::Clock as usize + 1;
 
 impl Sql {
     const fn text(self) -> &'static str {
@@ -132,6 +133,7 @@ impl Sql {
                 "INSERT INTO keys (project, key, digest, tasks, at, review_at) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?5)"
             }
+            Self::Clock => "UPDATE meta SET clock_at = ?1, since_boot_ms = ?2, boot = ?3",
         }
     }
 }
@@ -189,6 +191,7 @@ impl<'c, 'b> Writer<'c, 'b> {
             Change::Config(config) => self.execute(Sql::Config, [config_to_json(config)]).map(drop),
             Change::Audit(audit) => self.audit(audit),
             Change::Key(key) => self.key(key),
+            Change::Clock(moment) => self.clock(moment),
         }
     }
 
@@ -327,6 +330,11 @@ impl<'c, 'b> Writer<'c, 'b> {
         let IdempotencyKey { project, key, digest, tasks, at } = row;
         let values = params![project, key, digest, task_ids_to_json(tasks), at.0];
         self.execute(Sql::Key, values).map(drop)
+    }
+
+    fn clock(&mut self, moment: &Moment) -> Result<(), StoreError> {
+        let Moment { at, since_boot, boot } = moment;
+        self.execute(Sql::Clock, params![at.0, since_boot.0.cast_signed(), boot]).map(drop)
     }
 
     /// What is written once per batch, however many rows it came from.
