@@ -17,6 +17,7 @@ mod queues;
 mod quick_start;
 mod reference;
 mod restarts;
+mod server_log;
 mod shapes;
 mod sick;
 mod simulate;

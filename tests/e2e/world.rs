@@ -35,6 +35,8 @@ pub(crate) struct World {
     gpus: String,
     /// Where the last server listened; the next one listens there again.
     listen: String,
+    /// How much the server says to its operator, if not the usual.
+    log_filter: Option<&'static str>,
 }
 
 impl World {
@@ -44,7 +46,21 @@ impl World {
         for name in ["home", "work"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        Self { folder, server: None, gpus: "2xA100-80GB".to_owned(), listen: "127.0.0.1:0".to_owned() }
+        Self {
+            folder,
+            server: None,
+            gpus: "2xA100-80GB".to_owned(),
+            listen: "127.0.0.1:0".to_owned(),
+            log_filter: None,
+        }
+    }
+
+    /// A world with a server that says this much to its operator.
+    pub(crate) fn with_log(filter: &'static str) -> Self {
+        let mut world = Self::empty();
+        world.log_filter = Some(filter);
+        world.start();
+        world
     }
 
     /// A world with a server that has these GPUs.
@@ -136,6 +152,7 @@ impl World {
         let words = ["up", "--listen", &listen, "--simulate", &gpus, "--ephemeral"];
         let mut command = self.command(&[&words, flags].concat());
         command.stdout(File::create(&output).unwrap()).stderr(File::create(&errors).unwrap());
+        command.envs(self.log_filter.map(|filter| ("FASTGPU_LOG", filter)));
         let mut child = command.spawn().unwrap();
         let address = wait_for("the server is ready", || {
             let said = fs::read_to_string(&output).unwrap();

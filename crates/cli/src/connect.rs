@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use fastgpu_client::{Client, ClientError};
 
+use crate::detach;
 use crate::failure::{Failure, exit};
 use crate::local::{self, ClientFile};
 use crate::output::Output;
 use crate::settings::Settings;
-use crate::{detach, serve};
 
 /// How long a server that another call has just started may take to be ready.
 const OTHER_PATIENCE: Duration = Duration::from_secs(3);
@@ -39,7 +39,7 @@ pub(crate) async fn connect_or_start(settings: &Settings, out: &Output) -> Resul
     match detach::start(&settings.up(&crate::args::UpArgs::default())?, &[]) {
         Ok(started) => {
             out.say(&format!("started a server in the background at {}", started.ready.url));
-            for line in serve::device_lines(&started.ready) {
+            for line in started.ready.device_lines() {
                 out.say(&format!("  {line}"));
             }
             connect(settings).await

@@ -51,6 +51,18 @@ pub(crate) struct Ready {
     pub(crate) has_devices: bool,
 }
 
+impl Ready {
+    /// What a person reads about the devices of a server.
+    pub(crate) fn device_lines(&self) -> Vec<String> {
+        if self.has_devices {
+            return self.devices.iter().map(|line| format!("GPUs     {line}")).collect();
+        }
+        let mut lines: Vec<_> = self.devices.iter().map(|line| format!("GPUs     none: {line}")).collect();
+        lines.push("         have software GPUs with `--simulate 8xA100-80GB`".to_owned());
+        lines
+    }
+}
+
 /// A server that was started in the background.
 #[derive(Debug)]
 pub(crate) struct Background {

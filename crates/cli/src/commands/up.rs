@@ -66,7 +66,7 @@ fn say_ready(ready: &Ready, settings: &Settings, out: &Output) -> Result<(), Fai
         let title = format!("FastGPU {} ready in {:.2} s", ready.version, seconds(ready.ready_ms));
         out.data(&format!("  {}", out.paint(Tone::Bold, &title)))?;
         out.data(&format!("  address  {}", ready.url))?;
-        for line in serve::device_lines(ready) {
+        for line in ready.device_lines() {
             out.data(&format!("  {line}"))?;
         }
         let (folder, named) = (ready.data_dir.display(), named(settings));
