@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -15,15 +14,15 @@ use fastgpu_core::state::{Beginning, Changes, Outcome, State};
 use fastgpu_core::units::{Millis, Timestamp};
 use fastgpu_failpoints::hit;
 use fastgpu_store::{Retention, Store, StoreError};
-use tokio::sync::oneshot;
 
 use crate::admit::{self, Admission, NewKeys};
 use crate::answers::CommandError;
 use crate::clock::Clock;
 use crate::deliver::{NodePort, SpecCache};
 use crate::faults;
-use crate::handle::{Handle, Shared};
-use crate::inbox::{Answer, BATCH_MAX, INBOX_MAX, Message, Question};
+use crate::handle::Shared;
+use crate::inbox::{Answer, BATCH_MAX, Message, Question};
+use crate::options::Options;
 use crate::record::{Recorder, Story};
 use crate::spans;
 use crate::stats::{Counters, add};
@@ -42,159 +41,8 @@ const IDLE_AFTER: Duration = Duration::from_millis(200);
 /// How often a full disk is asked whether there is room again.
 const ROOM_ASKED_EVERY: Duration = Duration::from_millis(500);
 
-/// Settings of the loop that do not change while it runs.
-#[derive(Debug)]
-pub struct Options {
-    /// How long ended tasks are kept.
-    pub history: Millis,
-    /// How many ended tasks are kept at most.
-    pub history_tasks_max: u64,
-    /// How long answers are remembered under their keys.
-    pub keys: Millis,
-    /// Who writes down what the loop does, if anybody.
-    pub recorder: Option<Box<dyn Recorder>>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        const DAY: u64 = 86_400;
-        Self {
-            history: Millis::from_secs(90 * DAY),
-            history_tasks_max: 5_000_000,
-            keys: Millis::from_secs(7 * DAY),
-            recorder: None,
-        }
-    }
-}
-
-/// Why the loop could not begin.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The store could not be read.
-    #[error("the store cannot be opened for writing")]
-    Store(#[from] StoreError),
-    /// The operating system gave no thread.
-    #[error("no thread could be started")]
-    Thread(#[from] std::io::Error),
-}
-
-/// Why the loop ended by itself. The process should end too: what is durable decides after a restart.
-#[derive(Debug, thiserror::Error)]
-#[error("the control plane had to stop")]
-pub struct Fatal(#[from] StoreError);
-
-/// The running loop.
-#[derive(Debug)]
-pub struct Control {
-    handle: Handle,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    fatal: Mutex<Option<oneshot::Receiver<Fatal>>>,
-}
-
-impl Control {
-    /// Loads what is alive and begins a new term.
-    ///
-    /// # Errors
-    /// [`StartError`] when the store cannot be read.
-    pub fn start(
-        mut store: Box<dyn Store>,
-        port: Arc<dyn NodePort>,
-        mut options: Options,
-    ) -> Result<(Self, Handle), StartError> {
-        let term = store.begin_term()?;
-        // A server that found its disk full may have used the reserve up.
-        let full = !store.restore_reserve();
-        let (state, clock) = load(&mut *store, &mut options.recorder)?;
-        let (inbox, messages) = crossbeam_channel::bounded(INBOX_MAX);
-        let shared = Arc::new(Shared {
-            clock: Clock::of_machine(clock),
-            counters: Counters::default(),
-            watchers: Arc::new(Watchers::default()),
-            tokens: Mutex::new(Arc::new(state.tokens().clone())),
-        });
-        let (fatal_sender, fatal) = oneshot::channel();
-        let mut running = Loop {
-            store,
-            term,
-            state,
-            planner: Planner::default(),
-            port,
-            options,
-            shared: shared.clone(),
-            specs: SpecCache::default(),
-            full,
-            room_asked_at: Instant::now(),
-            pruned_at: Instant::now(),
-            untidy: false,
-            committed_at: Instant::now(),
-            own_reports: Vec::new(),
-        };
-        running.set_full(full);
-        let thread = std::thread::Builder::new().name("fastgpu-control".to_owned()).spawn(move || {
-            let _guard = EndsTheProcess;
-            if let Err(error) = running.run(&messages) {
-                tracing::error!(%error, "the control plane stops");
-                running.refuse_all(&messages, &error);
-                let _ = fatal_sender.send(Fatal(error));
-            }
-            running.shared.watchers.close();
-        })?;
-        let handle = Handle { inbox, shared };
-        let control =
-            Self { handle: handle.clone(), thread: Mutex::new(Some(thread)), fatal: Mutex::new(Some(fatal)) };
-        Ok((control, handle))
-    }
-
-    /// Resolves if the loop ends by itself; can be taken once.
-    pub fn fatal(&self) -> Option<oneshot::Receiver<Fatal>> {
-        self.fatal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
-    }
-
-    /// Finishes the batch at hand and stops.
-    pub fn stop(&self) {
-        let _ = self.handle.inbox.send(Message::Stop);
-        let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// A broken invariant is a bug, and a state that broke one must not be served: what is durable decides, after
-/// a restart. Tasks run on meanwhile.
-struct EndsTheProcess;
-
-impl Drop for EndsTheProcess {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!(
-                "a bug: the control plane ends the process rather than go on with a broken state"
-            );
-            std::process::abort();
-        }
-    }
-}
-
-fn load(
-    store: &mut dyn Store,
-    recorder: &mut Option<Box<dyn Recorder>>,
-) -> Result<(State, Option<Moment>), StoreError> {
-    let saved = store.load()?;
-    let beginning = Beginning {
-        tasks: saved.tasks,
-        nodes: saved.nodes,
-        tokens: saved.tokens,
-        config: saved.config,
-        last_task: saved.last_task,
-        runs: saved.runs,
-    };
-    if let Some(recorder) = recorder {
-        recorder.begin(&beginning);
-    }
-    Ok((State::new(beginning), saved.clock))
-}
-
-struct Loop {
+/// The loop with all it owns.
+pub(crate) struct Loop {
     store: Box<dyn Store>,
     term: Term,
     state: State,
@@ -228,7 +76,44 @@ struct Batch {
 }
 
 impl Loop {
-    fn run(&mut self, messages: &Receiver<Message>) -> Result<(), StoreError> {
+    /// Loads what is alive and begins a new term.
+    pub(crate) fn begin(
+        mut store: Box<dyn Store>,
+        port: Arc<dyn NodePort>,
+        mut options: Options,
+    ) -> Result<(Self, Arc<Shared>), StoreError> {
+        let term = store.begin_term()?;
+        // A server that found its disk full may have used the reserve up.
+        let full = !store.restore_reserve();
+        let (state, clock) = load(&mut *store, &mut options.recorder)?;
+        let shared = Arc::new(Shared {
+            clock: Clock::of_machine(clock),
+            counters: Counters::default(),
+            watchers: Arc::new(Watchers::default()),
+            tokens: Mutex::new(Arc::new(state.tokens().clone())),
+        });
+        let mut running = Self {
+            store,
+            term,
+            state,
+            planner: Planner::default(),
+            port,
+            options,
+            shared: shared.clone(),
+            specs: SpecCache::default(),
+            full,
+            room_asked_at: Instant::now(),
+            pruned_at: Instant::now(),
+            untidy: false,
+            committed_at: Instant::now(),
+            own_reports: Vec::new(),
+        };
+        running.set_full(full);
+        Ok((running, shared))
+    }
+
+    /// Until somebody stops it, or the store fails.
+    pub(crate) fn run(&mut self, messages: &Receiver<Message>) -> Result<(), StoreError> {
         loop {
             let first = match self.own_reports.pop() {
                 Some((node, report)) => Some(Message::Report(node, report)),
@@ -481,8 +366,13 @@ impl Loop {
         Ok(())
     }
 
+    /// Ends every wait for news: none will come.
+    pub(crate) fn close(&self) {
+        self.shared.watchers.close();
+    }
+
     /// Nobody is left waiting when the loop has to end.
-    fn refuse_all(&self, messages: &Receiver<Message>, error: &StoreError) {
+    pub(crate) fn refuse_all(&self, messages: &Receiver<Message>, error: &StoreError) {
         let failed = CommandError::StorageFailed(error.to_string());
         while let Ok(message) = messages.try_recv() {
             match message {
@@ -492,4 +382,23 @@ impl Loop {
             }
         }
     }
+}
+
+fn load(
+    store: &mut dyn Store,
+    recorder: &mut Option<Box<dyn Recorder>>,
+) -> Result<(State, Option<Moment>), StoreError> {
+    let saved = store.load()?;
+    let beginning = Beginning {
+        tasks: saved.tasks,
+        nodes: saved.nodes,
+        tokens: saved.tokens,
+        config: saved.config,
+        last_task: saved.last_task,
+        runs: saved.runs,
+    };
+    if let Some(recorder) = recorder {
+        recorder.begin(&beginning);
+    }
+    Ok((State::new(beginning), saved.clock))
 }
