@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "the result of a benchmark is its output")]
 #![expect(clippy::unwrap_used, reason = "a benchmark may end at the first surprise")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a benchmark has a clock and arguments")]
 
 use std::sync::Arc;
 use std::time::Instant;

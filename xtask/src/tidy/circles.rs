@@ -46,7 +46,7 @@ fn against_known(tree: &Tree, known: &[(&str, &str)]) -> Vec<Breach> {
             still_there.extend(names.into_iter().map(|name| (each.folder.clone(), name)));
         }
     }
-    for (folder, names) in known {
+    for (folder, names) in known.iter().filter(|(folder, _)| tree.has(folder)) {
         let is_gone = |name: &&str| !still_there.contains(&((*folder).to_owned(), (*name).to_owned()));
         let gone: Vec<&str> = names.split_whitespace().filter(is_gone).collect();
         if !gone.is_empty() {
