@@ -4,7 +4,11 @@
 #![warn(missing_docs)]
 #![cfg_attr(
     test,
-    allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a test may look around; the code it tests may not")
+    allow(
+        clippy::disallowed_types,
+        clippy::disallowed_methods,
+        reason = "a test may look around; the code it tests may not"
+    )
 )]
 
 pub mod ask;
