@@ -69,8 +69,9 @@ pub(super) fn run(context: &Context, wishes: &PeerWishes) -> anyhow::Result<bool
         unknown.map_or("", |n| n),
         names.join(", ")
     );
-    build::release()?;
+    // Before the build, which is work of our own.
     let load_before = machine::load();
+    build::release()?;
     let wanted = CANDIDATES
         .iter()
         .filter(|peer| wishes.only.is_empty() || wishes.only.iter().any(|name| name == peer.name));
@@ -87,8 +88,8 @@ pub(super) fn run(context: &Context, wishes: &PeerWishes) -> anyhow::Result<bool
         });
     }
     let machine = machine::describe(&context.work);
-    println!("\n{}", report::markdown(&lines));
-    println!("machine: {machine}, load before {load_before}");
+    let table = format!("{}\n\n{}", report::markdown(&lines), report::caption(&machine, load_before));
+    println!("\n{table}\n\nmachine: {machine}");
     let document = json!({
         "name": "peers",
         "lines": lines.iter().map(Line::to_json).collect::<Vec<_>>(),
@@ -101,7 +102,7 @@ pub(super) fn run(context: &Context, wishes: &PeerWishes) -> anyhow::Result<bool
     if context.quick {
         println!("--quick: a tenth of the work; not for publication");
     } else if wishes.write_readme {
-        readme::write(&context.root.join("README.md"), &report::markdown(&lines))?;
+        readme::write(&context.root.join("README.md"), &table)?;
     }
     Ok(true)
 }

@@ -6,6 +6,9 @@ use super::super::row::number;
 use super::pairs::{Pairs, Spread};
 use super::side::{PROGRAM, SLOTS};
 
+/// Above this 1-minute load average, somebody else is at work.
+const QUIET_LOAD_MAX: f64 = 1.0;
+
 #[derive(Debug)]
 pub(super) struct Line {
     label: String,
@@ -82,9 +85,35 @@ pub(super) fn markdown(lines: &[Line]) -> String {
     [head, "|---|---|---|---|".to_owned()].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
 }
 
+/// What the table was measured on, and a warning where that was no place to measure: beside other work, whoever has more
+/// processes gets more of the machine.
+pub(super) fn caption(machine: &Value, load_before: f64) -> String {
+    let words = |name: &str| machine[name].as_str().unwrap_or("?").to_owned();
+    let (cores, date) = (&machine["cores"], words("date"));
+    let date = date.split('T').next().unwrap_or_default();
+    let place = format!(
+        "{cores} cores ({}), commit {}, {date}, load before {load_before:.1}",
+        words("cpu"),
+        words("git_commit")
+    );
+    if load_before > QUIET_LOAD_MAX {
+        format!("On {place}: **the machine had other work, so these figures say little.**")
+    } else {
+        format!("On {place}.")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_busy_machine_is_told_under_the_table() {
+        let machine =
+            json!({ "cores": 2, "cpu": "A", "git_commit": "c", "date": "2026-12-01T16:00:00+00:00" });
+        assert_eq!(caption(&machine, 0.3), "On 2 cores (A), commit c, 2026-12-01, load before 0.3.");
+        assert!(caption(&machine, 14.1).ends_with("these figures say little.**"));
+    }
 
     #[test]
     fn a_line_says_both_rates_and_their_ratio() {
