@@ -2,13 +2,14 @@
 //!
 //! One table, and a file per row in `target/bench`, each with the machine it was measured on. A published figure
 //! needs its limit or peer in the same run; what could not be measured says so. A bench reports, it never decides.
-//! Start at [`ROWS`].
+//! Start at [`ROWS`]; how fast others are at the same work is asked with `--peers`, see [`peers`].
 
 mod build;
 mod http;
 mod limits;
 mod load;
 mod machine;
+mod peers;
 mod process;
 mod resident;
 mod row;
@@ -18,11 +19,12 @@ mod software;
 mod submit;
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
+use peers::PeerWishes;
 use row::{Measured, Row};
 
 /// As many slots as the peers were measured with.
@@ -51,6 +53,8 @@ const ROWS: [Row; 14] = [
 /// Not among the rows above: it is asked for on its own.
 const COLD: Row = Row { name: "cold", what: "cold release build", measure: build::cold_build };
 
+const KNOWN_WORDS: &str = "--quick --cold --list --only NAME, or --peers [--quick] [--only PEER] [--hq PATH] [--install] [--write-readme]";
+
 /// Where things are and how much is wanted.
 struct Context {
     root: PathBuf,
@@ -70,15 +74,36 @@ impl Context {
     }
 }
 
+#[derive(Default)]
 struct Wishes {
     quick: bool,
     cold: bool,
     list: bool,
     only: Vec<String>,
+    peers: bool,
+    peer_wishes: PeerWishes,
 }
 
 pub(crate) fn run(words: &[String]) -> anyhow::Result<bool> {
     let wishes = read_wishes(words)?;
+    let results = crate::root::target_dir()?.join("bench");
+    std::fs::create_dir_all(&results)?;
+    let work = tempfile::Builder::new().prefix("work-").tempdir_in(&results)?;
+    let context = Context {
+        root: crate::root::project_root()?,
+        work: work.path().to_owned(),
+        binary: crate::root::target_dir()?.join("release/fastgpu"),
+        quick: wishes.quick,
+        cold: wishes.cold,
+        commit_rates: OnceCell::new(),
+    };
+    if wishes.peers {
+        return peers::run(&context, &PeerWishes { only: wishes.only, ..wishes.peer_wishes });
+    }
+    run_rows(&context, &wishes, &results)
+}
+
+fn run_rows(context: &Context, wishes: &Wishes, results: &Path) -> anyhow::Result<bool> {
     let rows: Vec<&Row> = ROWS.iter().chain([&COLD]).collect();
     if wishes.list {
         rows.iter().for_each(|row| println!("{:<10} {}", row.name, row.what));
@@ -87,18 +112,6 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<bool> {
     if let Some(unknown) = wishes.only.iter().find(|name| !rows.iter().any(|row| row.name == **name)) {
         bail!("there is no row `{unknown}`; `--list` shows them");
     }
-    let target = crate::root::target_dir()?;
-    let results = target.join("bench");
-    std::fs::create_dir_all(&results)?;
-    let work = tempfile::Builder::new().prefix("work-").tempdir_in(&results)?;
-    let context = Context {
-        root: crate::root::project_root()?,
-        work: work.path().to_owned(),
-        binary: target.join("release/fastgpu"),
-        quick: wishes.quick,
-        cold: wishes.cold,
-        commit_rates: OnceCell::new(),
-    };
     build::release()?;
     let wanted = rows.into_iter().filter(|row| match wishes.only.as_slice() {
         [] => row.name != COLD.name || wishes.cold,
@@ -108,32 +121,40 @@ pub(crate) fn run(words: &[String]) -> anyhow::Result<bool> {
     for row in wanted {
         println!("measuring {}: {}", row.name, row.what);
         let load_before = machine::load();
-        let measured = (row.measure)(&context);
-        save(&context, &results, row, &measured, load_before)?;
+        let measured = (row.measure)(context);
+        save(context, results, row, &measured, load_before)?;
         table.add(row, measured);
     }
-    table.print(&context);
+    table.print(context);
     Ok(true)
 }
 
 fn read_wishes(words: &[String]) -> anyhow::Result<Wishes> {
-    let mut wishes = Wishes { quick: false, cold: false, list: false, only: Vec::new() };
+    let mut wishes = Wishes::default();
     let mut words = words.iter();
     while let Some(word) = words.next() {
+        let mut next = |what: &str| words.next().cloned().with_context(|| format!("{word} needs {what}"));
         match word.as_str() {
             "--quick" => wishes.quick = true,
             "--cold" => wishes.cold = true,
             "--list" => wishes.list = true,
-            "--only" => wishes.only.push(words.next().context("--only needs the name of a row")?.clone()),
-            _ => bail!("`{word}` is not known here; known: --quick --cold --list --only NAME"),
+            "--only" => wishes.only.push(next("the name of a row or a peer")?),
+            "--peers" => wishes.peers = true,
+            "--hq" => wishes.peer_wishes.hq = Some(next("the path of an `hq` binary")?.into()),
+            "--install" => wishes.peer_wishes.install = true,
+            "--write-readme" => wishes.peer_wishes.write_readme = true,
+            _ => bail!("`{word}` is not known here; known: {KNOWN_WORDS}"),
         }
     }
+    let for_peers =
+        wishes.peer_wishes.hq.is_some() || wishes.peer_wishes.install || wishes.peer_wishes.write_readme;
+    ensure!(wishes.peers || !for_peers, "--hq, --install and --write-readme go with --peers");
     Ok(wishes)
 }
 
 fn save(
     context: &Context,
-    results: &std::path::Path,
+    results: &Path,
     row: &Row,
     measured: &anyhow::Result<Measured>,
     load_before: f64,
@@ -226,6 +247,10 @@ mod tests {
         assert_eq!(wishes.only, ["true", "submit"]);
         assert!(read_wishes(&words("--quik")).is_err());
         assert!(read_wishes(&words("--only")).is_err());
+        let wishes = read_wishes(&words("--peers --hq a/hq --install")).unwrap();
+        assert!(wishes.peers && wishes.peer_wishes.install && !wishes.peer_wishes.write_readme);
+        assert_eq!(wishes.peer_wishes.hq.as_deref(), Some(Path::new("a/hq")));
+        assert!(read_wishes(&words("--write-readme")).is_err(), "it is the table of peers that it writes");
     }
 
     #[test]

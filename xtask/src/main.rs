@@ -33,7 +33,7 @@ const CHORES: [Chore; 4] = [
     },
     Chore {
         name: "bench",
-        help: "[--quick] [--only NAME]   the numbers, measured against real servers; [--cold] [--list]",
+        help: "[--quick] [--only NAME]   the numbers, measured against real servers; [--cold] [--list] [--peers]",
         run: bench::run,
     },
     Chore {

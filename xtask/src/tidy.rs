@@ -4,10 +4,15 @@
 //! shows the rule biting. What rustc, clippy and rustfmt can check is left to them.
 
 mod arrows;
+mod bans;
+mod circles;
 mod docs;
+mod imports;
 mod lexer;
 mod lock;
+mod modules;
 mod source;
+mod tokens;
 mod tree;
 
 pub(crate) use tree::Tree;
@@ -33,9 +38,13 @@ impl Breach {
 
 type Rule = (&'static str, fn(&Tree) -> Vec<Breach>);
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 14] = [
     ("crates use only what stands to their right", arrows::crates_point_right),
     ("the core depends on nothing", arrows::core_stands_alone),
+    ("no circle of modules", circles::no_circle_of_modules),
+    ("the core has no floats", bans::no_floats_in_the_core),
+    ("a crate's clippy.toml repeats the root's", bans::clippy_files_repeat_the_root),
+    ("a ban says why", bans::bans_give_reasons),
     ("no banned dependency", lock::no_banned_dependency),
     ("files stay short", source::files_stay_short),
     ("nothing is left open in the code", source::nothing_left_open),

@@ -7,7 +7,8 @@ use fastgpu_client::logs::{LogItem, LogQuery};
 use fastgpu_client::{Client, ClientError};
 
 use crate::failure::{Failure, exit};
-use crate::output::{Output, Stream, Tone, visible};
+use crate::output::{Output, Stream, Tone};
+use crate::visible::visible;
 
 /// A server that restarts is back long before this.
 const RETURN_PATIENCE: Duration = Duration::from_secs(60);

@@ -14,11 +14,13 @@ mod find;
 mod follow;
 mod local;
 mod output;
+mod quantity;
 mod reference;
 mod serve;
 mod settings;
 mod table;
 mod task_spec;
+mod visible;
 
 use std::path::Path;
 use std::process::ExitCode;

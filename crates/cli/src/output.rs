@@ -4,7 +4,6 @@
 //! the terminal is. Names and messages may come from strangers: control characters are made visible.
 //! What tasks have written passes through as it is, see [`Output::raw`].
 
-use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
@@ -12,6 +11,7 @@ use serde::Serialize;
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::table::Table;
+use crate::visible::visible;
 
 /// Colours that mean something; plain words carry the same meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,26 +210,6 @@ fn paint(colour: bool, tone: Tone, text: &str) -> String {
     if colour { format!("\x1b[{}m{text}\x1b[0m", tone.code()) } else { text.to_owned() }
 }
 
-/// Makes control characters visible, so that a name cannot move the cursor or change colours.
-pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_hostile) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.chars().fold(String::with_capacity(text.len() + 8), |mut out, c| {
-        if is_hostile(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-        out
-    }))
-}
-
-/// Control characters, and those that turn the direction of writing around.
-fn is_hostile(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 fn terminal_columns() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     (size.ws_col > 0).then(|| usize::from(size.ws_col))
@@ -238,13 +218,6 @@ fn terminal_columns() -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_hostile_name_cannot_move_the_cursor() {
-        assert_eq!(visible("a\x1b[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
-        assert_eq!(visible("abc\u{202e}txt"), "abc\\u{202e}txt");
-        assert!(matches!(visible("größe ≥ 24 GB"), Cow::Borrowed(_)));
-    }
 
     #[test]
     fn colour_is_only_for_those_who_look() {

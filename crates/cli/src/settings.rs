@@ -194,7 +194,7 @@ impl Settings {
             Some(text) => listed(text),
             None => self.file.labels.clone().unwrap_or_default(),
         };
-        crate::task_spec::labels(&given)
+        crate::quantity::labels(&given)
     }
 
     /// The driver's NVML library, where one is named.

@@ -1,6 +1,6 @@
 //! Columns that line up and fit the terminal. The last column gives way first; nothing wraps.
 
-use crate::output::visible;
+use crate::visible::visible;
 
 /// Space between two columns.
 const GAP: &str = "  ";

@@ -13,10 +13,8 @@ use fastgpu_control::{CommandError, Control, Handle, KeyUse, NodePort, Options, 
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share};
 use fastgpu_core::change::Actor;
 use fastgpu_core::command::{Command, Refused, Reply, Submit};
-use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, SpecHash, TaskId};
-use fastgpu_core::node::{
-    Closeness, Delivery, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry,
-};
+use fastgpu_core::ids::{Fence, NodeId, SpecHash, TaskId};
+use fastgpu_core::node::{Delivery, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report};
 use fastgpu_core::plan::Planner;
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
@@ -93,28 +91,11 @@ impl NodePort for Port {
 }
 
 fn inventory() -> Inventory {
-    let device = |index| Device {
-        index: DeviceIndex(index),
-        uuid: format!("SIM-{index}").into(),
-        model: "A100".into(),
-        memory: MemoryMib(81_920),
-        simulated: true,
-        pci: None,
-        driver: None,
-        mig: None,
-        closeness: Closeness::default(),
-        unusable: None,
-        fault: None,
-        telemetry: Telemetry::default(),
-    };
+    let device = |index| Device::simulated(index, "A100", MemoryMib(81_920));
     Inventory {
-        hostname: "here".into(),
         cpu: CpuMilli(8_000),
         host_memory: MemoryMib(32_768),
-        devices: (0..2).map(device).collect(),
-        labels: Vec::new(),
-        abilities: Vec::new(),
-        probed: true,
+        ..Inventory::of("here", (0..2).map(device))
     }
 }
 

@@ -6,6 +6,11 @@
 
 #![expect(clippy::print_stdout, reason = "the result of a benchmark is its output")]
 #![expect(clippy::unwrap_used, reason = "a benchmark may end at the first surprise")]
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a benchmark has a clock and arguments"
+)]
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,8 +18,8 @@ use std::time::Instant;
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, Spread};
 use fastgpu_core::change::Actor;
 use fastgpu_core::command::{Command, Submit};
-use fastgpu_core::ids::{DeviceIndex, NodeId, SpecHash, TaskId};
-use fastgpu_core::node::{Closeness, Device, Exit, ExitKind, Inventory, Order, Report, Telemetry};
+use fastgpu_core::ids::{NodeId, SpecHash, TaskId};
+use fastgpu_core::node::{Device, Exit, ExitKind, Inventory, Order, Report};
 use fastgpu_core::plan::Planner;
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
@@ -196,26 +201,12 @@ impl World {
 fn inventory(node: u32) -> Inventory {
     let (model, memory, cpu) = KINDS[node as usize % KINDS.len()];
     let device = |index| Device {
-        index: DeviceIndex(index),
         uuid: format!("SIM-{node}-{index}").into(),
-        model: model.into(),
-        memory: MemoryMib(memory),
-        simulated: true,
-        pci: None,
-        driver: None,
-        mig: None,
-        closeness: Closeness::default(),
-        unusable: None,
-        fault: None,
-        telemetry: Telemetry::default(),
+        ..Device::simulated(index, model, MemoryMib(memory))
     };
     Inventory {
-        hostname: format!("host-{node}").into(),
         cpu: CpuMilli(cpu),
         host_memory: MemoryMib(1 << 20),
-        devices: (0..DEVICES_PER_NODE).map(device).collect(),
-        labels: Vec::new(),
-        abilities: Vec::new(),
-        probed: true,
+        ..Inventory::of(format!("host-{node}"), (0..DEVICES_PER_NODE).map(device))
     }
 }

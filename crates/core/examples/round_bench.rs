@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "the result of a benchmark is its output")]
 #![expect(clippy::unwrap_used, reason = "a benchmark may end at the first surprise")]
+#![expect(clippy::disallowed_types, reason = "a benchmark has a clock")]
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,8 +13,8 @@ use std::time::Instant;
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, Spread};
 use fastgpu_core::change::Actor;
 use fastgpu_core::command::{Command, Submit};
-use fastgpu_core::ids::{DeviceIndex, NodeId, SpecHash, TaskId};
-use fastgpu_core::node::{Closeness, Device, Exit, ExitKind, Inventory, Report, Telemetry};
+use fastgpu_core::ids::{NodeId, SpecHash, TaskId};
+use fastgpu_core::node::{Device, Exit, ExitKind, Inventory, Report};
 use fastgpu_core::plan::{Planner, plan};
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
@@ -134,26 +135,12 @@ fn submit(number: u32) -> Submit {
 
 fn inventory(node: u32) -> Inventory {
     let device = |index| Device {
-        index: DeviceIndex(index),
         uuid: format!("SIM-{node}-{index}").into(),
-        model: "A100".into(),
-        memory: MemoryMib(81_920),
-        simulated: true,
-        pci: None,
-        driver: None,
-        mig: None,
-        closeness: Closeness::default(),
-        unusable: None,
-        fault: None,
-        telemetry: Telemetry::default(),
+        ..Device::simulated(index, "A100", MemoryMib(81_920))
     };
     Inventory {
-        hostname: format!("host-{node}").into(),
         cpu: CpuMilli(128_000),
         host_memory: MemoryMib(1 << 20),
-        devices: (0..DEVICES_PER_NODE).map(device).collect(),
-        labels: Vec::new(),
-        abilities: Vec::new(),
-        probed: true,
+        ..Inventory::of(format!("host-{node}"), (0..DEVICES_PER_NODE).map(device))
     }
 }

@@ -2,6 +2,14 @@
 //!
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_types,
+        clippy::disallowed_methods,
+        reason = "a test may look around; the code it tests may not"
+    )
+)]
 
 pub mod ask;
 pub mod capacity;

@@ -208,6 +208,21 @@ pub struct Inventory {
     pub probed: bool,
 }
 
+impl Inventory {
+    /// A machine whose search for devices is over, and of which nothing else is known: add what matters.
+    pub fn of(hostname: impl Into<Name>, devices: impl IntoIterator<Item = Device>) -> Self {
+        Self {
+            hostname: hostname.into(),
+            cpu: CpuMilli(0),
+            host_memory: MemoryMib(0),
+            devices: devices.into_iter().collect(),
+            labels: Vec::new(),
+            abilities: Vec::new(),
+            probed: true,
+        }
+    }
+}
+
 /// The ability to hide our data and configuration folders from tasks.
 pub const HIDES_OUR_DATA: &str = "mount_namespace";
 
@@ -249,6 +264,26 @@ pub struct Device {
     pub fault: Option<Fault>,
     /// What it does right now, where it can be read.
     pub telemetry: Telemetry,
+}
+
+impl Device {
+    /// A healthy device that is no hardware, next to nothing, with no readings: add what matters.
+    pub fn simulated(index: u16, model: impl Into<Name>, memory: MemoryMib) -> Self {
+        Self {
+            index: DeviceIndex(index),
+            uuid: format!("SIM-{index}").into(),
+            model: model.into(),
+            memory,
+            simulated: true,
+            pci: None,
+            driver: None,
+            mig: None,
+            closeness: Closeness::default(),
+            unusable: None,
+            fault: None,
+            telemetry: Telemetry::default(),
+        }
+    }
 }
 
 /// Something that went wrong with a device, by no fault of the programs on it.

@@ -11,10 +11,8 @@ use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, 
 use fastgpu_core::change::{Actor, Change};
 use fastgpu_core::command::{Command, Submit, Update};
 use fastgpu_core::explain::explain;
-use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, SpecHash, TaskId};
-use fastgpu_core::node::{
-    Closeness, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry,
-};
+use fastgpu_core::ids::{Fence, NodeId, SpecHash, TaskId};
+use fastgpu_core::node::{Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report};
 use fastgpu_core::plan::{Keep, KeepCause, Plan, Planner, plan};
 use fastgpu_core::policy::{self, QueuePolicy};
 use fastgpu_core::retry::RetryPolicy;
@@ -152,28 +150,16 @@ impl World {
     }
 
     fn inventory(node: u32) -> Inventory {
+        let (model, memory) =
+            if node == 0 { ("A100", MemoryMib(40_960)) } else { ("H100", MemoryMib(81_920)) };
         let device = |index| Device {
-            index: DeviceIndex(index),
             uuid: format!("SIM-{node}-{index}").into(),
-            model: if node == 0 { "A100" } else { "H100" }.into(),
-            memory: MemoryMib(if node == 0 { 40_960 } else { 81_920 }),
-            simulated: true,
-            pci: None,
-            driver: None,
-            mig: None,
-            closeness: Closeness::default(),
-            unusable: None,
-            fault: None,
-            telemetry: Telemetry::default(),
+            ..Device::simulated(index, model, memory)
         };
         Inventory {
-            hostname: format!("host-{node}").into(),
             cpu: CpuMilli(16_000),
             host_memory: MemoryMib(65_536),
-            devices: (0..4).map(device).collect(),
-            labels: Vec::new(),
-            abilities: Vec::new(),
-            probed: true,
+            ..Inventory::of(format!("host-{node}"), (0..4).map(device))
         }
     }
 

@@ -86,15 +86,7 @@ fn start(folder: &Path, use_cgroups: bool) -> (AgentHandle, Receiver<Report>) {
         hide: vec![folder.to_path_buf()],
         use_cgroups,
         log_bytes_max: 64 << 20,
-        inventory: Inventory {
-            hostname: "here".into(),
-            cpu: CpuMilli(0),
-            host_memory: MemoryMib(0),
-            devices: Vec::new(),
-            labels: Vec::new(),
-            abilities: Vec::new(),
-            probed: true,
-        },
+        inventory: Inventory::of("here", []),
         software: None,
         looker: None,
     };

@@ -247,15 +247,8 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
 
     fn agent(node_dir: &std::path::Path, keeper_command: &[&str]) -> AgentHandle {
-        let inventory = Inventory {
-            hostname: "here".into(),
-            cpu: CpuMilli(1_000),
-            host_memory: MemoryMib(1_000),
-            devices: Vec::new(),
-            labels: Vec::new(),
-            abilities: Vec::new(),
-            probed: true,
-        };
+        let inventory =
+            Inventory { cpu: CpuMilli(1_000), host_memory: MemoryMib(1_000), ..Inventory::of("here", []) };
         let config = AgentConfig {
             node: NodeId(0),
             node_dir: node_dir.to_path_buf(),

@@ -60,26 +60,14 @@ pub(crate) fn of_attempt(
 mod tests {
     use fastgpu_core::ask::{Backend, GrantPart, Slice};
     use fastgpu_core::ids::{Fence, NodeId, SpecHash, TaskId};
-    use fastgpu_core::node::{Closeness, Device, Telemetry};
+    use fastgpu_core::node::Device;
     use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis};
 
     use super::*;
 
     fn device(index: u16, simulated: bool) -> Device {
-        Device {
-            index: DeviceIndex(index),
-            uuid: format!("GPU-{index}").into(),
-            model: "A100".into(),
-            memory: MemoryMib(1),
-            simulated,
-            pci: None,
-            driver: None,
-            mig: None,
-            closeness: Closeness::default(),
-            unusable: None,
-            fault: None,
-            telemetry: Telemetry::default(),
-        }
+        let uuid = format!("GPU-{index}").into();
+        Device { uuid, simulated, ..Device::simulated(index, "A100", MemoryMib(1)) }
     }
 
     fn launch(devices: &[u16]) -> Launch {
@@ -106,13 +94,9 @@ mod tests {
 
     fn inventory() -> Inventory {
         Inventory {
-            hostname: "here".into(),
             cpu: CpuMilli(1_000),
             host_memory: MemoryMib(1),
-            devices: vec![device(0, false), device(1, false), device(2, true)],
-            labels: Vec::new(),
-            abilities: Vec::new(),
-            probed: true,
+            ..Inventory::of("here", [device(0, false), device(1, false), device(2, true)])
         }
     }
 

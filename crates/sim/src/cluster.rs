@@ -6,8 +6,8 @@
 pub mod models;
 mod read;
 
-use fastgpu_core::ids::{DeviceIndex, Name};
-use fastgpu_core::node::{Closeness, Device, Inventory, Telemetry};
+use fastgpu_core::ids::Name;
+use fastgpu_core::node::{Device, Inventory};
 use fastgpu_core::units::{CpuMilli, MemoryMib, PriceMicros};
 
 /// More machines than this are not simulated.
@@ -114,31 +114,19 @@ impl Machine {
     /// What it says to a control plane.
     #[must_use]
     pub fn inventory(&self) -> Inventory {
+        let devices = (0u16..).zip(&self.gpus).map(|(index, gpu)| self.device(index, gpu));
         Inventory {
-            hostname: self.hostname.clone(),
             cpu: self.cpu,
             host_memory: self.host_memory,
-            devices: (0u16..).zip(&self.gpus).map(|(index, gpu)| self.device(index, gpu)).collect(),
             labels: self.labels.clone(),
-            abilities: Vec::new(),
-            probed: true,
+            ..Inventory::of(self.hostname.clone(), devices)
         }
     }
 
     fn device(&self, index: u16, gpu: &Gpu) -> Device {
         Device {
-            index: DeviceIndex(index),
             uuid: format!("SIM-{}-{index}", self.hostname).into(),
-            model: gpu.model.clone(),
-            memory: gpu.memory,
-            simulated: true,
-            pci: None,
-            driver: None,
-            mig: None,
-            closeness: Closeness::default(),
-            unusable: None,
-            fault: None,
-            telemetry: Telemetry::default(),
+            ..Device::simulated(index, gpu.model.clone(), gpu.memory)
         }
     }
 }

@@ -24,7 +24,7 @@ use fastgpu_core::plan::{Keep, Plan, Preempt, Start};
 use fastgpu_core::state::Beginning;
 use fastgpu_core::units::Timestamp;
 
-use crate::rows::{Shared, from_json, to_json};
+use crate::rows::{Shared, Wrong, from_json, to_json};
 use line::Line;
 
 /// A journal ends when it is this long: weeks of a busy server, and no disk filled by what was forgotten.
@@ -260,4 +260,8 @@ fn whole_lines(file: &mut File) -> io::Result<u64> {
         end = begin;
     }
     Ok(0)
+}
+
+fn task_id(raw: u64) -> Result<TaskId, Wrong> {
+    TaskId::new(raw).ok_or_else(|| format!("{raw} is no task id"))
 }

@@ -16,6 +16,7 @@ mod history;
 mod open;
 mod prune;
 mod read;
+mod refusal;
 mod reserve;
 mod write;
 
@@ -31,7 +32,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use backup::{BackupError, Existing, RestoreError, backup, restore};
 pub use folder::user_of;
 pub use history::SqliteHistory;
-pub use open::{Check, OpenError, OpenOptions};
+pub use open::{Check, OpenOptions};
+pub use refusal::OpenError;
 
 use crate::contract::{Retention, Saved, Store, StoreError};
 

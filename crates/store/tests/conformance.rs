@@ -1,6 +1,10 @@
 //! What every store promises, asked of each of them.
 #![expect(clippy::unwrap_used, reason = "a test that fails should say where")]
 
+#[path = "conformance/alike.rs"]
+mod alike;
+#[path = "conformance/listing.rs"]
+mod listing;
 mod support;
 
 use std::collections::BTreeMap;
@@ -337,161 +341,6 @@ fn a_key_is_found_in_its_project_only() {
 }
 
 #[test]
-fn the_clock_goes_on_from_the_last_batch() {
-    everywhere(|subject| {
-        assert_eq!(subject.store.load().unwrap().clock, None);
-        let moment = |at, boot: &str| Moment { at: Timestamp(at), since_boot: Millis(7), boot: boot.into() };
-        subject.commit(&[Change::Clock(moment(10, "one"))]);
-        subject.commit(&[Change::Clock(moment(9, "two"))]);
-        assert_eq!(subject.store.load().unwrap().clock, Some(moment(9, "two")));
-    });
-}
-
-#[test]
-fn nothing_of_another_project_is_ever_returned() {
-    everywhere(|subject| {
-        let ids = ids(4);
-        let of = |id, project: &str| Task { project: project.into(), name: Some("n".into()), ..task(id) };
-        subject.commit(&[
-            spec(1),
-            new(of(ids[0], "a")),
-            new(of(ids[1], "b")),
-            new(Task { state: ended(ids[2], 1).state, ..of(ids[2], "b") }),
-            new(of(ids[3], "A")),
-        ]);
-        for id in &ids {
-            subject.commit(&[
-                Change::Event(event(*id, 0)),
-                Change::Attempt(attempt(*id, 1)),
-                Change::Usage(segment(*id, "whatever")),
-            ]);
-        }
-        let history = &*subject.history;
-        let (ours, theirs) = (project("a"), ids[1]);
-        assert_eq!(history.task(&ours, theirs).unwrap(), None);
-        assert!(history.events(&ours, theirs, 0, 9).unwrap().is_empty());
-        assert!(history.attempts(&ours, theirs).unwrap().is_empty());
-        assert!(history.usage(&ours, theirs).unwrap().is_empty());
-        assert_eq!(history.events(&ours, ids[0], 0, 9).unwrap().len(), 1);
-        assert_eq!(history.attempts(&ours, ids[0]).unwrap().len(), 1);
-        assert_eq!(history.usage(&ours, ids[0]).unwrap().len(), 1);
-        for filter in [
-            Filter::default(),
-            Filter { live: true, ..Filter::default() },
-            Filter { name: Some("n".into()), ..Filter::default() },
-            Filter { owner: Some("ada".into()), ..Filter::default() },
-            Filter { id_prefix: Some("t-".to_owned()), ..Filter::default() },
-        ] {
-            assert_eq!(listed(history, &ours, &filter), [ids[0]], "{filter:?}");
-        }
-        let total = |scope: &Scope| history.count(scope).unwrap().iter().map(|(_, tasks)| tasks).sum::<u64>();
-        assert_eq!(
-            (total(&ours), total(&project("b")), total(&project("c")), total(&Scope::All)),
-            (1, 2, 0, 4)
-        );
-    });
-}
-
-#[test]
-fn a_listing_by_cursor_stays_whole_while_tasks_are_added_and_end() {
-    everywhere(|subject| {
-        let ids = ids(25);
-        let (before, during) = ids.split_at(20);
-        let mut changes = vec![spec(1)];
-        changes.extend(before.iter().map(|id| new(task(*id))));
-        subject.commit(&changes);
-        let mut seen = Vec::new();
-        let mut cursor = None;
-        for step in 0.. {
-            let page = Page { before: cursor, limit: 6 };
-            let tasks = subject.history.tasks(&project("default"), &Filter::default(), page).unwrap();
-            let Some(last) = tasks.last() else { break };
-            cursor = Some(last.id);
-            seen.extend(tasks.iter().map(|task| task.id));
-            subject.commit(&[new(task(during[step])), update(ended(before[step], 1))]);
-        }
-        seen.reverse();
-        assert_eq!(seen, before);
-    });
-}
-
-#[test]
-fn filters_narrow_a_listing() {
-    everywhere(|subject| {
-        let ids = ids(5);
-        let late = Timestamp(NOW.0 + 3);
-        let running = tasks_in_every_shape().into_iter().find(|task| task.state.code() == "running").unwrap();
-        subject.commit(&[
-            spec(1),
-            new(task(ids[0])),
-            new(ended(ids[1], 1)),
-            new(Task {
-                owner: "bob".into(),
-                name: Some("train".into()),
-                queue: "nightly".into(),
-                ..task(ids[2])
-            }),
-            new(Task { state: running.state, submitted_at: late, ..task(ids[3]) }),
-            new(Task { submitted_at: Timestamp(NOW.0 + 4), name: Some("trai".into()), ..ended(ids[4], 9) }),
-        ]);
-        let words = |states: &[&str]| states.iter().map(|&state| state.to_owned()).collect();
-        let none = Filter::default;
-        let cases = [
-            (none(), vec![4, 3, 2, 1, 0]),
-            (Filter { live: true, ..none() }, vec![3, 2, 0]),
-            (Filter { states: words(&["running"]), ..none() }, vec![3]),
-            (Filter { states: words(&["succeeded", "queued"]), ..none() }, vec![4, 2, 1, 0]),
-            (Filter { states: words(&["succeeded"]), live: true, ..none() }, vec![]),
-            (Filter { states: words(&["nonsense"]), ..none() }, vec![]),
-            (Filter { name: Some("train".into()), ..none() }, vec![2]),
-            (Filter { name: Some("%".into()), ..none() }, vec![]),
-            (Filter { owner: Some("bob".into()), ..none() }, vec![2]),
-            (Filter { queue: Some("nightly".into()), ..none() }, vec![2]),
-            (Filter { queue: Some("default".into()), live: true, ..none() }, vec![3, 0]),
-            (Filter { queue: Some("none".into()), ..none() }, vec![]),
-            (Filter { since: Some(late), ..none() }, vec![4, 3]),
-            (Filter { since: Some(late), live: true, ..none() }, vec![3]),
-            (Filter { id_prefix: Some(ids[2].to_string()), ..none() }, vec![2]),
-            (Filter { id_prefix: Some(ids[2].to_string()[..6].to_owned()), ..none() }, vec![4, 3, 2, 1, 0]),
-            (Filter { id_prefix: Some("t-7".to_owned()), ..none() }, vec![]),
-            (Filter { id_prefix: Some("%".to_owned()), ..none() }, vec![]),
-        ];
-        for (filter, places) in cases {
-            let expected: Vec<_> = places.into_iter().map(|place: usize| ids[place]).collect();
-            assert_eq!(listed(&*subject.history, &Scope::All, &filter), expected, "{filter:?}");
-            assert_eq!(listed(&*subject.history, &project("default"), &filter), expected, "{filter:?}");
-        }
-        let page = Page { before: Some(ids[3]), limit: 1 };
-        let one = subject.history.tasks(&Scope::All, &Filter { live: true, ..none() }, page).unwrap();
-        assert_eq!(one.iter().map(|task| task.id).collect::<Vec<_>>(), [ids[2]]);
-        assert!(
-            subject.history.tasks(&Scope::All, &none(), Page { before: None, limit: 0 }).unwrap().is_empty()
-        );
-    });
-}
-
-#[test]
-fn tasks_are_counted_by_state_in_the_order_of_a_life() {
-    everywhere(|subject| {
-        let ids = ids(4);
-        subject.commit(&[
-            spec(1),
-            new(task(ids[0])),
-            new(task(ids[1])),
-            new(task(ids[2])),
-            new(ended(ids[3], 1)),
-        ]);
-        subject.commit(&[update(ended(ids[0], 1))]);
-        subject.commit(&[update(ended(ids[0], 2))]);
-        let counts = subject.history.count(&Scope::All).unwrap();
-        let words: Vec<_> = counts.iter().map(|(word, _)| word.as_str()).collect();
-        assert_eq!(words, fastgpu_core::task::TaskState::CODES);
-        let some: Vec<_> = counts.into_iter().filter(|(_, tasks)| *tasks > 0).collect();
-        assert_eq!(some, [("queued".to_owned(), 2), ("succeeded".to_owned(), 2)]);
-    });
-}
-
-#[test]
 fn pruning_takes_the_oldest_ends_and_what_belongs_to_them() {
     everywhere(|subject| {
         let ids = ids(5);
@@ -602,79 +451,12 @@ fn readers_read_while_the_writer_writes() {
 }
 
 #[test]
-fn sqlite_and_memory_answer_alike_whatever_happens() {
-    for seed in 1..=12 {
-        alike(seed);
-    }
-}
-
-/// The same random life in both stores, compared all along.
-fn alike(seed: u64) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut memory = MemoryStore::default();
-    let mut sqlite = SqliteStore::open(folder.path(), Default::default()).unwrap();
-    let (remembered, stored) = (memory.history(), sqlite.history());
-    let term = memory.begin_term().unwrap();
-    assert_eq!(sqlite.begin_term().unwrap(), term);
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let ids = ids(60);
-    let shapes = tasks_in_every_shape();
-    for _ in 0..120 {
-        let changes: Vec<_> = (0..1 + dice.below(6)).map(|_| any_change(&mut dice, &ids, &shapes)).collect();
-        let term = if dice.below(20) == 0 { Term(0) } else { term };
-        let (left, right) = (memory.commit(term, &changes), sqlite.commit(term, &changes));
-        assert_eq!(left.is_ok(), right.is_ok(), "seed {seed}: {left:?} {right:?} {changes:?}");
-        if dice.below(10) == 0 {
-            let keep = Retention {
-                ended_before: Timestamp(NOW.0 + i64::try_from(dice.below(2)).unwrap()),
-                tasks_max: dice.below(20),
-                at_most: 5,
-                keys_before: Timestamp(0),
-            };
-            let gone = (memory.prune(term, keep).ok(), sqlite.prune(term, keep).ok());
-            assert_eq!(gone.0, gone.1, "seed {seed}");
-        }
-        let (left, right) = (memory.load().unwrap(), sqlite.load().unwrap());
-        assert_eq!((left.tasks, left.last_task), (right.tasks, right.last_task), "seed {seed}");
-        for scope in [Scope::All, project("a"), project("default")] {
-            let filter = any_filter(&mut dice, &ids);
-            let page = Page { before: None, limit: 7 };
-            let both = [&remembered as &dyn History, &stored].map(|history| {
-                let tasks = history.tasks(&scope, &filter, page).unwrap();
-                (tasks, history.count(&scope).unwrap(), history.events(&scope, ids[3], 0, 5).unwrap())
-            });
-            assert_eq!(both[0], both[1], "seed {seed}: {scope:?} {filter:?}");
-        }
-        for number in 1..4 {
-            assert_eq!(memory.spec(hash(number)).unwrap(), sqlite.spec(hash(number)).unwrap(), "seed {seed}");
-        }
-    }
-}
-
-fn any_change(dice: &mut Dice, ids: &[TaskId], shapes: &[Task]) -> Change {
-    let mut pick = |length: usize| usize::try_from(dice.below(length as u64)).unwrap();
-    let id = ids[pick(ids.len())];
-    let shape = &shapes[pick(shapes.len())];
-    let project = ["a", "default"][pick(2)];
-    let number = u8::try_from(1 + pick(3)).unwrap();
-    let some_task = Task { id, project: project.into(), work: Work::Program(hash(number)), ..shape.clone() };
-    match pick(8) {
-        0 => spec(number),
-        1..=3 => new(some_task),
-        4 | 5 => update(some_task),
-        6 => Change::Event(event(ids[3], u32::try_from(pick(40)).unwrap())),
-        _ => Change::Attempt(attempt(id, u32::from(number))),
-    }
-}
-
-fn any_filter(dice: &mut Dice, ids: &[TaskId]) -> Filter {
-    let mut filter = Filter { live: dice.below(3) == 0, ..Filter::default() };
-    match dice.below(5) {
-        0 => filter.name = Some("näme".into()),
-        1 => filter.states = vec!["running".to_owned(), "failed".to_owned()],
-        2 => filter.states = vec!["queued".to_owned()],
-        3 => filter.id_prefix = Some(ids[5].to_string()[..14].to_owned()),
-        _ => {}
-    }
-    filter
+fn the_clock_goes_on_from_the_last_batch() {
+    everywhere(|subject| {
+        assert_eq!(subject.store.load().unwrap().clock, None);
+        let moment = |at, boot: &str| Moment { at: Timestamp(at), since_boot: Millis(7), boot: boot.into() };
+        subject.commit(&[Change::Clock(moment(10, "one"))]);
+        subject.commit(&[Change::Clock(moment(9, "two"))]);
+        assert_eq!(subject.store.load().unwrap().clock, Some(moment(9, "two")));
+    });
 }

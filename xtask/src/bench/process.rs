@@ -108,7 +108,11 @@ mod tests {
             .unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let process = Process::read(pid).expect("it waits for a line");
-        assert!(with_argument(folder.path()).iter().any(|found| found.pid == pid));
+        // The kernel lets go of us a moment before the new program's words stand in `/proc`.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !with_argument(folder.path()).iter().any(|found| found.pid == pid) {
+            assert!(std::time::Instant::now() < deadline, "its words never came");
+        }
         assert!(with_environment(&mark).iter().any(|found| found.pid == pid));
         assert!(working_in(folder.path()).iter().any(|found| found.pid == pid));
         assert!(process.is_there() && process.rss_kib() > 0);

@@ -68,7 +68,7 @@ fn wait_until_all_ended(connection: &mut Connection, last: &str) -> anyhow::Resu
     bail!("tasks still run after {} s", ALL_ENDED_WAIT.as_secs())
 }
 
-fn is_ended(task: &Value) -> bool {
+pub(super) fn is_ended(task: &Value) -> bool {
     matches!(task["state"].as_str(), Some("succeeded" | "failed" | "cancelled" | "timed_out"))
 }
 
@@ -85,7 +85,7 @@ pub(super) fn items(answer: &Value) -> anyhow::Result<&Vec<Value>> {
 }
 
 /// Walks the whole listing.
-fn count_in_state(connection: &mut Connection, state: &str) -> anyhow::Result<usize> {
+pub(super) fn count_in_state(connection: &mut Connection, state: &str) -> anyhow::Result<usize> {
     let mut count = 0;
     let mut cursor = String::new();
     loop {

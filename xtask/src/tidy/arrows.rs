@@ -5,24 +5,25 @@ use toml::{Table, Value};
 use super::{Breach, Tree};
 
 /// A crate and what it may use directly; what those may use, it may use too.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("core", &[]),
     ("failpoints", &[]),
     ("vgpu-page", &[]),
     ("softgpu", &[]),
     ("kernels", &[]),
+    ("report", &[]),
     ("softgpu-cuda", &["softgpu"]),
     ("softgpu-nvml", &["softgpu"]),
     ("vgpu", &["vgpu-page"]),
     ("api", &["core"]),
     ("client", &["api"]),
     ("store", &["core", "failpoints"]),
-    ("report", &[]),
     ("sim", &["core", "report", "failpoints"]),
     ("pool", &["core", "failpoints"]),
+    ("wire", &["core"]),
     ("control", &["core", "store", "pool", "failpoints"]),
-    ("server", &["api", "control", "report", "failpoints"]),
-    ("node", &["core", "vgpu-page", "softgpu", "failpoints"]),
+    ("server", &["api", "control", "report", "wire", "failpoints"]),
+    ("node", &["core", "wire", "vgpu-page", "softgpu", "failpoints"]),
     // `vgpu`, `softgpu-cuda` and `softgpu-nvml` are embedded as files and never linked: their exports would take
     // over those of the driver.
     ("cli", &["server", "client", "node", "control", "sim", "pool", "kernels"]),
@@ -128,6 +129,15 @@ mod tests {
         assert_eq!(breaches("crates/core/Cargo.toml", text).len(), 1);
         assert_eq!(breaches("crates/api/Cargo.toml", text).len(), 1);
         assert!(breaches("crates/store/Cargo.toml", text).is_empty());
+    }
+
+    #[test]
+    fn charts_are_for_those_who_show_them_and_know_nobody() {
+        let uses = |name: &str| format!("[dependencies]\nfastgpu-{name}.workspace = true");
+        assert!(breaches("crates/sim/Cargo.toml", &uses("report")).is_empty());
+        assert!(breaches("crates/server/Cargo.toml", &uses("report")).is_empty());
+        assert_eq!(breaches("crates/store/Cargo.toml", &uses("report")).len(), 1);
+        assert_eq!(breaches("crates/report/Cargo.toml", &uses("core")).len(), 1);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::connect::connect;
 use crate::failure::Failure;
 use crate::find;
 use crate::output::Output;
+use crate::quantity::grace;
 use crate::settings::Settings;
-use crate::task_spec::grace;
 
 /// Tasks in one page while all are collected.
 const PAGE: u32 = 1_000;

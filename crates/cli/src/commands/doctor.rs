@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use crate::args::DoctorArgs;
 use crate::failure::{Failure, exit};
-use crate::output::{Output, Tone, visible};
+use crate::output::{Output, Tone};
 use crate::serve;
 use crate::settings::Settings;
+use crate::visible::visible;
 
 #[derive(Serialize)]
 struct CheckShape<'a> {

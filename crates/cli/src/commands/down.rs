@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use fastgpu_api::view::CancelRequest;
 use fastgpu_core::ids::NodeId;
 use fastgpu_core::node::Inventory;
-use fastgpu_core::units::{CpuMilli, MemoryMib};
 use fastgpu_node::software::Software;
 use fastgpu_node::{AgentConfig, AgentHandle, StopKeeper};
 use fastgpu_store::sqlite::user_of;
@@ -186,15 +185,7 @@ fn end_keeper(data_dir: &Path) -> Result<bool, Failure> {
     }
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(format!("this program does not know where it is: {error}")))?;
-    let inventory = Inventory {
-        hostname: "".into(),
-        cpu: CpuMilli(0),
-        host_memory: MemoryMib(0),
-        devices: Vec::new(),
-        labels: Vec::new(),
-        abilities: Vec::new(),
-        probed: true,
-    };
+    let inventory = Inventory::of("", []);
     let config = AgentConfig {
         node: NodeId(0),
         node_dir,

@@ -14,8 +14,8 @@ use serde::Serialize;
 use crate::args::ModelArgs;
 use crate::failure::Failure;
 use crate::output::{Output, Tone};
+use crate::quantity::span_ms;
 use crate::table::Table;
-use crate::task_spec::span_ms;
 
 /// The article's own example.
 const ARTICLE_GPUS: u32 = 10;

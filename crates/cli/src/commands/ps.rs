@@ -10,9 +10,9 @@ use crate::connect::connect;
 use crate::failure::Failure;
 use crate::follow::{tone, words};
 use crate::output::Output;
+use crate::quantity::span_ms;
 use crate::settings::Settings;
 use crate::table::{Cell, Table};
-use crate::task_spec::span_ms;
 
 /// The server's own limit for one page.
 const PAGE_MAX: u32 = 1_000;

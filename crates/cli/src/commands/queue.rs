@@ -8,10 +8,11 @@ use super::{show, watched};
 use crate::args::{QueueArgs, QueueSetArgs, QueueVerb};
 use crate::connect::connect;
 use crate::failure::Failure;
-use crate::output::{Output, Tone, visible};
+use crate::output::{Output, Tone};
+use crate::quantity::span_ms;
 use crate::settings::Settings;
 use crate::table::Table;
-use crate::task_spec::span_ms;
+use crate::visible::visible;
 
 /// How often a change is tried anew when somebody else changes the configuration at the same time.
 const TRIES_MAX: usize = 5;

@@ -9,9 +9,10 @@ use crate::args::RunArgs;
 use crate::connect::{connect, connect_or_start, fresh_key};
 use crate::failure::{Failure, exit};
 use crate::follow::{Followed, exit_code, follow, say_end};
-use crate::output::{Output, Tone, visible};
+use crate::output::{Output, Tone};
 use crate::settings::Settings;
 use crate::task_spec::task_spec;
+use crate::visible::visible;
 
 pub(super) async fn run(flags: &RunArgs, settings: &Settings, out: &Output) -> Result<u8, Failure> {
     let spec = task_spec(flags, &settings.environment, here)?;

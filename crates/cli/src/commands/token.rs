@@ -6,9 +6,9 @@ use crate::args::{RoleArg, TokenVerb};
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::output::{Output, Tone};
+use crate::quantity::span;
 use crate::settings::Settings;
 use crate::table::{Cell, Table};
-use crate::task_spec::span;
 
 pub(super) async fn run(verb: &TokenVerb, settings: &Settings, out: &Output) -> Result<u8, Failure> {
     match verb {

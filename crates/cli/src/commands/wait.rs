@@ -11,8 +11,8 @@ use crate::failure::{Failure, exit};
 use crate::find;
 use crate::follow::{exit_code, words};
 use crate::output::Output;
+use crate::quantity::span_ms;
 use crate::settings::Settings;
-use crate::task_spec::span_ms;
 
 /// One question to the server; it is asked again until the task has ended.
 const QUESTION: Duration = Duration::from_secs(30);

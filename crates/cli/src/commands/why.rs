@@ -7,8 +7,9 @@ use crate::args::WhyArgs;
 use crate::connect::connect;
 use crate::failure::Failure;
 use crate::find;
-use crate::output::{Output, Tone, visible};
+use crate::output::{Output, Tone};
 use crate::settings::Settings;
+use crate::visible::visible;
 
 pub(super) async fn run(flags: &WhyArgs, settings: &Settings, out: &Output) -> Result<u8, Failure> {
     let client = connect(settings).await?;

@@ -17,8 +17,8 @@ use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, 
 use fastgpu_core::change::Actor;
 use fastgpu_core::command::{Command, Refused, Submit};
 use fastgpu_core::explain::explain;
-use fastgpu_core::ids::{DeviceIndex, NodeId, SpecHash, TaskId};
-use fastgpu_core::node::{Closeness, Device, Exit, ExitKind, Inventory, Order, Report, Telemetry};
+use fastgpu_core::ids::{NodeId, SpecHash, TaskId};
+use fastgpu_core::node::{Device, Exit, ExitKind, Inventory, Order, Report};
 use fastgpu_core::plan::{KeepCause, Planner};
 use fastgpu_core::policy::{self, Preempt, QueuePolicy};
 use fastgpu_core::retry::RetryPolicy;
@@ -314,26 +314,12 @@ fn devices(word: &str) -> (DeviceCount, Share) {
 
 pub(crate) fn inventory(node: u32, count: u16, gib: u64) -> Inventory {
     let device = |index| Device {
-        index: DeviceIndex(index),
         uuid: format!("SIM-{node}-{index}").into(),
-        model: format!("GPU-{gib}GB").into(),
-        memory: MemoryMib(gib * 1_024),
-        simulated: true,
-        pci: None,
-        driver: None,
-        mig: None,
-        closeness: Closeness::default(),
-        unusable: None,
-        fault: None,
-        telemetry: Telemetry::default(),
+        ..Device::simulated(index, format!("GPU-{gib}GB"), MemoryMib(gib * 1_024))
     };
     Inventory {
-        hostname: format!("host-{node}").into(),
         cpu: CpuMilli(8_000),
         host_memory: MemoryMib(32_768),
-        devices: (0..count).map(device).collect(),
-        labels: Vec::new(),
-        abilities: Vec::new(),
-        probed: true,
+        ..Inventory::of(format!("host-{node}"), (0..count).map(device))
     }
 }

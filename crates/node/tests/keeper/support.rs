@@ -32,15 +32,7 @@ pub(crate) struct Node {
 }
 
 pub(crate) fn inventory() -> Inventory {
-    Inventory {
-        hostname: "here".into(),
-        cpu: CpuMilli(2_000),
-        host_memory: MemoryMib(1_000),
-        devices: Vec::new(),
-        labels: Vec::new(),
-        abilities: Vec::new(),
-        probed: true,
-    }
+    Inventory { cpu: CpuMilli(2_000), host_memory: MemoryMib(1_000), ..Inventory::of("here", []) }
 }
 
 /// An agent whose keeper is this very binary.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use fastgpu_control::{Handle, LogChunk, LogError, LogFrame, LogSource, NodePort, Stream};
-use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, TaskId};
-use fastgpu_core::node::{Closeness, Delivery, Device, Exit, ExitKind, Inventory, Order, Report, Telemetry};
+use fastgpu_core::ids::{Fence, NodeId, TaskId};
+use fastgpu_core::node::{Delivery, Device, Exit, ExitKind, Inventory, Order, Report};
 use fastgpu_core::units::{CpuMilli, MemoryMib, Timestamp};
 
 pub(crate) const NODE: NodeId = NodeId(0);
@@ -78,27 +78,14 @@ fn exited(handle: &Handle, task: TaskId, fence: Fence, how: ExitKind) {
 
 fn inventory() -> Inventory {
     let device = |index: u16| Device {
-        index: DeviceIndex(index),
         uuid: format!("GPU-{index}").into(),
-        model: "NVIDIA A100-SXM4-80GB".into(),
-        memory: MemoryMib(81_920),
-        simulated: true,
-        pci: None,
-        driver: None,
-        mig: None,
-        closeness: Closeness::default(),
-        unusable: None,
-        fault: None,
-        telemetry: Telemetry::default(),
+        ..Device::simulated(index, "NVIDIA A100-SXM4-80GB", MemoryMib(81_920))
     };
     Inventory {
-        hostname: "test-node".into(),
         cpu: CpuMilli(64_000),
         host_memory: MemoryMib(256 * 1_024),
-        devices: (0..4).map(device).collect(),
         labels: vec!["rack=7".into(), "zone=north".into()],
-        abilities: Vec::new(),
-        probed: true,
+        ..Inventory::of("test-node", (0..4).map(device))
     }
 }
 

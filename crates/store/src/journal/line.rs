@@ -15,7 +15,7 @@ use fastgpu_core::units::{GpuMilli, MemoryMib, Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::node::ReportRow;
-use super::{Batch, Round};
+use super::{Batch, Round, task_id};
 use crate::rows::ask::{AskRow, PartRow};
 use crate::rows::config::ConfigRow;
 use crate::rows::task::TaskRow;
@@ -416,8 +416,4 @@ impl KeepRow {
             },
         })
     }
-}
-
-pub(super) fn task_id(raw: u64) -> Result<TaskId, Wrong> {
-    TaskId::new(raw).ok_or_else(|| format!("{raw} is no task id"))
 }

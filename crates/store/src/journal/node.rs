@@ -8,7 +8,7 @@ use fastgpu_core::node::{
 use fastgpu_core::units::{CpuMilli, MemoryMib, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::line::task_id;
+use super::task_id;
 use crate::rows::exit::ExitRow;
 use crate::rows::{Shared, Wrong, is_default};
 use crate::words::word;

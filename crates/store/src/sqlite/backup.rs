@@ -8,7 +8,8 @@ use fastgpu_failpoints::hit;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::open::{self, OpenError};
+use super::open;
+use super::refusal::{OpenError, classify};
 use super::{FILE_NAME, SqliteHistory, folder};
 use crate::contract::StoreError;
 
@@ -209,14 +210,13 @@ fn retire(file: &Path) -> io::Result<()> {
 /// Checks a file that nobody writes to: ours, not newer, and whole.
 fn check(file: &Path) -> Result<(), OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
-        Connection::open_with_flags(file, flags).map_err(|source| open::classify(file, source))?;
+    let connection = Connection::open_with_flags(file, flags).map_err(|source| classify(file, source))?;
     if open::version_of(&connection, file)? == 0 {
         return Err(OpenError::NotOurs { file: file.to_owned() });
     }
     open::full_check(&connection, file)?;
     // No log of its own goes on the way.
-    connection.pragma_update(None, "journal_mode", "DELETE").map_err(|source| open::classify(file, source))
+    connection.pragma_update(None, "journal_mode", "DELETE").map_err(|source| classify(file, source))
 }
 
 /// Gives a finished file its name, durably.

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::OpenError;
+use super::refusal::OpenError;
 
 /// The file whose lock says that the folder is in use; it holds the pid of who uses it.
 const LOCK_NAME: &str = "lock";

@@ -8,7 +8,8 @@ use fastgpu_api::view::{GpuView, TaskView};
 use fastgpu_core::ids::DeviceIndex;
 
 use crate::failure::Failure;
-use crate::output::{Output, Stream, Tone, visible};
+use crate::output::{Output, Stream, Tone};
+use crate::visible::visible;
 
 /// Cells of one bar.
 const CELLS: u32 = 24;

@@ -10,8 +10,8 @@ use super::{percent, read, seconds};
 use crate::args::ModelArgs;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::quantity::span_ms;
 use crate::table::Table;
-use crate::task_spec::span_ms;
 
 /// So many choices are shown below and above the answer.
 const CHOICES_LESS: u32 = 2;

@@ -9,7 +9,7 @@ use fastgpu_sim::model::schedule::{JOBS_MAX, Job};
 use fastgpu_sim::model::service::Service;
 
 use crate::failure::Failure;
-use crate::task_spec::span_ms;
+use crate::quantity::span_ms;
 
 /// A larger file is not a list of durations.
 const FILE_BYTES_MAX: u64 = 256 * 1_024 * 1_024;

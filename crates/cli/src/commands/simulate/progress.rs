@@ -46,7 +46,7 @@ fn line(what: &str, done: usize, total: usize) -> String {
     let total = total.max(1);
     let done = done.min(total);
     let full = done * WIDTH / total;
-    let what: String = crate::output::visible(what).chars().take(40).collect();
+    let what: String = crate::visible::visible(what).chars().take(40).collect();
     format!("{what}  [{}{}]  {} %", "#".repeat(full), ".".repeat(WIDTH - full), done * 100 / total)
 }
 
