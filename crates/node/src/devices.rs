@@ -24,7 +24,7 @@ use fastgpu_core::ids::Name;
 use fastgpu_core::node::{Ability, Closeness, Device, Inventory};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::keeper::now;
+use crate::clock::now;
 use crate::probe::{Probe, ProbeCommand, ProbeError, Readings};
 use crate::software::Software;
 use known::Known;

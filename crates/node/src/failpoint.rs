@@ -8,6 +8,8 @@ pub const CRASH_POINTS: &[&str] = &[
     "keeper.launch.before_folder",
     "keeper.launch.after_folder",
     "keeper.launch.after_meta",
+    "keeper.launch.before_hand_over",
+    "keeper.launch.after_hand_over",
     "keeper.launch.before_fork",
     "keeper.launch.after_fork",
     "keeper.start.before_report",
@@ -23,4 +25,6 @@ pub const CRASH_POINTS: &[&str] = &[
     "guardian.exit.before_record",
     "guardian.exit.after_record",
     "guardian.exit.after_report",
+    "guardian.next.before_wait",
+    "guardian.next.after_receive",
 ];

@@ -27,7 +27,7 @@ use fastgpu_core::units::Timestamp;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::WireExit;
+use crate::protocol::{LaunchWords, WireExit};
 
 /// The version of the record's lines. A record of another version is kept, and its attempt is failed.
 pub(crate) const RECORD_VERSION: u32 = 1;
@@ -41,6 +41,13 @@ pub struct AttemptKey {
     pub task: TaskId,
     /// Which attempt of it.
     pub attempt: u32,
+}
+
+impl AttemptKey {
+    /// The attempt that a launch speaks of; `None` when its id is none.
+    pub(crate) fn of(words: &LaunchWords) -> Option<Self> {
+        Some(Self { task: TaskId::new(words.task)?, attempt: words.attempt })
+    }
 }
 
 impl fmt::Display for AttemptKey {
@@ -112,10 +119,10 @@ impl NodeFolder {
         self.root.join("work")
     }
 
-    /// Libraries of software GPUs; see [`crate::software`].
+    /// Libraries of software GPUs; tasks may see them.
     #[must_use]
     pub fn softgpu(&self) -> PathBuf {
-        crate::software::folder(&self.root)
+        self.root.join("softgpu")
     }
 
     /// One attempt that is not yet acknowledged.
@@ -267,10 +274,13 @@ impl RecordFile {
         Ok(Record::parse(&String::from_utf8_lossy(&bytes)))
     }
 
-    /// Adds one line, by one call.
-    pub(crate) fn add(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
+    /// Adds lines, by one call.
+    pub(crate) fn add(&mut self, lines: &[&Line]) -> io::Result<()> {
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, line)?;
+            text.push(b'\n');
+        }
         self.0.write_all(&text)
     }
 
@@ -321,12 +331,12 @@ mod tests {
     fn a_torn_last_line_is_as_if_it_were_not_there() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = RecordFile::create(folder.path()).unwrap();
-        file.add(&Line::Started { at: 5 }).unwrap();
+        file.add(&[&Line::Started { at: 5 }]).unwrap();
         file.0.write_all(br#"{"exit":{"at":6,"how":{"co"#).unwrap();
         assert_eq!(file.read().unwrap(), Record { started: Some(Timestamp(5)), ..Record::default() });
         let exit = Exit { at: Timestamp(7), how: ExitKind::Code(3), cpu_ms: 1, rss_max_kib: 2, sick: None };
         file.mend().unwrap();
-        file.add(&Line::Exit(exit.clone().into())).unwrap();
+        file.add(&[&Line::Exit(exit.clone().into())]).unwrap();
         assert_eq!(file.read().unwrap().exit, Some(exit));
     }
 

@@ -14,8 +14,9 @@ mod environment;
 pub mod keeper;
 mod protocol;
 
-mod adopt;
-mod launch;
+mod duty;
+mod hint;
+mod settings;
 
 mod child;
 mod guardian;
@@ -28,6 +29,7 @@ mod work;
 
 pub mod folder;
 mod log;
+mod log_frame;
 pub mod log_read;
 pub mod retention;
 
@@ -37,6 +39,8 @@ pub mod probe;
 pub mod simulate;
 pub mod software;
 
+mod clock;
+mod complaints;
 mod failpoint;
 pub mod sys;
 

@@ -1,6 +1,6 @@
 //! Reading logs, by anyone in the server, while they are written or long after.
 //!
-//! Start with [`LogReader::read`]. The layout is described in `log`, beside its one writer. A reader
+//! Start with [`LogReader::read`]. The layout is described in `log`, with its one writer. A reader
 //! never follows a symbolic link below the node's folder: a task that could plant one there would
 //! otherwise be shown any file the server can read.
 
@@ -15,7 +15,9 @@ use fastgpu_core::units::Timestamp;
 use rustix::fs::{Mode, OFlags};
 
 use crate::folder::{AttemptKey, RecordFile};
-use crate::log::{FRAME_BODY_BYTES_MAX, FRAME_HEAD_BYTES, FrameHead};
+use crate::log_frame::{FRAME_BODY_BYTES_MAX, FRAME_HEAD_BYTES, FrameHead, segment_name};
+
+pub use crate::log_frame::LogStream;
 
 /// A segment may be deleted between listing and opening it, when a task writes fast; then the list is read
 /// again, this often.
@@ -26,17 +28,6 @@ const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A place in a log from which reading can go on, today and after a restart. 0 is the beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct LogOffset(pub u64);
-
-/// Where a piece of log came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogStream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// A sentence of ours: what was dropped, and why.
-    Note,
-}
 
 /// A piece of log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,7 +180,7 @@ struct Segment {
 }
 
 fn open_segment(folder: &OwnedFd, start: u64) -> io::Result<Segment> {
-    let file = File::from(open_at(folder, &crate::log::segment_name(start), OFlags::empty())?);
+    let file = File::from(open_at(folder, &segment_name(start), OFlags::empty())?);
     Ok(Segment { start, length: file.metadata()?.len(), file })
 }
 
@@ -380,7 +371,7 @@ mod tests {
             let key = AttemptKey { task: TaskId::new(TASK).unwrap(), attempt: 1 };
             let folder = node.path().join("attempts").join(key.to_string());
             std::fs::create_dir_all(&folder).unwrap();
-            let log = LogWriter::new(File::open(folder).unwrap().into(), cap);
+            let log = LogWriter::new(folder, cap);
             Self { node, log }
         }
 
@@ -486,7 +477,7 @@ mod tests {
         let log = Fixture::new(1 << 20);
         let key = AttemptKey { task: TaskId::new(TASK).unwrap(), attempt: 1 };
         let folder = log.node.path().join("attempts").join(key.to_string());
-        std::os::unix::fs::symlink("/etc/passwd", folder.join(crate::log::segment_name(0))).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", folder.join(segment_name(0))).unwrap();
         let reader = LogReader::new(log.node.path());
         assert!(matches!(reader.read(key.task, 1, LogOffset(0), 100), Err(LogError::Read(_))));
         assert!(matches!(reader.read(key.task, 2, LogOffset(0), 100), Err(LogError::Unknown { .. })));

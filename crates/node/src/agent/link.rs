@@ -22,12 +22,13 @@ use fastgpu_core::units::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{AgentConfig, Ask, Shared, StopKeeper};
+use crate::clock::now;
 use crate::environment;
 use crate::folder::NodeFolder;
-use crate::keeper::{KeeperSettings, now};
 use crate::protocol::{
     FrameBuffer, FromKeeper, LaunchWords, PROTOCOL_VERSION, ToKeeper, WireAbility, WireHeld, write_frame,
 };
+use crate::settings::KeeperSettings;
 
 /// How long a fresh keeper may take until it answers: it only reads its folder and opens a socket.
 const KEEPER_START_MAX: Duration = Duration::from_secs(10);

@@ -5,16 +5,17 @@
 use fastgpu_core::ids::{Fence, TaskId};
 use fastgpu_core::node::{Exit, ExitKind};
 
-use super::{Held, Keeper, Leaving, SEEN_MAX, complain, now};
+use super::{Held, Keeper, Leaving, SEEN_MAX, launch};
+use crate::clock::now;
+use crate::complaints::complain;
 use crate::folder::AttemptKey;
-use crate::launch;
 use crate::protocol::{FromKeeper, HELD_PER_FRAME, PROTOCOL_VERSION, ToKeeper, WireHeld};
 
 impl Keeper {
     pub(super) fn obey(&mut self, message: ToKeeper) {
         match message {
             ToKeeper::Hello { version } => self.welcome(version),
-            ToKeeper::Launch(words) => launch::launch(self, &words),
+            ToKeeper::Launch(words) => launch::launch(self, words),
             ToKeeper::Stop { task, attempt, version, grace_ms } => {
                 if let Some(task) = TaskId::new(task) {
                     self.stop(AttemptKey { task, attempt }, version, grace_ms);
@@ -29,8 +30,8 @@ impl Keeper {
             ToKeeper::Leave { kill_all } => {
                 self.leaving = Some(if kill_all { Leaving::AfterKilling } else { Leaving::WhenIdle });
                 if kill_all {
-                    for held in self.attempts.values() {
-                        held.stop(0);
+                    for (key, held) in &self.attempts {
+                        held.guardian.into_iter().for_each(|token| self.guardians.stop(token, *key, 0));
                     }
                 }
             }
@@ -78,7 +79,7 @@ impl Keeper {
             if version < held.fence.version {
                 return;
             }
-            held.stop(grace_ms);
+            held.guardian.into_iter().for_each(|token| self.guardians.stop(token, key, grace_ms));
             if held.exit.is_some() {
                 self.say_again(key);
             }
@@ -162,11 +163,10 @@ impl Keeper {
         }
         fastgpu_failpoints::hit("keeper.forget.after_move");
         self.work.put_away(key);
-        // The guardian may be on its very last steps; they are not waited for long.
+        // An adopted guardian may be on its very last steps; they are not waited for long.
         let held = self.attempts.remove(&key);
-        if let Some(Held { guardian: Some(guardian), slot, .. }) = held {
-            self.guardians.remove(&guardian.token);
-            guardian.collect();
+        if let Some(Held { guardian: Some(token), slot, .. }) = held {
+            self.guardians.remove(token);
             if let Some(slot) = slot {
                 self.cgroups.give_back(slot);
             }
