@@ -73,8 +73,10 @@ pub(crate) const POINTS: &[Point] = &[
     point("keeper.launch.before_folder", Ordinary, [1, 4, 8]),
     point("keeper.launch.after_folder", Ordinary, [1, 4, 8]),
     point("keeper.launch.after_meta", Ordinary, [1, 4, 8]),
-    point("keeper.launch.before_fork", Ordinary, [1, 4, 8]),
-    point("keeper.launch.after_fork", Ordinary, [1, 4, 8]),
+    point("keeper.launch.before_hand_over", Ordinary, [1, 2, 4]),
+    point("keeper.launch.after_hand_over", Ordinary, [1, 2, 4]),
+    point("keeper.launch.before_fork", Ordinary, [1, 2, 3]),
+    point("keeper.launch.after_fork", Ordinary, [1, 2, 3]),
     point("keeper.start.before_report", Ordinary, [1, 4, 8]),
     point("keeper.exit.before_report", Ordinary, [1, 4, 8]),
     point("keeper.exit.after_report", Ordinary, [1, 4, 8]),
@@ -86,6 +88,8 @@ pub(crate) const POINTS: &[Point] = &[
     point("guardian.exit.before_record", Ordinary, [1, 4, 8]),
     point("guardian.exit.after_record", Ordinary, [1, 4, 8]),
     point("guardian.exit.after_report", Ordinary, [1, 4, 8]),
+    point("guardian.next.before_wait", Ordinary, [1, 4, 8]),
+    point("guardian.next.after_receive", Ordinary, [1, 2, 4]),
     point("store.reserve.released", DiskFull, [1, 1, 1]),
 ];
 
