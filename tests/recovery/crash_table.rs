@@ -81,6 +81,7 @@ pub(crate) const POINTS: &[Point] = &[
     point("keeper.exit.before_report", Ordinary, [1, 4, 8]),
     point("keeper.exit.after_report", Ordinary, [1, 4, 8]),
     point("keeper.forget.before_move", Ordinary, [1, 4, 8]),
+    point("keeper.forget.after_note", Ordinary, [1, 2, 4]),
     point("keeper.forget.after_move", Ordinary, [1, 4, 8]),
     point("guardian.before_fork", Ordinary, [1, 4, 8]),
     point("guardian.after_fork", Ordinary, [1, 4, 8]),

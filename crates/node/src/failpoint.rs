@@ -16,6 +16,7 @@ pub const CRASH_POINTS: &[&str] = &[
     "keeper.exit.before_report",
     "keeper.exit.after_report",
     "keeper.forget.before_move",
+    "keeper.forget.after_note",
     "keeper.forget.after_move",
     "keeper.adopt.before_scan",
     "keeper.adopt.after_scan",

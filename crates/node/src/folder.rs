@@ -4,7 +4,9 @@
 //! keeper.sock  keeper.lock  keeper.json  keeper.log
 //! attempts/<task>.<attempt>/record    one line of JSON per step of the attempt's life
 //! attempts/<task>.<attempt>/log.<n>   the output, see `log`
-//! done/<task>.<attempt>/              the same, once the end is acknowledged
+//! done/<task>.<attempt>/              the same, once the end is acknowledged, if there is output
+//! ends  ends.old                      the ends of those without, see `ends`
+//! spare/<number>/                     what was the folder of such an attempt, and will be another's
 //! work/<task>.<attempt>/              the attempt's working folder, when the task named none
 //! softgpu/                            libraries of software GPUs, see `software`
 //! ```
@@ -83,7 +85,7 @@ pub struct NodeFolder {
 impl NodeFolder {
     /// Makes the folder and its parts where they are missing; ours alone.
     pub fn create(root: &Path) -> io::Result<Self> {
-        for part in ["", "attempts", "done", "work", "softgpu"] {
+        for part in ["", "attempts", "done", "spare", "work", "softgpu"] {
             make_private_folder(&root.join(part))?;
         }
         Ok(Self { root: std::fs::canonicalize(root)? })
@@ -111,6 +113,12 @@ impl NodeFolder {
     #[must_use]
     pub fn done(&self) -> PathBuf {
         self.root.join("done")
+    }
+
+    /// Folders of attempts, emptied for later ones.
+    #[must_use]
+    pub fn spare(&self) -> PathBuf {
+        self.root.join("spare")
     }
 
     /// Working folders.
@@ -235,6 +243,25 @@ impl RecordFile {
             .custom_flags(libc::O_NOFOLLOW)
             .open(attempt_folder.join("record"))?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Self(file))
+    }
+
+    /// Empties the record in a folder that no attempt has.
+    pub(crate) fn empty(folder: &Path) -> io::Result<()> {
+        let file =
+            OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(folder.join("record"))?;
+        file.set_len(0)
+    }
+
+    /// Opens and locks the empty record in a folder that no attempt has, for the one that gets it.
+    pub(crate) fn take_empty(folder: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        let file =
+            options.read(true).append(true).custom_flags(libc::O_NOFOLLOW).open(folder.join("record"))?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        if file.metadata()?.len() > 0 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         Ok(Self(file))
     }
 

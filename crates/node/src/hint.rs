@@ -12,6 +12,8 @@ pub(crate) struct Hint {
     pub(crate) task: u64,
     pub(crate) attempt: u32,
     pub(crate) line: Line,
+    /// Whether the attempt has output.
+    pub(crate) log: bool,
 }
 
 impl Hint {

@@ -9,6 +9,7 @@ mod connection;
 mod guardians;
 mod launch;
 mod orders;
+mod spares;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -28,12 +29,14 @@ use rustix::pipe::PipeFlags;
 use crate::cgroup::Cgroups;
 use crate::clock::now;
 use crate::complaints::complain;
+use crate::ends::Ends;
 use crate::folder::{AttemptKey, Line, NodeFolder, RecordFile, boot_id};
 use crate::guardian::BLOCKED_SIGNALS;
 use crate::hide::View;
 use crate::hint::Hint;
 use crate::keeper::connection::Connection;
 use crate::keeper::guardians::{Guardians, OwnGuardian};
+use crate::keeper::spares::Spares;
 use crate::protocol::{FromKeeper, WireAbility};
 use crate::settings::KeeperSettings;
 use crate::work::WorkFolders;
@@ -73,6 +76,8 @@ pub(crate) struct Held {
     pub(crate) groups: Vec<PathBuf>,
     /// Whether an earlier keeper started it: its guardian's hints do not reach us.
     pub(crate) adopted: bool,
+    /// Whether its guardian said that there is no output, and uses the folder no more.
+    bare: bool,
 }
 
 /// See the module.
@@ -80,6 +85,8 @@ pub(crate) struct Keeper {
     pub(crate) folder: NodeFolder,
     pub(crate) cgroups: Cgroups,
     pub(crate) work: WorkFolders,
+    spares: Spares,
+    ends: Ends,
     pub(crate) view: Option<View>,
     pub(crate) boot: String,
     pub(crate) attempts: BTreeMap<AttemptKey, Held>,
@@ -147,6 +154,8 @@ fn begin(node_dir: &Path) -> io::Result<Option<Keeper>> {
     let listener = listen(&folder)?;
     let mut keeper = Keeper {
         work: WorkFolders::new(folder.work()),
+        spares: Spares::new(folder.spare()),
+        ends: Ends::read(folder.root()),
         cgroups,
         view,
         boot: boot_id(),
@@ -169,6 +178,8 @@ fn begin(node_dir: &Path) -> io::Result<Option<Keeper>> {
     };
     fastgpu_failpoints::hit("keeper.adopt.before_scan");
     adopt::everything(&mut keeper)?;
+    let Keeper { work, attempts, .. } = &mut keeper;
+    work.take_up(|key| attempts.contains_key(&key));
     fastgpu_failpoints::hit("keeper.adopt.after_scan");
     keeper.open_for_business()?;
     Ok(Some(keeper))
@@ -278,7 +289,7 @@ impl Keeper {
                 let is_over = matches!(hint.line, Line::Exit(_));
                 self.heard(key, hint.line);
                 if is_over {
-                    self.guardian_is_free(key);
+                    self.guardian_is_free(key, hint.log);
                 }
             }
             if count < HINT_BYTES {
@@ -308,9 +319,10 @@ impl Keeper {
     }
 
     /// An attempt is over, and nothing is left of it but what is held here.
-    fn guardian_is_free(&mut self, key: AttemptKey) {
+    fn guardian_is_free(&mut self, key: AttemptKey, has_log: bool) {
         let Some(held) = self.attempts.get_mut(&key) else { return };
         let Some(token) = held.guardian.take() else { return };
+        held.bare = !has_log;
         if let Some(slot) = held.slot.take() {
             self.cgroups.give_back(slot);
         }
@@ -415,7 +427,16 @@ impl Keeper {
 impl Held {
     pub(crate) fn new(fence: Fence) -> Self {
         let groups = Vec::new();
-        Self { fence, started: None, exit: None, guardian: None, slot: None, groups, adopted: false }
+        Self {
+            fence,
+            started: None,
+            exit: None,
+            guardian: None,
+            slot: None,
+            groups,
+            adopted: false,
+            bare: false,
+        }
     }
 
     /// Adopted while starting: nobody will tell when it begins.

@@ -27,6 +27,7 @@ mod hide;
 mod powers;
 mod work;
 
+mod ends;
 pub mod folder;
 mod log;
 mod log_frame;

@@ -61,6 +61,11 @@ impl LogWriter {
         (room - FRAME_HEAD_BYTES).min(FRAME_BODY_BYTES_MAX)
     }
 
+    /// Whether there is a file.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.segments > 0
+    }
+
     /// Adds one frame. A disk that refuses it costs this output and nothing else.
     pub(crate) fn write(&mut self, stream: LogStream, at: Timestamp, body: &[u8]) {
         if self.lost > 0 {

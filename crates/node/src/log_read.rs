@@ -53,6 +53,11 @@ pub struct LogChunk {
     pub ended: bool,
 }
 
+impl LogChunk {
+    /// All there is of an attempt that ended without output.
+    const EMPTY: Self = Self { frames: Vec::new(), next: LogOffset(0), ended: true };
+}
+
 /// Why a log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -92,9 +97,11 @@ impl LogReader {
     ) -> Result<LogChunk, LogError> {
         let mut tries = 0;
         loop {
+            let key = AttemptKey { task, attempt };
             // Asked before reading: what is written before the end is then read for sure.
-            let (folder, over) = self.open(AttemptKey { task, attempt })?;
+            let Some((folder, over)) = self.open(key)? else { return Ok(LogChunk::EMPTY) };
             match read_from(&folder, from.0, bytes_max.min(READ_BYTES_MAX)) {
+                Ok(_) if self.has_moved(key, &folder) && tries < RETRIES_MAX => tries += 1,
                 Ok((frames, next, complete)) => {
                     return Ok(LogChunk { frames, next: LogOffset(next), ended: over && complete });
                 }
@@ -114,8 +121,10 @@ impl LogReader {
     ) -> Result<LogChunk, LogError> {
         let mut tries = 0;
         loop {
-            let (folder, over) = self.open(AttemptKey { task, attempt })?;
+            let key = AttemptKey { task, attempt };
+            let Some((folder, over)) = self.open(key)? else { return Ok(LogChunk::EMPTY) };
             match tail_of(&folder, lines, bytes_max.min(READ_BYTES_MAX)) {
+                Ok(_) if self.has_moved(key, &folder) && tries < RETRIES_MAX => tries += 1,
                 Ok((frames, next)) => return Ok(LogChunk { frames, next: LogOffset(next), ended: over }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound && tries < RETRIES_MAX => tries += 1,
                 Err(error) => return Err(error.into()),
@@ -123,8 +132,21 @@ impl LogReader {
         }
     }
 
-    /// The attempt's folder, wherever it is by now, and whether its log is complete.
-    fn open(&self, key: AttemptKey) -> Result<(OwnedFd, bool), LogError> {
+    /// Whether an open folder is this attempt's no more. The folder of one without output serves another
+    /// attempt, whose output is not for the readers of this one.
+    fn has_moved(&self, key: AttemptKey, folder: &OwnedFd) -> bool {
+        let Ok(now) = rustix::fs::fstat(folder) else { return true };
+        let is_there = |place: &str| {
+            let path = self.node_dir.join(place).join(key.to_string());
+            rustix::fs::lstat(path)
+                .is_ok_and(|there| (there.st_dev, there.st_ino) == (now.st_dev, now.st_ino))
+        };
+        !is_there("attempts") && !is_there("done")
+    }
+
+    /// The attempt's folder, wherever it is by now, and whether its log is complete; nothing for an attempt that
+    /// ended without output.
+    fn open(&self, key: AttemptKey) -> Result<Option<(OwnedFd, bool)>, LogError> {
         let root: OwnedFd = File::open(&self.node_dir)?.into();
         // Between two looks it may move from the first place to the second.
         for place in ["attempts", "done"] {
@@ -133,13 +155,16 @@ impl LogReader {
             match folder {
                 Ok(folder) => {
                     let over = place == "done" || has_ended(&folder)?;
-                    return Ok((folder, over));
+                    return Ok(Some((folder, over)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(LogError::Unknown { task: key.task, attempt: key.attempt })
+        match crate::ends::find(&self.node_dir, key) {
+            Some(_) => Ok(None),
+            None => Err(LogError::Unknown { task: key.task, attempt: key.attempt }),
+        }
     }
 }
 
@@ -481,5 +506,23 @@ mod tests {
         let reader = LogReader::new(log.node.path());
         assert!(matches!(reader.read(key.task, 1, LogOffset(0), 100), Err(LogError::Read(_))));
         assert!(matches!(reader.read(key.task, 2, LogOffset(0), 100), Err(LogError::Unknown { .. })));
+    }
+
+    #[test]
+    fn a_folder_that_serves_another_attempt_is_noticed() {
+        let mut log = Fixture::new(1 << 20);
+        let key = |attempt| AttemptKey { task: TaskId::new(TASK).unwrap(), attempt };
+        let place = |folder: &str, attempt| log.node.path().join(folder).join(key(attempt).to_string());
+        let reader = LogReader::new(log.node.path());
+        let (folder, over) = reader.open(key(1)).unwrap().unwrap();
+        assert!(!over && !reader.has_moved(key(1), &folder));
+        std::fs::create_dir(log.node.path().join("done")).unwrap();
+        std::fs::rename(place("attempts", 1), place("done", 1)).unwrap();
+        assert!(!reader.has_moved(key(1), &folder), "it is put away");
+        std::fs::rename(place("done", 1), place("attempts", 2)).unwrap();
+        assert!(reader.has_moved(key(1), &folder), "it is another's");
+        log.log = LogWriter::new(place("attempts", 2), 1 << 20);
+        log.write("not for everyone");
+        assert!(matches!(reader.read(key(1).task, 1, LogOffset(0), 100), Err(LogError::Unknown { .. })));
     }
 }

@@ -59,7 +59,8 @@ pub(super) struct Attempt<'a, 'b> {
     post: &'a mut Post<'b>,
     key: AttemptKey,
     duty: Duty,
-    record: RecordFile,
+    /// Until the end stands in it.
+    record: Option<RecordFile>,
     output: Output,
     limit: Option<OwnedFd>,
     program: Option<i32>,
@@ -80,7 +81,7 @@ impl<'a, 'b> Attempt<'a, 'b> {
         Ok(Self {
             post,
             key,
-            record,
+            record: Some(record),
             output: Output::new(duty.folder.clone(), duty.words.log_bytes_max),
             limit: None,
             program: None,
@@ -335,20 +336,24 @@ impl<'a, 'b> Attempt<'a, 'b> {
         fastgpu_failpoints::hit("guardian.exit.before_record");
         self.record(&line);
         fastgpu_failpoints::hit("guardian.exit.after_record");
+        // Nothing of it is in use here when the keeper hears of the end.
+        self.record = None;
         let heard = self.tell(line);
         fastgpu_failpoints::hit("guardian.exit.after_report");
         heard
     }
 
     fn record(&mut self, line: &Line) {
-        if let Err(error) = self.record.add(&[line]) {
+        let Some(record) = &mut self.record else { return };
+        if let Err(error) = record.add(&[line]) {
             complain(&format!("could not record {line:?} of {}: {error}", self.key));
         }
     }
 
     /// A hint to the keeper; the record is what counts, and is read when this process ends.
     fn tell(&self, line: Line) -> Heard {
-        let hint = Hint { task: self.key.task.get(), attempt: self.key.attempt, line };
+        let hint =
+            Hint { task: self.key.task.get(), attempt: self.key.attempt, line, log: self.output.has_log() };
         let Some(bytes) = hint.to_bytes() else { return Heard::No };
         // Nobody there, or too much waiting.
         if rustix::io::write(self.post.hints, &bytes).is_ok() { Heard::Yes } else { Heard::No }

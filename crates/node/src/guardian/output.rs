@@ -49,6 +49,11 @@ impl Output {
         self.pipes[index].as_ref()
     }
 
+    /// Whether anything was written.
+    pub(super) fn has_log(&self) -> bool {
+        self.log.has_begun()
+    }
+
     /// Adds a sentence of ours.
     pub(super) fn note(&mut self, sentence: &str) {
         self.log.write(LogStream::Note, now(), sentence.as_bytes());

@@ -36,7 +36,8 @@ pub(super) fn launch(keeper: &mut Keeper, words: Box<LaunchWords>) {
     held.slot = groups.slot;
     held.groups = groups.folders();
     let folder = keeper.folder.attempt(key);
-    let prepared = make_folder(&folder).and_then(|()| Prepared::new(keeper, key, words, groups, folder));
+    let record = make_folder(keeper, &folder);
+    let prepared = record.and_then(|record| Prepared::new(keeper, key, words, groups, folder, record));
     let prepared = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -64,11 +65,16 @@ fn lose(keeper: &mut Keeper, key: AttemptKey, held: Held, error: &io::Error) {
     keeper.hold_ended(key, held.fence, format!("could not start a guardian: {error}"));
 }
 
-fn make_folder(path: &Path) -> io::Result<()> {
+/// The folder appears under the attempt's name once, whole, with a record that is empty and locked.
+fn make_folder(keeper: &mut Keeper, path: &Path) -> io::Result<RecordFile> {
     use std::os::unix::fs::DirBuilderExt;
+    if let Some(record) = keeper.spares.take(path) {
+        fastgpu_failpoints::hit("keeper.launch.after_folder");
+        return Ok(record);
+    }
     std::fs::DirBuilder::new().mode(0o700).create(path)?;
     fastgpu_failpoints::hit("keeper.launch.after_folder");
-    Ok(())
+    RecordFile::create(path)
 }
 
 /// An attempt with its place on disk and its groups.
@@ -86,6 +92,7 @@ impl Prepared {
         words: Box<LaunchWords>,
         groups: AttemptGroups,
         folder: PathBuf,
+        mut record: RecordFile,
     ) -> io::Result<Self> {
         let working_dir = match &words.working_dir {
             Some(folder) => folder.clone(),
@@ -98,7 +105,6 @@ impl Prepared {
             slot: groups.slot,
             cgroups: groups.folders(),
         });
-        let mut record = RecordFile::create(&folder)?;
         let (duty, message) = Message::of(Duty { words, working_dir, folder, groups });
         let waiting = message.and_then(|message| Some((keeper.guardians.pick()?, message)));
         match &waiting {
