@@ -52,6 +52,8 @@ const IDLE_LEAVE: Duration = Duration::from_mins(10);
 const SEEN_MAX: usize = 8_192;
 /// How often to look whether an adopted attempt has begun: its guardian's hints went to the keeper before.
 const ADOPTED_LOOK: Duration = Duration::from_millis(20);
+/// A keeper that has had nothing to do for this long makes itself small.
+const SETTLES_AFTER: Duration = Duration::from_secs(5);
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 64;
 /// Hints from guardians taken at once. Small on purpose: after each fork, every page the keeper writes to
@@ -103,6 +105,8 @@ pub(crate) struct Keeper {
     seen: BTreeMap<TaskId, u32>,
     seen_order: VecDeque<TaskId>,
     leaving: Option<Leaving>,
+    /// When something happened last, until the memory that it took is given back.
+    busy_at: Option<Instant>,
     idle_leave: Duration,
     /// Since when nothing is held and nobody is connected.
     idle_since: Option<Instant>,
@@ -172,6 +176,7 @@ fn begin(node_dir: &Path) -> io::Result<Option<Keeper>> {
         seen: BTreeMap::new(),
         seen_order: VecDeque::new(),
         leaving: None,
+        busy_at: Some(Instant::now()),
         idle_leave: settings.idle_leave_ms.map_or(IDLE_LEAVE, Duration::from_millis),
         idle_since: Some(Instant::now()),
         folder,
@@ -257,13 +262,20 @@ impl Keeper {
         let adopted_wait = self.attempts.values().any(Held::is_waiting_to_start_unheard);
         let idle_left = self.idle_since.map(|since| self.idle_leave.saturating_sub(since.elapsed()));
         let guardian_idle_left = self.guardians.send_idle_away();
-        let waits = [adopted_wait.then_some(ADOPTED_LOOK), idle_left, guardian_idle_left];
+        let settle_left = self.busy_at.map(|at| SETTLES_AFTER.saturating_sub(at.elapsed()));
+        let waits = [adopted_wait.then_some(ADOPTED_LOOK), idle_left, guardian_idle_left, settle_left];
         let timeout = waits.into_iter().flatten().min();
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
+        }
+        if !events.is_empty() {
+            self.busy_at = Some(Instant::now());
+        } else if self.busy_at.is_some_and(|at| at.elapsed() >= SETTLES_AFTER) {
+            self.busy_at = None;
+            sys::drop_code_pages();
         }
         Ok(events.iter().map(|event| event.data.u64()).collect())
     }
