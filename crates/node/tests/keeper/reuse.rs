@@ -84,6 +84,8 @@ fn the_next_attempt_finds_nothing() {
     assert_eq!(guardian, same);
     // What a guardian of its own gives.
     kill(guardian);
+    let path = format!("/proc/{guardian}");
+    wait_for("the keeper to notice", || (!std::path::Path::new(&path).exists()).then_some(()));
     let (fresh, other) = run(&mut node, &script, ExitKind::Code(0));
     assert_ne!(guardian, other);
     let without_name = |task: TaskId| node.stdout(task).replace(&task.to_string(), "ID");
