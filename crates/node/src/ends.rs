@@ -101,11 +101,16 @@ pub(crate) fn find(root: &Path, wanted: AttemptKey) -> Option<Exit> {
 
 fn each_line(path: &Path, mut see: impl FnMut(AttemptKey, &str)) {
     let Ok(file) = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path) else { return };
-    for line in BufReader::new(file).lines() {
-        let Ok(line) = line else { return };
-        let Some((key, exit)) = line.split_once(' ') else { continue };
-        let Ok(key) = key.parse() else { continue };
-        see(key, exit);
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        let text = String::from_utf8_lossy(&line);
+        if let Some((key, exit)) = text.trim_end().split_once(' ')
+            && let Ok(key) = key.parse()
+        {
+            see(key, exit);
+        }
+        line.clear();
     }
 }
 
@@ -131,7 +136,7 @@ mod tests {
         let mut ends = Ends::read(node.path());
         ends.add(key(5), &exit(3)).unwrap();
         ends.add(key(2), &exit(4)).unwrap();
-        ends.file.unwrap().write_all(b"\nt-0000000000009.1 {\"at\"").unwrap();
+        ends.file.unwrap().write_all(b"\n\xff\x00 \n t\nt-0000000000009.1 {\"at\"").unwrap();
         let mut ends = Ends::read(node.path());
         ends.add(key(6), &exit(5)).unwrap();
         for (task, code) in [(5, 3), (2, 4), (6, 5)] {
