@@ -8,7 +8,6 @@ pub(crate) mod health;
 mod host;
 mod known;
 mod look;
-pub(crate) mod xid;
 
 pub use host::hostname;
 pub use look::Looker;

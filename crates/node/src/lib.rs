@@ -40,6 +40,7 @@ pub mod doctor;
 pub mod probe;
 pub mod simulate;
 pub mod software;
+mod xid;
 
 mod clock;
 mod complaints;
