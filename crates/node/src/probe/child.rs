@@ -24,8 +24,6 @@ use crate::sys;
 const LIBRARY: &str = "libnvidia-ml.so.1";
 /// NVML's numbers of what [`numbers`] reads.
 const NUMBERS: [u32; 4] = [4, 144, 145, 230];
-/// After so many answers all that is done once is done: loading the driver, finding the devices.
-const SETTLES_AFTER_ANSWERS: u32 = 3;
 /// What a child says when what it tried works.
 pub(super) const TRIED_WELL: &str = "works";
 
@@ -87,7 +85,7 @@ fn tied_to(parent: Option<i32>) -> bool {
 fn answer_all(library: &OsString, input: impl Read, mut output: impl Write) -> io::Result<()> {
     let mut input = BufReader::new(input);
     let mut driver = None;
-    let mut answers: u32 = 0;
+    let mut is_small = false;
     loop {
         let mut line = Vec::new();
         (&mut input).take(QUESTION_BYTES_MAX).read_until(b'\n', &mut line)?;
@@ -100,8 +98,8 @@ fn answer_all(library: &OsString, input: impl Read, mut output: impl Write) -> i
         answer.push(b'\n');
         output.write_all(&answer)?;
         output.flush()?;
-        answers = answers.saturating_add(1);
-        if answers == SETTLES_AFTER_ANSWERS {
+        // What is done once is done: the driver is loaded, the devices are found.
+        if !std::mem::replace(&mut is_small, true) {
             sys::drop_code_pages();
         }
     }
