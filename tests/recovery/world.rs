@@ -241,7 +241,9 @@ impl World {
         let mut found = self.processes();
         found.retain(|process| {
             let asked_by_it = its_probe.as_ref().is_some_and(|probe| process.words.contains(probe));
-            Some(process.pid) != own && process.name != "fastgpu-keeper" && !asked_by_it
+            // A guardian that waits has nothing of a task, and goes with its keeper.
+            let is_ours = ["fastgpu-keeper", "fastgpu-idle"].contains(&process.name.as_str());
+            Some(process.pid) != own && !is_ours && !asked_by_it
         });
         found
     }

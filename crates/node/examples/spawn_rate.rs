@@ -1,6 +1,7 @@
 //! How fast one node starts and ends `/bin/true`, what that costs, and how large a guardian is.
 //!
-//! `cargo run --release -p fastgpu-node --example spawn_rate [tasks] [slots] [nogroups]`
+//! `cargo run --release -p fastgpu-node --example spawn_rate [tasks] [slots] [nogroups] [only]`; with `only`, nothing is
+//! measured but the rate.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
         cpu / count * 1e3
     );
 
+    if arguments.iter().any(|a| a == "only") {
+        return end(&agent);
+    }
     let mut waits: Vec<Duration> = (0..500)
         .map(|index| {
             let begin = Instant::now();
@@ -70,9 +74,12 @@ fn main() -> ExitCode {
         guards.len(),
         guards.iter().max()
     );
+    end(&agent)
+}
+
+fn end(agent: &AgentHandle) -> ExitCode {
     let left = agent.stop_keeper(StopKeeper::KillAll, Duration::from_secs(30));
     agent.shutdown();
-    println!("all in all {:.3} ms of CPU of our own per task", own_cpu_seconds() / (count + 564.0) * 1e3);
     if left { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -177,14 +184,6 @@ fn cpu_seconds() -> f64 {
         .filter_map(|f| f.parse().ok())
         .collect();
     fields.iter().take(3).chain(fields.iter().skip(5).take(2)).sum::<f64>() / 100.0
-}
-
-/// Of this process and of everything below it that has ended: agent, keeper, guardians, tasks.
-fn own_cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let ticks = fields.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<f64>().ok());
-    ticks.sum::<f64>() / 100.0
 }
 
 fn pss_kib(comm: &str) -> Vec<u64> {

@@ -16,6 +16,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
+use crate::complaints::complain;
 use crate::protocol::WireAbility;
 
 /// Processes and threads of one attempt: far above what a training run with its loaders needs, far below
@@ -41,7 +44,7 @@ pub(crate) struct Cgroups {
 }
 
 /// The groups of one attempt.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct AttemptGroups {
     pub(crate) slot: Option<u32>,
     /// The version 2 group: born into, killed as one.
@@ -208,7 +211,7 @@ impl Cgroups {
         match self.make_slot(slot).and_then(|()| self.limited(slot, memory_mib)) {
             Ok(groups) => groups,
             Err(error) => {
-                crate::keeper::complain(&format!("control group slot-{slot} could not be used: {error}"));
+                complain(&format!("control group slot-{slot} could not be used: {error}"));
                 self.remove(slot);
                 AttemptGroups::default()
             }

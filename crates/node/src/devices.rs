@@ -8,7 +8,6 @@ pub(crate) mod health;
 mod host;
 mod known;
 mod look;
-pub(crate) mod xid;
 
 pub use host::hostname;
 pub use look::Looker;
@@ -24,7 +23,7 @@ use fastgpu_core::ids::Name;
 use fastgpu_core::node::{Ability, Closeness, Device, Inventory};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::keeper::now;
+use crate::clock::now;
 use crate::probe::{Probe, ProbeCommand, ProbeError, Readings};
 use crate::software::Software;
 use known::Known;

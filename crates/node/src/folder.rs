@@ -4,7 +4,9 @@
 //! keeper.sock  keeper.lock  keeper.json  keeper.log
 //! attempts/<task>.<attempt>/record    one line of JSON per step of the attempt's life
 //! attempts/<task>.<attempt>/log.<n>   the output, see `log`
-//! done/<task>.<attempt>/              the same, once the end is acknowledged
+//! done/<task>.<attempt>/              the same, once the end is acknowledged, if there is output
+//! ends  ends.old                      the ends of those without, see `ends`
+//! spare/<number>/                     what was the folder of such an attempt, and will be another's
 //! work/<task>.<attempt>/              the attempt's working folder, when the task named none
 //! softgpu/                            libraries of software GPUs, see `software`
 //! ```
@@ -27,7 +29,7 @@ use fastgpu_core::units::Timestamp;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::WireExit;
+use crate::protocol::{LaunchWords, WireExit};
 
 /// The version of the record's lines. A record of another version is kept, and its attempt is failed.
 pub(crate) const RECORD_VERSION: u32 = 1;
@@ -41,6 +43,13 @@ pub struct AttemptKey {
     pub task: TaskId,
     /// Which attempt of it.
     pub attempt: u32,
+}
+
+impl AttemptKey {
+    /// The attempt that a launch speaks of; `None` when its id is none.
+    pub(crate) fn of(words: &LaunchWords) -> Option<Self> {
+        Some(Self { task: TaskId::new(words.task)?, attempt: words.attempt })
+    }
 }
 
 impl fmt::Display for AttemptKey {
@@ -76,7 +85,7 @@ pub struct NodeFolder {
 impl NodeFolder {
     /// Makes the folder and its parts where they are missing; ours alone.
     pub fn create(root: &Path) -> io::Result<Self> {
-        for part in ["", "attempts", "done", "work", "softgpu"] {
+        for part in ["", "attempts", "done", "spare", "work", "softgpu"] {
             make_private_folder(&root.join(part))?;
         }
         Ok(Self { root: std::fs::canonicalize(root)? })
@@ -106,16 +115,22 @@ impl NodeFolder {
         self.root.join("done")
     }
 
+    /// Folders of attempts, emptied for later ones.
+    #[must_use]
+    pub fn spare(&self) -> PathBuf {
+        self.root.join("spare")
+    }
+
     /// Working folders.
     #[must_use]
     pub fn work(&self) -> PathBuf {
         self.root.join("work")
     }
 
-    /// Libraries of software GPUs; see [`crate::software`].
+    /// Libraries of software GPUs; tasks may see them.
     #[must_use]
     pub fn softgpu(&self) -> PathBuf {
-        crate::software::folder(&self.root)
+        self.root.join("softgpu")
     }
 
     /// One attempt that is not yet acknowledged.
@@ -231,6 +246,25 @@ impl RecordFile {
         Ok(Self(file))
     }
 
+    /// Empties the record in a folder that no attempt has.
+    pub(crate) fn empty(folder: &Path) -> io::Result<()> {
+        let file =
+            OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(folder.join("record"))?;
+        file.set_len(0)
+    }
+
+    /// Opens and locks the empty record in a folder that no attempt has, for the one that gets it.
+    pub(crate) fn take_empty(folder: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        let file =
+            options.read(true).append(true).custom_flags(libc::O_NOFOLLOW).open(folder.join("record"))?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        if file.metadata()?.len() > 0 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(Self(file))
+    }
+
     /// Opens the record of a known attempt, made anew if it is missing.
     pub(crate) fn open(attempt_folder: &Path) -> io::Result<Self> {
         let file = OpenOptions::new()
@@ -267,10 +301,13 @@ impl RecordFile {
         Ok(Record::parse(&String::from_utf8_lossy(&bytes)))
     }
 
-    /// Adds one line, by one call.
-    pub(crate) fn add(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
+    /// Adds lines, by one call.
+    pub(crate) fn add(&mut self, lines: &[&Line]) -> io::Result<()> {
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, line)?;
+            text.push(b'\n');
+        }
         self.0.write_all(&text)
     }
 
@@ -321,12 +358,12 @@ mod tests {
     fn a_torn_last_line_is_as_if_it_were_not_there() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = RecordFile::create(folder.path()).unwrap();
-        file.add(&Line::Started { at: 5 }).unwrap();
+        file.add(&[&Line::Started { at: 5 }]).unwrap();
         file.0.write_all(br#"{"exit":{"at":6,"how":{"co"#).unwrap();
         assert_eq!(file.read().unwrap(), Record { started: Some(Timestamp(5)), ..Record::default() });
         let exit = Exit { at: Timestamp(7), how: ExitKind::Code(3), cpu_ms: 1, rss_max_kib: 2, sick: None };
         file.mend().unwrap();
-        file.add(&Line::Exit(exit.clone().into())).unwrap();
+        file.add(&[&Line::Exit(exit.clone().into())]).unwrap();
         assert_eq!(file.read().unwrap().exit, Some(exit));
     }
 

@@ -4,12 +4,16 @@
 //! the node's folder: killed at any moment, the next keeper adopts everything ([`crate::adopt`]). An end is
 //! kept until the agent says that it is durable elsewhere.
 
+mod adopt;
 mod connection;
+mod guardians;
+mod launch;
 mod orders;
+mod spares;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -21,19 +25,23 @@ use fastgpu_core::node::{Exit, ExitKind};
 use fastgpu_core::units::Timestamp;
 use rustix::event::{Timespec, epoll};
 use rustix::pipe::PipeFlags;
-use rustix::process::{WaitId, WaitIdOptions};
-use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroups;
+use crate::clock::now;
+use crate::complaints::complain;
+use crate::ends::Ends;
 use crate::folder::{AttemptKey, Line, NodeFolder, RecordFile, boot_id};
+use crate::guardian::BLOCKED_SIGNALS;
 use crate::hide::View;
+use crate::hint::Hint;
 use crate::keeper::connection::Connection;
-use crate::protocol::{FromKeeper, LaunchWords, WireAbility};
+use crate::keeper::guardians::{Guardians, OwnGuardian};
+use crate::keeper::spares::Spares;
+use crate::protocol::{FromKeeper, WireAbility};
+use crate::settings::KeeperSettings;
 use crate::work::WorkFolders;
-use crate::{adopt, hide, leftovers, sys};
+use crate::{hide, leftovers, sys};
 
-/// Blocked in the keeper and, from birth, in every guardian: a stop that comes early is not lost.
-pub(crate) const BLOCKED_SIGNALS: [i32; 4] = [libc::SIGTERM, libc::SIGCHLD, libc::SIGINT, libc::SIGHUP];
 /// How long to wait for an earlier keeper to let go of the folder.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 /// A keeper that holds nothing and that no server talks to leaves after this long. A server that comes back
@@ -44,6 +52,8 @@ const IDLE_LEAVE: Duration = Duration::from_mins(10);
 const SEEN_MAX: usize = 8_192;
 /// How often to look whether an adopted attempt has begun: its guardian's hints went to the keeper before.
 const ADOPTED_LOOK: Duration = Duration::from_millis(20);
+/// A keeper that has had nothing to do for this long makes itself small.
+const SETTLES_AFTER: Duration = Duration::from_secs(5);
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 64;
 /// Hints from guardians taken at once. Small on purpose: after each fork, every page the keeper writes to
@@ -56,65 +66,20 @@ const TOKEN_HINTS: u64 = 2;
 const TOKEN_SIGNALS: u64 = 3;
 const TOKEN_FIRST_GUARDIAN: u64 = 4;
 
-/// What the agent tells a keeper before it starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct KeeperSettings {
-    pub(crate) hide: Vec<PathBuf>,
-    pub(crate) use_cgroups: bool,
-    /// For tests: instead of [`IDLE_LEAVE`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) idle_leave_ms: Option<u64>,
-}
-
-impl KeeperSettings {
-    pub(crate) fn save(&self, folder: &NodeFolder) -> io::Result<()> {
-        let path = folder.keeper_settings();
-        let new = path.with_extension("new");
-        std::fs::write(&new, serde_json::to_vec(self)?)?;
-        std::fs::rename(new, path)
-    }
-
-    /// A file that is missing or broken never stops a keeper: it runs as if nothing was said.
-    fn load(folder: &NodeFolder) -> Self {
-        let read = std::fs::read(folder.keeper_settings());
-        let parsed = read
-            .map_err(|error| error.to_string())
-            .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
-        parsed.unwrap_or_else(|error| {
-            complain(&format!("keeper.json could not be read: {error}"));
-            Self { hide: Vec::new(), use_cgroups: true, idle_leave_ms: None }
-        })
-    }
-}
-
-/// What a guardian tells the keeper through the pipe they share; never more than the record says.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Event {
-    pub(crate) task: u64,
-    pub(crate) attempt: u32,
-    pub(crate) line: Line,
-}
-
 /// One attempt whose end is not yet acknowledged.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) fence: Fence,
     pub(crate) started: Option<Timestamp>,
     pub(crate) exit: Option<Exit>,
-    pub(crate) guardian: Option<LivingGuardian>,
+    /// The token of the guardian that looks after it.
+    pub(crate) guardian: Option<u64>,
     pub(crate) slot: Option<u32>,
     pub(crate) groups: Vec<PathBuf>,
     /// Whether an earlier keeper started it: its guardian's hints do not reach us.
     pub(crate) adopted: bool,
-}
-
-/// A guardian that is watched.
-#[derive(Debug)]
-pub(crate) struct LivingGuardian {
-    pub(crate) pidfd: OwnedFd,
-    /// Its pid, if it is a child of ours and not of an earlier keeper.
-    child: Option<i32>,
-    token: u64,
+    /// Whether its guardian said that there is no output, and uses the folder no more.
+    bare: bool,
 }
 
 /// See the module.
@@ -122,6 +87,8 @@ pub(crate) struct Keeper {
     pub(crate) folder: NodeFolder,
     pub(crate) cgroups: Cgroups,
     pub(crate) work: WorkFolders,
+    spares: Spares,
+    ends: Ends,
     pub(crate) view: Option<View>,
     pub(crate) boot: String,
     pub(crate) attempts: BTreeMap<AttemptKey, Held>,
@@ -134,11 +101,12 @@ pub(crate) struct Keeper {
     listener: UnixListener,
     signals: OwnedFd,
     connection: Option<Connection>,
-    guardians: BTreeMap<u64, AttemptKey>,
-    next_token: u64,
+    guardians: Guardians,
     seen: BTreeMap<TaskId, u32>,
     seen_order: VecDeque<TaskId>,
     leaving: Option<Leaving>,
+    /// When something happened last, until the memory that it took is given back.
+    busy_at: Option<Instant>,
     idle_leave: Duration,
     /// Since when nothing is held and nobody is connected.
     idle_since: Option<Instant>,
@@ -190,6 +158,8 @@ fn begin(node_dir: &Path) -> io::Result<Option<Keeper>> {
     let listener = listen(&folder)?;
     let mut keeper = Keeper {
         work: WorkFolders::new(folder.work()),
+        spares: Spares::new(folder.spare()),
+        ends: Ends::read(folder.root()),
         cgroups,
         view,
         boot: boot_id(),
@@ -202,17 +172,19 @@ fn begin(node_dir: &Path) -> io::Result<Option<Keeper>> {
         listener,
         signals: sys::signalfd(&[libc::SIGTERM])?,
         connection: None,
-        guardians: BTreeMap::new(),
-        next_token: TOKEN_FIRST_GUARDIAN,
+        guardians: Guardians::new(TOKEN_FIRST_GUARDIAN),
         seen: BTreeMap::new(),
         seen_order: VecDeque::new(),
         leaving: None,
+        busy_at: Some(Instant::now()),
         idle_leave: settings.idle_leave_ms.map_or(IDLE_LEAVE, Duration::from_millis),
         idle_since: Some(Instant::now()),
         folder,
     };
     fastgpu_failpoints::hit("keeper.adopt.before_scan");
     adopt::everything(&mut keeper)?;
+    let Keeper { work, attempts, .. } = &mut keeper;
+    work.take_up(|key| attempts.contains_key(&key));
     fastgpu_failpoints::hit("keeper.adopt.after_scan");
     keeper.open_for_business()?;
     Ok(Some(keeper))
@@ -286,31 +258,34 @@ impl Keeper {
         }
     }
 
-    fn wait(&self) -> io::Result<Vec<u64>> {
+    fn wait(&mut self) -> io::Result<Vec<u64>> {
         let adopted_wait = self.attempts.values().any(Held::is_waiting_to_start_unheard);
         let idle_left = self.idle_since.map(|since| self.idle_leave.saturating_sub(since.elapsed()));
-        let timeout = [adopted_wait.then_some(ADOPTED_LOOK), idle_left].into_iter().flatten().min();
+        let guardian_idle_left = self.guardians.send_idle_away();
+        let settle_left = self.busy_at.map(|at| SETTLES_AFTER.saturating_sub(at.elapsed()));
+        let waits = [adopted_wait.then_some(ADOPTED_LOOK), idle_left, guardian_idle_left, settle_left];
+        let timeout = waits.into_iter().flatten().min();
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
+        if !events.is_empty() {
+            self.busy_at = Some(Instant::now());
+        } else if self.busy_at.is_some_and(|at| at.elapsed() >= SETTLES_AFTER) {
+            self.busy_at = None;
+            sys::drop_code_pages();
+        }
         Ok(events.iter().map(|event| event.data.u64()).collect())
     }
 
-    /// Starts to watch a guardian.
-    pub(crate) fn watch(
-        &mut self,
-        key: AttemptKey,
-        pidfd: OwnedFd,
-        child: Option<i32>,
-    ) -> io::Result<LivingGuardian> {
-        let token = self.next_token;
-        self.next_token += 1;
+    /// Starts to watch a guardian; says under which token.
+    fn watch(&mut self, key: AttemptKey, pidfd: OwnedFd, own: Option<OwnGuardian>) -> io::Result<u64> {
+        let token = self.guardians.next_token();
         epoll::add(&self.epoll, &pidfd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?;
-        self.guardians.insert(token, key);
-        Ok(LivingGuardian { pidfd, child, token })
+        self.guardians.add(token, key, pidfd, own);
+        Ok(token)
     }
 
     fn read_hints(&mut self) {
@@ -320,9 +295,14 @@ impl Keeper {
             let whole = self.hints_read.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
             let lines: Vec<u8> = self.hints_read.drain(..whole).collect();
             for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                let Ok(event) = serde_json::from_slice::<Event>(line) else { continue };
-                let Some(task) = TaskId::new(event.task) else { continue };
-                self.heard(AttemptKey { task, attempt: event.attempt }, event.line);
+                let Some(hint) = Hint::from_bytes(line) else { continue };
+                let Some(task) = TaskId::new(hint.task) else { continue };
+                let key = AttemptKey { task, attempt: hint.attempt };
+                let is_over = matches!(hint.line, Line::Exit(_));
+                self.heard(key, hint.line);
+                if is_over {
+                    self.guardian_is_free(key, hint.log);
+                }
             }
             if count < HINT_BYTES {
                 return;
@@ -350,13 +330,23 @@ impl Keeper {
         }
     }
 
+    /// An attempt is over, and nothing is left of it but what is held here.
+    fn guardian_is_free(&mut self, key: AttemptKey, has_log: bool) {
+        let Some(held) = self.attempts.get_mut(&key) else { return };
+        let Some(token) = held.guardian.take() else { return };
+        held.bare = !has_log;
+        if let Some(slot) = held.slot.take() {
+            self.cgroups.give_back(slot);
+        }
+        held.groups.clear();
+        self.guardians.rest(token);
+    }
+
     /// A guardian is gone: its record says how its attempt ended, or nothing does.
     fn guardian_ended(&mut self, token: u64) {
-        let Some(key) = self.guardians.remove(&token) else { return };
+        let Some(key) = self.guardians.remove(token) else { return };
         let Some(held) = self.attempts.get_mut(&key) else { return };
-        if let Some(guardian) = held.guardian.take() {
-            guardian.collect();
-        }
+        held.guardian = None;
         let slot = held.slot.take();
         let groups = std::mem::take(&mut held.groups);
         if held.exit.is_none() {
@@ -375,9 +365,8 @@ impl Keeper {
     }
 
     /// Ends what has come to us from guardians that vanished.
-    pub(crate) fn end_strays(&self) {
-        let guardians = self.attempts.values().filter_map(|held| held.guardian.as_ref()?.child).collect();
-        leftovers::end_strays(&guardians);
+    fn end_strays(&self) {
+        leftovers::end_strays(&self.guardians.children());
     }
 
     /// Takes over what the record says.
@@ -400,7 +389,7 @@ impl Keeper {
         let path = self.folder.attempt(key);
         let recorded = RecordFile::open(&path).and_then(|mut file| {
             file.mend()?;
-            file.add(&line)
+            file.add(&[&line])
         });
         if let Err(error) = recorded {
             complain(&format!("could not record the end of {key}: {error}"));
@@ -419,7 +408,7 @@ impl Keeper {
         }
     }
 
-    /// Whom nobody has needed for long has been left behind.
+    /// Leaves when nobody has needed it for long.
     fn look_at_idleness(&mut self) {
         if self.connection.is_some() || !self.attempts.is_empty() {
             self.idle_since = None;
@@ -447,47 +436,23 @@ impl Keeper {
     }
 }
 
-impl LivingGuardian {
-    /// Waits for a guardian that is gone or about to go, so that it does not stay as a zombie.
-    fn collect(self) {
-        // It fails for an adopted one, which is not our child and whose end init sees to.
-        let _ = rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
-    }
-}
-
 impl Held {
     pub(crate) fn new(fence: Fence) -> Self {
         let groups = Vec::new();
-        Self { fence, started: None, exit: None, guardian: None, slot: None, groups, adopted: false }
+        Self {
+            fence,
+            started: None,
+            exit: None,
+            guardian: None,
+            slot: None,
+            groups,
+            adopted: false,
+            bare: false,
+        }
     }
 
     /// Adopted while starting: nobody will tell when it begins.
     fn is_waiting_to_start_unheard(&self) -> bool {
         self.adopted && self.guardian.is_some() && self.started.is_none()
     }
-
-    fn stop(&self, grace_ms: u64) {
-        let Some(guardian) = &self.guardian else { return };
-        let grace_ms = i32::try_from(grace_ms).unwrap_or(i32::MAX);
-        // It fails only for a guardian that has just ended.
-        let _ = sys::pidfd_queue(guardian.pidfd.as_fd(), libc::SIGTERM, grace_ms);
-    }
-}
-
-/// Wall time.
-pub(crate) fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// A line for an operator in `keeper.log`.
-pub(crate) fn complain(text: &str) {
-    let line = format!("{} [{}] {text}\n", now().0, std::process::id());
-    // Nobody can be told that this failed.
-    let _ = io::stderr().write_all(line.as_bytes());
-}
-
-/// What a launch needs to know of an attempt.
-pub(crate) fn key_of(words: &LaunchWords) -> Option<AttemptKey> {
-    Some(AttemptKey { task: TaskId::new(words.task)?, attempt: words.attempt })
 }

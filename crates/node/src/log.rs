@@ -5,80 +5,27 @@
 //! cap is kept for ever, the second half holds the newest segments; the ones between are deleted as new
 //! ones come, and offsets stay what they were. The reader ([`crate::log_read`]) says where a gap is.
 //!
-//! ```text
-//! frame: 1 byte 0xF6 · 1 byte stream · 2 bytes zero · 4 bytes length · 8 bytes Unix milliseconds · bytes
-//! ```
-//!
 //! No promise of durability is made: nothing here waits for a disk.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 
 use fastgpu_core::units::Timestamp;
-use rustix::fs::{AtFlags, Mode, OFlags};
 
-use crate::log_read::LogStream;
+use crate::log_frame::{FRAME_BODY_BYTES_MAX, FRAME_HEAD_BYTES, FrameHead, LogStream, segment_name};
 
-/// The first byte of every frame.
-pub(crate) const FRAME_MARK: u8 = 0xf6;
-/// The length of a frame's head.
-pub(crate) const FRAME_HEAD_BYTES: usize = 16;
-/// The most a frame carries: what one read from a full pipe gives.
-pub(crate) const FRAME_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Segments kept of the beginning, and as many of the end.
 const SEGMENTS_KEPT: u64 = 8;
 /// A smaller cap would be all segment ends and no output.
 const LOG_BYTES_MIN: u64 = 64 * 1024;
 
-/// The name of the segment that begins at `offset`.
-pub(crate) fn segment_name(offset: u64) -> String {
-    format!("log.{offset:020}")
-}
-
-/// The head of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FrameHead {
-    pub(crate) stream: LogStream,
-    pub(crate) at: Timestamp,
-    pub(crate) length: usize,
-}
-
-impl FrameHead {
-    pub(crate) fn to_bytes(self) -> [u8; FRAME_HEAD_BYTES] {
-        let mut bytes = [0; FRAME_HEAD_BYTES];
-        bytes[0] = FRAME_MARK;
-        bytes[1] = match self.stream {
-            LogStream::Stdout => 1,
-            LogStream::Stderr => 2,
-            LogStream::Note => 3,
-        };
-        let length = u32::try_from(self.length).expect("a frame's body is at most 64 KiB");
-        bytes[4..8].copy_from_slice(&length.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.at.0.to_le_bytes());
-        bytes
-    }
-
-    /// `None` if this is not the head of a frame.
-    pub(crate) fn from_bytes(bytes: &[u8; FRAME_HEAD_BYTES]) -> Option<Self> {
-        let [FRAME_MARK, stream, 0, 0, l0, l1, l2, l3, time @ ..] = *bytes else { return None };
-        let stream = match stream {
-            1 => LogStream::Stdout,
-            2 => LogStream::Stderr,
-            3 => LogStream::Note,
-            _ => return None,
-        };
-        let length = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).ok()?;
-        let at = Timestamp(i64::from_le_bytes(time));
-        (length <= FRAME_BODY_BYTES_MAX).then_some(Self { stream, at, length })
-    }
-}
-
 /// The one writer of a log: the attempt's guardian.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
-    folder: OwnedFd,
+    folder: PathBuf,
     segment: Option<Segment>,
     segment_bytes_max: u64,
     segments: u64,
@@ -96,7 +43,7 @@ struct Segment {
 
 impl LogWriter {
     /// Begins the log of an attempt in its folder. No file is made before there is output.
-    pub(crate) fn new(folder: OwnedFd, log_bytes_max: u64) -> Self {
+    pub(crate) fn new(folder: PathBuf, log_bytes_max: u64) -> Self {
         Self {
             folder,
             segment: None,
@@ -112,6 +59,11 @@ impl LogWriter {
     pub(crate) fn body_bytes_max(&self) -> usize {
         let room = usize::try_from(self.segment_bytes_max).unwrap_or(usize::MAX);
         (room - FRAME_HEAD_BYTES).min(FRAME_BODY_BYTES_MAX)
+    }
+
+    /// Whether there is a file.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.segments > 0
     }
 
     /// Adds one frame. A disk that refuses it costs this output and nothing else.
@@ -149,10 +101,10 @@ impl LogWriter {
     }
 
     fn begin_segment(&mut self) -> io::Result<()> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let file = rustix::fs::openat(self.folder.as_fd(), segment_name(self.next), flags, mode)?;
-        self.segment = Some(Segment { file: file.into(), length: 0 });
+        let mut options = File::options();
+        options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        let file = options.open(self.folder.join(segment_name(self.next)))?;
+        self.segment = Some(Segment { file, length: 0 });
         self.segments += 1;
         if self.segments > SEGMENTS_KEPT {
             self.tail.push_back(self.next);
@@ -161,7 +113,7 @@ impl LogWriter {
             && let Some(oldest) = self.tail.pop_front()
         {
             // A segment that cannot be deleted costs space, not the log.
-            let _ = rustix::fs::unlinkat(self.folder.as_fd(), segment_name(oldest), AtFlags::empty());
+            let _ = std::fs::remove_file(self.folder.join(segment_name(oldest)));
         }
         Ok(())
     }
@@ -172,20 +124,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_round_trips_and_rubbish_is_refused() {
-        let head = FrameHead { stream: LogStream::Stderr, at: Timestamp(-3), length: 65_536 };
-        assert_eq!(FrameHead::from_bytes(&head.to_bytes()), Some(head));
-        for (place, value) in [(0, 0), (1, 0), (1, 4), (2, 1), (6, 2)] {
-            let mut bytes = head.to_bytes();
-            bytes[place] = value;
-            assert_eq!(FrameHead::from_bytes(&bytes), None, "byte {place} is {value}");
-        }
-    }
-
-    #[test]
     fn a_flood_stays_within_the_cap() {
         let folder = tempfile::tempdir().unwrap();
-        let mut log = LogWriter::new(File::open(folder.path()).unwrap().into(), 1024 * 1024);
+        let mut log = LogWriter::new(folder.path().to_path_buf(), 1024 * 1024);
         let body = vec![b'x'; log.body_bytes_max()];
         for _ in 0..200 {
             log.write(LogStream::Stdout, Timestamp(1), &body);

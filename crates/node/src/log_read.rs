@@ -1,6 +1,6 @@
 //! Reading logs, by anyone in the server, while they are written or long after.
 //!
-//! Start with [`LogReader::read`]. The layout is described in `log`, beside its one writer. A reader
+//! Start with [`LogReader::read`]. The layout is described in `log`, with its one writer. A reader
 //! never follows a symbolic link below the node's folder: a task that could plant one there would
 //! otherwise be shown any file the server can read.
 
@@ -15,7 +15,9 @@ use fastgpu_core::units::Timestamp;
 use rustix::fs::{Mode, OFlags};
 
 use crate::folder::{AttemptKey, RecordFile};
-use crate::log::{FRAME_BODY_BYTES_MAX, FRAME_HEAD_BYTES, FrameHead};
+use crate::log_frame::{FRAME_BODY_BYTES_MAX, FRAME_HEAD_BYTES, FrameHead, segment_name};
+
+pub use crate::log_frame::LogStream;
 
 /// A segment may be deleted between listing and opening it, when a task writes fast; then the list is read
 /// again, this often.
@@ -26,17 +28,6 @@ const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A place in a log from which reading can go on, today and after a restart. 0 is the beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct LogOffset(pub u64);
-
-/// Where a piece of log came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogStream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// A sentence of ours: what was dropped, and why.
-    Note,
-}
 
 /// A piece of log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +51,11 @@ pub struct LogChunk {
     pub next: LogOffset,
     /// Whether nothing will ever follow `next`.
     pub ended: bool,
+}
+
+impl LogChunk {
+    /// All there is of an attempt that ended without output.
+    const EMPTY: Self = Self { frames: Vec::new(), next: LogOffset(0), ended: true };
 }
 
 /// Why a log cannot be read.
@@ -101,9 +97,11 @@ impl LogReader {
     ) -> Result<LogChunk, LogError> {
         let mut tries = 0;
         loop {
+            let key = AttemptKey { task, attempt };
             // Asked before reading: what is written before the end is then read for sure.
-            let (folder, over) = self.open(AttemptKey { task, attempt })?;
+            let Some((folder, over)) = self.open(key)? else { return Ok(LogChunk::EMPTY) };
             match read_from(&folder, from.0, bytes_max.min(READ_BYTES_MAX)) {
+                Ok(_) if self.has_moved(key, &folder) && tries < RETRIES_MAX => tries += 1,
                 Ok((frames, next, complete)) => {
                     return Ok(LogChunk { frames, next: LogOffset(next), ended: over && complete });
                 }
@@ -123,8 +121,10 @@ impl LogReader {
     ) -> Result<LogChunk, LogError> {
         let mut tries = 0;
         loop {
-            let (folder, over) = self.open(AttemptKey { task, attempt })?;
+            let key = AttemptKey { task, attempt };
+            let Some((folder, over)) = self.open(key)? else { return Ok(LogChunk::EMPTY) };
             match tail_of(&folder, lines, bytes_max.min(READ_BYTES_MAX)) {
+                Ok(_) if self.has_moved(key, &folder) && tries < RETRIES_MAX => tries += 1,
                 Ok((frames, next)) => return Ok(LogChunk { frames, next: LogOffset(next), ended: over }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound && tries < RETRIES_MAX => tries += 1,
                 Err(error) => return Err(error.into()),
@@ -132,8 +132,21 @@ impl LogReader {
         }
     }
 
-    /// The attempt's folder, wherever it is by now, and whether its log is complete.
-    fn open(&self, key: AttemptKey) -> Result<(OwnedFd, bool), LogError> {
+    /// Whether an open folder is this attempt's no more. The folder of one without output serves another
+    /// attempt, whose output is not for the readers of this one.
+    fn has_moved(&self, key: AttemptKey, folder: &OwnedFd) -> bool {
+        let Ok(now) = rustix::fs::fstat(folder) else { return true };
+        let is_there = |place: &str| {
+            let path = self.node_dir.join(place).join(key.to_string());
+            rustix::fs::lstat(path)
+                .is_ok_and(|there| (there.st_dev, there.st_ino) == (now.st_dev, now.st_ino))
+        };
+        !is_there("attempts") && !is_there("done")
+    }
+
+    /// The attempt's folder, wherever it is by now, and whether its log is complete; nothing for an attempt that
+    /// ended without output.
+    fn open(&self, key: AttemptKey) -> Result<Option<(OwnedFd, bool)>, LogError> {
         let root: OwnedFd = File::open(&self.node_dir)?.into();
         // Between two looks it may move from the first place to the second.
         for place in ["attempts", "done"] {
@@ -142,13 +155,16 @@ impl LogReader {
             match folder {
                 Ok(folder) => {
                     let over = place == "done" || has_ended(&folder)?;
-                    return Ok((folder, over));
+                    return Ok(Some((folder, over)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(LogError::Unknown { task: key.task, attempt: key.attempt })
+        match crate::ends::find(&self.node_dir, key) {
+            Some(_) => Ok(None),
+            None => Err(LogError::Unknown { task: key.task, attempt: key.attempt }),
+        }
     }
 }
 
@@ -189,7 +205,7 @@ struct Segment {
 }
 
 fn open_segment(folder: &OwnedFd, start: u64) -> io::Result<Segment> {
-    let file = File::from(open_at(folder, &crate::log::segment_name(start), OFlags::empty())?);
+    let file = File::from(open_at(folder, &segment_name(start), OFlags::empty())?);
     Ok(Segment { start, length: file.metadata()?.len(), file })
 }
 
@@ -380,7 +396,7 @@ mod tests {
             let key = AttemptKey { task: TaskId::new(TASK).unwrap(), attempt: 1 };
             let folder = node.path().join("attempts").join(key.to_string());
             std::fs::create_dir_all(&folder).unwrap();
-            let log = LogWriter::new(File::open(folder).unwrap().into(), cap);
+            let log = LogWriter::new(folder, cap);
             Self { node, log }
         }
 
@@ -486,9 +502,27 @@ mod tests {
         let log = Fixture::new(1 << 20);
         let key = AttemptKey { task: TaskId::new(TASK).unwrap(), attempt: 1 };
         let folder = log.node.path().join("attempts").join(key.to_string());
-        std::os::unix::fs::symlink("/etc/passwd", folder.join(crate::log::segment_name(0))).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", folder.join(segment_name(0))).unwrap();
         let reader = LogReader::new(log.node.path());
         assert!(matches!(reader.read(key.task, 1, LogOffset(0), 100), Err(LogError::Read(_))));
         assert!(matches!(reader.read(key.task, 2, LogOffset(0), 100), Err(LogError::Unknown { .. })));
+    }
+
+    #[test]
+    fn a_folder_that_serves_another_attempt_is_noticed() {
+        let mut log = Fixture::new(1 << 20);
+        let key = |attempt| AttemptKey { task: TaskId::new(TASK).unwrap(), attempt };
+        let place = |folder: &str, attempt| log.node.path().join(folder).join(key(attempt).to_string());
+        let reader = LogReader::new(log.node.path());
+        let (folder, over) = reader.open(key(1)).unwrap().unwrap();
+        assert!(!over && !reader.has_moved(key(1), &folder));
+        std::fs::create_dir(log.node.path().join("done")).unwrap();
+        std::fs::rename(place("attempts", 1), place("done", 1)).unwrap();
+        assert!(!reader.has_moved(key(1), &folder), "it is put away");
+        std::fs::rename(place("done", 1), place("attempts", 2)).unwrap();
+        assert!(reader.has_moved(key(1), &folder), "it is another's");
+        log.log = LogWriter::new(place("attempts", 2), 1 << 20);
+        log.write("not for everyone");
+        assert!(matches!(reader.read(key(1).task, 1, LogOffset(0), 100), Err(LogError::Unknown { .. })));
     }
 }

@@ -23,7 +23,7 @@ use fastgpu_core::units::MemoryMib;
 use fastgpu_softgpu::ledger::{FOLDER_VARIABLE, Ledger};
 use fastgpu_softgpu::models::DRIVER_VERSION;
 
-use crate::folder::make_private_folder;
+use crate::folder::{NodeFolder, make_private_folder};
 use crate::probe::ProbeCommand;
 use crate::simulate::SimulateSpec;
 
@@ -48,7 +48,7 @@ impl Software {
     /// # Errors
     /// When the node's folder or the machine's shared memory cannot be written.
     pub fn prepare(node_dir: &Path, spec: &SimulateSpec, hostname: &Name) -> io::Result<Self> {
-        let folder = folder(node_dir);
+        let folder = NodeFolder::at(node_dir).softgpu();
         make_private_folder(&folder)?;
         let libraries = unpack::unpack(&folder)?;
         let ledger = place::prepare(&folder, spec, seed(hostname, &folder))?;
@@ -60,7 +60,7 @@ impl Software {
     /// # Errors
     /// When what lies there cannot be read.
     pub fn find(node_dir: &Path) -> io::Result<Option<Self>> {
-        let folder = folder(node_dir);
+        let folder = NodeFolder::at(node_dir).softgpu();
         let Some((ledger, spec)) = place::find(&folder)? else { return Ok(None) };
         Ok(Some(Self { libraries: unpack::folder(&folder), ledger, spec }))
     }
@@ -120,11 +120,6 @@ impl Software {
     pub fn remove(&self) {
         place::remove(&self.ledger);
     }
-}
-
-/// Where a node keeps what belongs to its software GPUs; tasks may see it.
-pub(crate) fn folder(node_dir: &Path) -> PathBuf {
-    node_dir.join("softgpu")
 }
 
 fn listed(index: u16, ledger: &Ledger, place: usize) -> Device {

@@ -14,6 +14,8 @@ use crate::folder::AttemptKey;
 
 /// Empty folders kept for the next attempts: as many as attempts may end in one burst on a large machine.
 const SPARE_MAX: usize = 64;
+/// Folders looked at by a keeper that starts: it has better things to do.
+const LOOKED_AT_MAX: usize = 4 * SPARE_MAX;
 /// For its owner alone.
 const MODE: u32 = 0o700;
 
@@ -44,15 +46,26 @@ impl WorkFolders {
         }
     }
 
-    /// The attempt is over and acknowledged.
-    pub(crate) fn put_away(&mut self, key: AttemptKey) {
+    /// The attempt is over and acknowledged; says whether its folder stays.
+    pub(crate) fn put_away(&mut self, key: AttemptKey) -> bool {
         let folder = self.place.join(key.to_string());
-        if is_untouched(&folder) {
-            if self.spare.len() < SPARE_MAX {
-                self.spare.push(folder);
-            } else {
-                // Whoever put something there in this moment keeps it.
-                let _ = fs::remove_dir(folder);
+        if !is_untouched(&folder) {
+            return folder.exists();
+        }
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(folder);
+            return false;
+        }
+        // Whoever put something there in this moment keeps it.
+        fs::remove_dir(folder).is_err()
+    }
+
+    /// Takes up what an earlier keeper had spared, and no attempt uses.
+    pub(crate) fn take_up(&mut self, is_used: impl Fn(AttemptKey) -> bool) {
+        for entry in fs::read_dir(&self.place).into_iter().flatten().flatten().take(LOOKED_AT_MAX) {
+            let Some(key) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            if self.spare.len() < SPARE_MAX && !is_used(key) && is_untouched(&entry.path()) {
+                self.spare.push(entry.path());
             }
         }
     }

@@ -16,6 +16,8 @@ mod limits;
 mod powers;
 #[path = "keeper/restarts.rs"]
 mod restarts;
+#[path = "keeper/reuse.rs"]
+mod reuse;
 #[path = "keeper/support.rs"]
 mod support;
 #[path = "keeper/trees.rs"]
@@ -39,15 +41,16 @@ fn main() -> ExitCode {
         return fastgpu_node::keeper::main(Path::new(folder));
     }
     #[cfg(feature = "failpoints")]
-    if let [word, folder] = &arguments[..]
+    if let [word, warm_up, folder] = &arguments[..]
         && word == crashes::CONTROL
     {
-        return crashes::control(Path::new(folder));
+        return crashes::control(warm_up, Path::new(folder));
     }
     let wanted = arguments.iter().find(|argument| !argument.starts_with('-')).cloned().unwrap_or_default();
     #[cfg_attr(not(feature = "failpoints"), expect(unused_mut, reason = "one chapter depends on a feature"))]
     let mut stories =
-        [ends::STORIES, trees::STORIES, limits::STORIES, powers::STORIES, restarts::STORIES].concat();
+        [ends::STORIES, trees::STORIES, limits::STORIES, powers::STORIES, restarts::STORIES, reuse::STORIES]
+            .concat();
     #[cfg(feature = "failpoints")]
     stories.extend(crashes::STORIES);
     if arguments.iter().any(|argument| argument == "--list") {

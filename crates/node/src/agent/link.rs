@@ -22,12 +22,14 @@ use fastgpu_core::units::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{AgentConfig, Ask, Shared, StopKeeper};
+use crate::clock::now;
 use crate::environment;
 use crate::folder::NodeFolder;
-use crate::keeper::{KeeperSettings, now};
 use crate::protocol::{
     FrameBuffer, FromKeeper, LaunchWords, PROTOCOL_VERSION, ToKeeper, WireAbility, WireHeld, write_frame,
 };
+use crate::settings::KeeperSettings;
+use crate::sys;
 
 /// How long a fresh keeper may take until it answers: it only reads its folder and opens a socket.
 const KEEPER_START_MAX: Duration = Duration::from_secs(10);
@@ -44,6 +46,8 @@ const KEEPER_END_MAX: Duration = Duration::from_secs(5);
 const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 /// Bytes waiting for the socket, from which on no further order is taken from the queue.
 const OUT_BYTES_MAX: usize = 1024 * 1024;
+/// A server whose node has had nothing to do for this long makes itself small.
+const SETTLES_AFTER: Duration = Duration::from_secs(10);
 /// Reads before orders get their turn again.
 const READS_MAX: usize = 16;
 
@@ -78,6 +82,8 @@ pub(super) struct Link {
     leaving: Option<StopKeeper>,
     /// Ends that wait for a look at the devices, the oldest first.
     doubts: VecDeque<doubt::Doubt>,
+    /// When the node had something to do last, until the memory that it took is given back.
+    busy_at: Option<Instant>,
     /// When to end in any case, once a shutdown is asked for.
     end_by: Option<Instant>,
 }
@@ -103,6 +109,7 @@ impl Link {
             crash_armed: true,
             leaving: None,
             doubts: VecDeque::new(),
+            busy_at: Some(Instant::now()),
             end_by: None,
         }
     }
@@ -119,6 +126,7 @@ impl Link {
             self.wait();
             self.receive();
             self.look_at_silence();
+            self.settle();
         }
     }
 
@@ -300,6 +308,7 @@ impl Link {
     }
 
     fn send_order(&mut self, delivery: Delivery) {
+        self.busy_at = Some(Instant::now());
         match delivery.order {
             Order::Launch(launch) => self.send_launch(&launch, delivery.spec.as_deref()),
             Order::Stop { task, fence, grace } => self.send(&ToKeeper::Stop {
@@ -375,6 +384,14 @@ impl Link {
         }
     }
 
+    /// Gives back the memory of code that ran while there was something to do; most of it never runs again.
+    fn settle(&mut self) {
+        if self.busy_at.is_some_and(|at| at.elapsed() >= SETTLES_AFTER) {
+            self.busy_at = None;
+            sys::drop_code_pages();
+        }
+    }
+
     /// Sleeps until there is something to do.
     fn wait(&mut self) {
         let timeout = match (&self.connection, self.restart_at) {
@@ -385,7 +402,8 @@ impl Link {
         let end_in = self.end_by.map(|at| at.saturating_duration_since(Instant::now()));
         let late_in = self.late_at().map(|at| at.saturating_duration_since(Instant::now()));
         let settled_in = self.doubt_ends_at().map(|at| at.saturating_duration_since(Instant::now()));
-        let timeout = [timeout, end_in, late_in, settled_in].into_iter().flatten().min();
+        let small_in = self.busy_at.map(|at| SETTLES_AFTER.saturating_sub(at.elapsed()));
+        let timeout = [timeout, end_in, late_in, settled_in, small_in].into_iter().flatten().min();
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut fds = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
         if let Some(connection) = &self.connection {

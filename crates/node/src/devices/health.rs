@@ -3,13 +3,13 @@
 //!
 //! What the driver wants done comes first. Where it wants nothing, a device that failed rests a while, so that
 //! what failed on it is tried elsewhere if there is an elsewhere. Where the driver is too old to say what it wants,
-//! the [table](super::xid) decides, and the device is out of service until the server is started again.
+//! the [table](crate::xid) decides, and the device is out of service until the server is started again.
 
 use fastgpu_core::node::Fault;
 use fastgpu_core::units::{Millis, Timestamp};
 
-use super::xid::{Blame, meaning};
 use crate::probe::DeviceReading;
+use crate::xid::{Blame, meaning};
 
 /// How long a device rests after a fault: longer than the first waits of tasks that are tried again.
 const REST: Millis = Millis::from_secs(60);

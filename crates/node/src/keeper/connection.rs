@@ -6,7 +6,8 @@ use std::os::unix::net::UnixStream;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-use super::{Keeper, Leaving, TOKEN_CONNECTION, complain};
+use super::{Keeper, Leaving, TOKEN_CONNECTION};
+use crate::complaints::complain;
 use crate::protocol::{FrameBuffer, FromKeeper, ToKeeper, write_frame};
 
 /// Reports that an agent does not fetch. When there are more, it is hung up on: when it comes back it gets

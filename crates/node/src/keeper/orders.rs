@@ -5,16 +5,17 @@
 use fastgpu_core::ids::{Fence, TaskId};
 use fastgpu_core::node::{Exit, ExitKind};
 
-use super::{Held, Keeper, Leaving, SEEN_MAX, complain, now};
+use super::{Held, Keeper, Leaving, SEEN_MAX, launch};
+use crate::clock::now;
+use crate::complaints::complain;
 use crate::folder::AttemptKey;
-use crate::launch;
 use crate::protocol::{FromKeeper, HELD_PER_FRAME, PROTOCOL_VERSION, ToKeeper, WireHeld};
 
 impl Keeper {
     pub(super) fn obey(&mut self, message: ToKeeper) {
         match message {
             ToKeeper::Hello { version } => self.welcome(version),
-            ToKeeper::Launch(words) => launch::launch(self, &words),
+            ToKeeper::Launch(words) => launch::launch(self, words),
             ToKeeper::Stop { task, attempt, version, grace_ms } => {
                 if let Some(task) = TaskId::new(task) {
                     self.stop(AttemptKey { task, attempt }, version, grace_ms);
@@ -29,8 +30,8 @@ impl Keeper {
             ToKeeper::Leave { kill_all } => {
                 self.leaving = Some(if kill_all { Leaving::AfterKilling } else { Leaving::WhenIdle });
                 if kill_all {
-                    for held in self.attempts.values() {
-                        held.stop(0);
+                    for (key, held) in &self.attempts {
+                        held.guardian.into_iter().for_each(|token| self.guardians.stop(token, *key, 0));
                     }
                 }
             }
@@ -78,7 +79,7 @@ impl Keeper {
             if version < held.fence.version {
                 return;
             }
-            held.stop(grace_ms);
+            held.guardian.into_iter().for_each(|token| self.guardians.stop(token, key, grace_ms));
             if held.exit.is_some() {
                 self.say_again(key);
             }
@@ -94,6 +95,7 @@ impl Keeper {
     /// Whether this attempt, or a later one of its task, is over and acknowledged.
     pub(crate) fn is_past(&self, key: AttemptKey) -> bool {
         self.seen.get(&key.task).is_some_and(|&newest| newest >= key.attempt)
+            || self.ends.has(key)
             || self.folder.done().join(key.to_string()).exists()
     }
 
@@ -136,7 +138,9 @@ impl Keeper {
     /// Answers an order for an attempt that is acknowledged and forgotten. Only a control plane that does not
     /// know of that end gives one: it was restored from an older backup. For any other, this end is stale.
     pub(crate) fn say_past(&mut self, key: AttemptKey, version: u32) {
-        let exit = crate::folder::read_exit(&self.folder.done().join(key.to_string())).unwrap_or_else(|| {
+        let known = crate::folder::read_exit(&self.folder.done().join(key.to_string()));
+        let known = known.or_else(|| crate::ends::find(self.folder.root(), key));
+        let exit = known.unwrap_or_else(|| {
             let why = "this attempt ended before, and nobody remembers how";
             Exit {
                 at: now(),
@@ -152,24 +156,34 @@ impl Keeper {
 
     /// The end is durable elsewhere: the attempt's folder is kept for its log alone.
     fn forget(&mut self, key: AttemptKey) {
-        if self.attempts.get(&key).is_none_or(|held| held.exit.is_none()) {
-            return;
-        }
+        let Some(held) = self.attempts.get(&key) else { return };
+        let (Some(exit), bare) = (held.exit.clone(), held.bare) else { return };
         fastgpu_failpoints::hit("keeper.forget.before_move");
-        let name = key.to_string();
-        if let Err(error) = std::fs::rename(self.folder.attempt(key), self.folder.done().join(&name)) {
-            complain(&format!("could not put {name} away: {error}"));
+        let stays = self.work.put_away(key);
+        if !(bare && !stays && self.forget_bare(key, &exit)) {
+            let name = key.to_string();
+            if let Err(error) = std::fs::rename(self.folder.attempt(key), self.folder.done().join(&name)) {
+                complain(&format!("could not put {name} away: {error}"));
+            }
         }
         fastgpu_failpoints::hit("keeper.forget.after_move");
-        self.work.put_away(key);
-        // The guardian may be on its very last steps; they are not waited for long.
+        // An adopted guardian may be on its very last steps; they are not waited for long.
         let held = self.attempts.remove(&key);
-        if let Some(Held { guardian: Some(guardian), slot, .. }) = held {
-            self.guardians.remove(&guardian.token);
-            guardian.collect();
+        if let Some(Held { guardian: Some(token), slot, .. }) = held {
+            self.guardians.remove(token);
             if let Some(slot) = slot {
                 self.cgroups.give_back(slot);
             }
         }
+    }
+
+    /// Keeps of an attempt that left nothing how it ended, and its folder for another.
+    fn forget_bare(&mut self, key: AttemptKey, exit: &Exit) -> bool {
+        if let Err(error) = self.ends.add(key, exit) {
+            complain(&format!("could not note the end of {key}: {error}"));
+            return false;
+        }
+        fastgpu_failpoints::hit("keeper.forget.after_note");
+        self.spares.keep(&self.folder.attempt(key))
     }
 }

@@ -18,6 +18,7 @@ use rustix::thread::UnshareFlags;
 
 use super::watch::Watch;
 use super::wire::{Answer, Ask, DEVICES_MAX, DeviceReading, QUESTION_BYTES_MAX, Question, Readings, Trouble};
+use crate::sys;
 
 /// The library every driver installs.
 const LIBRARY: &str = "libnvidia-ml.so.1";
@@ -84,6 +85,7 @@ fn tied_to(parent: Option<i32>) -> bool {
 fn answer_all(library: &OsString, input: impl Read, mut output: impl Write) -> io::Result<()> {
     let mut input = BufReader::new(input);
     let mut driver = None;
+    let mut is_small = false;
     loop {
         let mut line = Vec::new();
         (&mut input).take(QUESTION_BYTES_MAX).read_until(b'\n', &mut line)?;
@@ -96,6 +98,10 @@ fn answer_all(library: &OsString, input: impl Read, mut output: impl Write) -> i
         answer.push(b'\n');
         output.write_all(&answer)?;
         output.flush()?;
+        // What is done once is done: the driver is loaded, the devices are found.
+        if !std::mem::replace(&mut is_small, true) {
+            sys::drop_code_pages();
+        }
     }
 }
 

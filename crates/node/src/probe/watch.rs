@@ -12,7 +12,7 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::event::EventSet;
 
 use super::wire::XidReading;
-use crate::keeper::now;
+use crate::clock::now;
 
 /// How long one wait takes when nothing happens.
 const WAIT_MS: u32 = 60_000;

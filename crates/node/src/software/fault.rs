@@ -13,7 +13,7 @@ use fastgpu_softgpu::ledger::processes::padded;
 use fastgpu_softgpu::ledger::view::Stuck;
 
 use super::Software;
-use crate::devices::xid::{Blame, meaning};
+use crate::xid::{Blame, meaning};
 
 /// A device of a large model is not slower than this, even when it is sick.
 pub const NVML_DELAY_MAX: Duration = Duration::from_secs(60);

@@ -19,6 +19,7 @@ pub(crate) const STORIES: &[Story] = &[
     ("the environment is clean", the_environment_is_clean),
     ("the server's data is out of sight", the_servers_data_is_out_of_sight),
     ("a launch happens once", a_launch_happens_once),
+    ("an attempt that left nothing leaves no folder", an_attempt_that_left_nothing_leaves_no_folder),
     ("an end is kept until it is forgotten", an_end_is_kept_until_it_is_forgotten),
     ("orders for a forgotten attempt are answered", orders_for_a_forgotten_attempt_are_answered),
 ];
@@ -201,6 +202,41 @@ fn an_end_is_kept_until_it_is_forgotten() {
     node.holds_nothing();
     assert!(begin.elapsed() < Duration::from_secs(5));
     assert_eq!(node.stdout(task), "hi\n", "the log stays");
+}
+
+/// Its folder serves another, and still nothing is forgotten that counts.
+fn an_attempt_that_left_nothing_leaves_no_folder() {
+    let mut node = Node::new();
+    let count = |node: &Node, place: &str| std::fs::read_dir(node.dir.join(place)).unwrap().count();
+    let mut over = Vec::new();
+    for code in 3..7 {
+        let task = Task::sh(&format!("exit {code}"));
+        let (launch, spec) = (task.launch.clone(), task.spec.clone());
+        let id = node.launch(task);
+        let exit = node.exit(id);
+        assert_eq!(exit.how, ExitKind::Code(code));
+        node.forget(id);
+        node.holds_nothing();
+        over.push((id, exit, launch, spec));
+    }
+    assert_eq!((count(&node, "done"), count(&node, "spare"), count(&node, "work")), (0, 1, 1));
+    // What it left somewhere is kept.
+    for leaves in ["echo said", "echo kept > result"] {
+        let task = node.launch(Task::sh(leaves));
+        node.exit(task);
+        node.forget(task);
+    }
+    node.holds_nothing();
+    assert_eq!((count(&node, "done"), count(&node, "work")), (2, 1));
+    for _keeper in ["the same", "the next"] {
+        for (id, exit, launch, spec) in &over {
+            assert_eq!(node.log(*id), (String::new(), String::new()));
+            node.unsee(*id);
+            node.deliver(Order::Launch(launch.clone()), Some(spec.clone()));
+            assert_eq!(node.exit(*id), *exit, "the end it had");
+        }
+        node.replace_keeper();
+    }
 }
 
 /// What a control plane hears that was restored to a time before the end.

@@ -28,7 +28,8 @@ pub(crate) const STORIES: &[Story] = &[
 /// The pid in the attempt's record.
 pub(crate) fn guardian_of(node: &Node, task: TaskId) -> i32 {
     let record = std::fs::read_to_string(node.attempt_dir(task).join("record")).unwrap();
-    let line = record.lines().find(|line| line.contains("guardian")).unwrap();
+    // The last one: the one before ended before it got the attempt.
+    let line = record.lines().rfind(|line| line.contains("guardian")).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     i32::try_from(line["guardian"]["pid"].as_i64().unwrap()).unwrap()
 }

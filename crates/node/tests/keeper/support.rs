@@ -22,7 +22,7 @@ static NEXT_TASK: AtomicU64 = AtomicU64::new(1);
 /// A node in a fresh folder.
 pub(crate) struct Node {
     pub(crate) dir: PathBuf,
-    agent: AgentHandle,
+    pub(crate) agent: AgentHandle,
     reports: Receiver<Report>,
     seen: Vec<Report>,
     use_cgroups: bool,

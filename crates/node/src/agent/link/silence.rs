@@ -10,7 +10,7 @@ use fastgpu_core::node::{Ability, Report};
 use fastgpu_core::units::Timestamp;
 
 use super::Link;
-use crate::keeper::now;
+use crate::clock::now;
 
 /// How long a keeper may take to answer the greeting. It answers in milliseconds unless it is stopped, hangs
 /// in the kernel, or the machine is out of breath.

@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags};
 
+use super::{Held, Keeper};
+use crate::complaints::complain;
 use crate::folder::{AttemptKey, Record, RecordFile, start_time};
-use crate::keeper::{Held, Keeper, complain};
 use crate::leftovers;
 
 /// How long a guardian that was forked just before the keeper died may take to write its name.
 const NAME_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Adopts, reports or fails every attempt in the folder.
-pub(crate) fn everything(keeper: &mut Keeper) -> io::Result<()> {
+pub(super) fn everything(keeper: &mut Keeper) -> io::Result<()> {
     let mut dead = Vec::new();
     for entry in std::fs::read_dir(keeper.folder.attempts())? {
         let name = entry?.file_name();
