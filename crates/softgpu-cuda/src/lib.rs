@@ -15,23 +15,24 @@ compile_error!("the software GPU needs 64-bit Linux");
 mod abi;
 mod call;
 mod codes;
+mod dump_settings;
 mod handle;
 mod process;
+mod threads;
 mod visible;
 
-mod actions;
-mod contexts;
-mod engine;
 mod fatbin;
-mod graph;
-mod green;
 mod kernels;
 mod memory;
+
+mod engine;
 mod modules;
-mod shared_events;
+
+mod graph;
+mod green;
+
+mod running;
 mod state;
-mod suspend;
-mod textures;
 
 mod api;
 mod exports;

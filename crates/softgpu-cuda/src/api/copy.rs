@@ -2,17 +2,12 @@
 
 use crate::abi::{CUresult, Code, Done, In};
 use crate::call::call;
-use crate::engine::Stream;
 use crate::engine::task::{CopyJob, Side};
 use crate::graph::What;
-use crate::handle::Handle;
+use crate::handle::{ArrayHandle, ContextHandle, Handle, StreamHandle};
 use crate::memory::Due;
-use crate::memory::arrays::Array;
 use crate::process::Process;
-use crate::state::{Context, State};
-
-type S = Handle<Stream>;
-type A = Handle<Array>;
+use crate::state::State;
 
 /// Up to this size a copy from plain host memory does not hold the caller up, in bytes.
 const STAGED_BYTES_MAX: u64 = 64 << 10;
@@ -30,7 +25,7 @@ enum Says {
 type Part = (Says, u64);
 
 /// By when memory must be there that work in a stream uses.
-pub(super) fn due(state: &State, stream: Handle<Stream>) -> Done<Due> {
+pub(super) fn due(state: &State, stream: StreamHandle) -> Done<Due> {
     Ok(if state.streams.get(stream)?.capture.is_some() { Due::AtLaunch } else { Due::Now })
 }
 
@@ -48,7 +43,14 @@ fn check(state: &State, due: Due, (says, address): Part, bytes: u64) -> Done {
 }
 
 /// Puts a copy into a stream; waits for it unless the caller wants to go on.
-fn copy(process: &Process, job: CopyJob, sides: [Part; 2], told: &Copy3d, stream: S, wait: bool) -> Done {
+fn copy(
+    process: &Process,
+    job: CopyJob,
+    sides: [Part; 2],
+    told: &Copy3d,
+    stream: StreamHandle,
+    wait: bool,
+) -> Done {
     let mut state = process.state();
     let current = state.current()?;
     let stream = state.stream(stream)?;
@@ -61,7 +63,7 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], told: &Copy3d, stream
     let ordinal = state.contexts.get(current)?.ordinal;
     let to_plain = !state.memory.knows(job.to.address);
     let captured = due == Due::AtLaunch;
-    // A graph reads plain host memory anew each time it runs. Of other copies only small ones take it with them,
+    // ArrayHandle graph reads plain host memory anew each time it runs. Of other copies only small ones take it with them,
     // as by the driver; the caller waits for the rest.
     let from_plain = !state.memory.knows(job.from.address);
     let read_now = from_plain && !captured && !wait && job.bytes() <= STAGED_BYTES_MAX;
@@ -81,7 +83,7 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], told: &Copy3d, stream
     process.wait_stream(stream)
 }
 
-fn line(process: &Process, from: Part, to: Part, bytes: usize, stream: S, wait: bool) -> Done {
+fn line(process: &Process, from: Part, to: Part, bytes: usize, stream: StreamHandle, wait: bool) -> Done {
     let told = Copy3d { from: Side3d::line(from), to: Side3d::line(to), width: bytes, height: 1, depth: 1 };
     copy(process, CopyJob::line(from.1, to.1, bytes), [from, to], &told, stream, wait)
 }
@@ -92,7 +94,7 @@ pub(crate) extern "C" fn cuMemcpy(to: u64, from: u64, bytes: usize) -> CUresult 
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyAsync(to: u64, from: u64, bytes: usize, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyAsync(to: u64, from: u64, bytes: usize, stream: StreamHandle) -> CUresult {
     call(|process| line(process, (Says::Anything, from), (Says::Anything, to), bytes, stream, false))
 }
 
@@ -102,7 +104,12 @@ pub(crate) extern "C" fn cuMemcpyHtoD_v2(to: u64, from: u64, bytes: usize) -> CU
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyHtoDAsync_v2(to: u64, from: u64, bytes: usize, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyHtoDAsync_v2(
+    to: u64,
+    from: u64,
+    bytes: usize,
+    stream: StreamHandle,
+) -> CUresult {
     call(|process| line(process, (Says::Host, from), (Says::Device, to), bytes, stream, false))
 }
 
@@ -112,7 +119,12 @@ pub(crate) extern "C" fn cuMemcpyDtoH_v2(to: u64, from: u64, bytes: usize) -> CU
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyDtoHAsync_v2(to: u64, from: u64, bytes: usize, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyDtoHAsync_v2(
+    to: u64,
+    from: u64,
+    bytes: usize,
+    stream: StreamHandle,
+) -> CUresult {
     call(|process| line(process, (Says::Device, from), (Says::Host, to), bytes, stream, false))
 }
 
@@ -123,16 +135,21 @@ pub(crate) extern "C" fn cuMemcpyDtoD_v2(to: u64, from: u64, bytes: usize) -> CU
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyDtoDAsync_v2(to: u64, from: u64, bytes: usize, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyDtoDAsync_v2(
+    to: u64,
+    from: u64,
+    bytes: usize,
+    stream: StreamHandle,
+) -> CUresult {
     call(|process| line(process, (Says::Device, from), (Says::Device, to), bytes, stream, false))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemcpyPeer(
     to: u64,
-    to_context: Handle<Context>,
+    to_context: ContextHandle,
     from: u64,
-    from_context: Handle<Context>,
+    from_context: ContextHandle,
     bytes: usize,
 ) -> CUresult {
     cuMemcpyPeerAsync(to, to_context, from, from_context, bytes, Handle::NULL)
@@ -141,11 +158,11 @@ pub(crate) extern "C" fn cuMemcpyPeer(
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemcpyPeerAsync(
     to: u64,
-    to_context: Handle<Context>,
+    to_context: ContextHandle,
     from: u64,
-    from_context: Handle<Context>,
+    from_context: ContextHandle,
     bytes: usize,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| {
         let state = process.state();
@@ -167,14 +184,14 @@ pub(crate) struct Copy2d {
     from_type: u32,
     from_host: u64,
     from_device: u64,
-    from_array: A,
+    from_array: ArrayHandle,
     from_pitch: usize,
     to_x: usize,
     to_y: usize,
     to_type: u32,
     to_host: u64,
     to_device: u64,
-    to_array: A,
+    to_array: ArrayHandle,
     to_pitch: usize,
     width: usize,
     height: usize,
@@ -191,7 +208,7 @@ pub(crate) struct Side3d {
     kind: u32,
     host: u64,
     device: u64,
-    array: A,
+    array: ArrayHandle,
     spare: usize,
     pitch: usize,
     height: usize,
@@ -253,7 +270,7 @@ impl Side3d {
     }
 
     /// An array from an element on, whose elements have so many bytes.
-    pub(super) fn in_array(array: A, [x, y, z]: [usize; 3], element: usize) -> Self {
+    pub(super) fn in_array(array: ArrayHandle, [x, y, z]: [usize; 3], element: usize) -> Self {
         let x = x * element;
         Self { x, y, z, level: 0, kind: 3, host: 0, device: 0, array, spare: 0, pitch: 0, height: 0 }
     }
@@ -265,7 +282,7 @@ impl Side3d {
             Says::Device => (2, 0, address),
             Says::Anything => (4, 0, address),
         };
-        let array = A::NULL;
+        let array = ArrayHandle::NULL;
         Self { x: 0, y: 0, z: 0, level: 0, kind, host, device, array, spare: 0, pitch: 0, height: 0 }
     }
 
@@ -295,7 +312,7 @@ impl Side3d {
 }
 
 impl Copy3d {
-    /// A copy of so many bytes, rows and planes.
+    /// ArrayHandle copy of so many bytes, rows and planes.
     pub(super) fn new(from: Side3d, to: Side3d, [width, height, depth]: [usize; 3]) -> Self {
         Self { from, to, width, height, depth }
     }
@@ -335,7 +352,7 @@ impl Copy3d {
         Ok((job, [(from_says, from.address), (to_says, to.address)]))
     }
 
-    fn run(&self, process: &Process, stream: S, wait: bool) -> Done {
+    fn run(&self, process: &Process, stream: StreamHandle, wait: bool) -> Done {
         let state = process.state();
         state.current()?;
         if self.is_empty() {
@@ -359,7 +376,7 @@ pub(crate) extern "C" fn cuMemcpy2DUnaligned_v2(copy: In<Copy2d>) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpy2DAsync_v2(copy: In<Copy2d>, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpy2DAsync_v2(copy: In<Copy2d>, stream: StreamHandle) -> CUresult {
     call(|process| copy.get()?.whole().run(process, stream, false))
 }
 
@@ -369,7 +386,7 @@ pub(crate) extern "C" fn cuMemcpy3D_v2(copy: In<Copy3d>) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpy3DAsync_v2(copy: In<Copy3d>, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpy3DAsync_v2(copy: In<Copy3d>, stream: StreamHandle) -> CUresult {
     call(|process| copy.get()?.run(process, stream, false))
 }
 
@@ -379,12 +396,12 @@ pub(crate) extern "C" fn cuMemcpy3DPeer(copy: In<Copy3d>) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpy3DPeerAsync(copy: In<Copy3d>, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpy3DPeerAsync(copy: In<Copy3d>, stream: StreamHandle) -> CUresult {
     call(|process| copy.get()?.run(process, stream, false))
 }
 
-/// A part of an array, by offset into its memory.
-fn in_array(process: &Process, array: A, offset: usize, bytes: usize) -> Done<u64> {
+/// ArrayHandle part of an array, by offset into its memory.
+fn in_array(process: &Process, array: ArrayHandle, offset: usize, bytes: usize) -> Done<u64> {
     let state = process.state();
     state.current()?;
     let array = state.arrays.find(array).ok_or(Code::INVALID_HANDLE)?;
@@ -396,7 +413,12 @@ fn in_array(process: &Process, array: A, offset: usize, bytes: usize) -> Done<u6
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyHtoA_v2(array: A, offset: usize, from: u64, bytes: usize) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyHtoA_v2(
+    array: ArrayHandle,
+    offset: usize,
+    from: u64,
+    bytes: usize,
+) -> CUresult {
     call(|process| {
         let to = in_array(process, array, offset, bytes)?;
         line(process, (Says::Host, from), (Says::Device, to), bytes, Handle::NULL, true)
@@ -404,7 +426,12 @@ pub(crate) extern "C" fn cuMemcpyHtoA_v2(array: A, offset: usize, from: u64, byt
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyAtoH_v2(to: u64, array: A, offset: usize, bytes: usize) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyAtoH_v2(
+    to: u64,
+    array: ArrayHandle,
+    offset: usize,
+    bytes: usize,
+) -> CUresult {
     call(|process| {
         let from = in_array(process, array, offset, bytes)?;
         line(process, (Says::Device, from), (Says::Host, to), bytes, Handle::NULL, true)
@@ -413,11 +440,11 @@ pub(crate) extern "C" fn cuMemcpyAtoH_v2(to: u64, array: A, offset: usize, bytes
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemcpyHtoAAsync_v2(
-    array: A,
+    array: ArrayHandle,
     offset: usize,
     from: u64,
     bytes: usize,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| {
         let to = in_array(process, array, offset, bytes)?;
@@ -428,10 +455,10 @@ pub(crate) extern "C" fn cuMemcpyHtoAAsync_v2(
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemcpyAtoHAsync_v2(
     to: u64,
-    array: A,
+    array: ArrayHandle,
     offset: usize,
     bytes: usize,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| {
         let from = in_array(process, array, offset, bytes)?;
@@ -440,7 +467,12 @@ pub(crate) extern "C" fn cuMemcpyAtoHAsync_v2(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyDtoA_v2(array: A, offset: usize, from: u64, bytes: usize) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyDtoA_v2(
+    array: ArrayHandle,
+    offset: usize,
+    from: u64,
+    bytes: usize,
+) -> CUresult {
     call(|process| {
         let to = in_array(process, array, offset, bytes)?;
         line(process, (Says::Device, from), (Says::Device, to), bytes, Handle::NULL, false)
@@ -448,7 +480,12 @@ pub(crate) extern "C" fn cuMemcpyDtoA_v2(array: A, offset: usize, from: u64, byt
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyAtoD_v2(to: u64, array: A, offset: usize, bytes: usize) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyAtoD_v2(
+    to: u64,
+    array: ArrayHandle,
+    offset: usize,
+    bytes: usize,
+) -> CUresult {
     call(|process| {
         let from = in_array(process, array, offset, bytes)?;
         line(process, (Says::Device, from), (Says::Device, to), bytes, Handle::NULL, false)
@@ -458,9 +495,9 @@ pub(crate) extern "C" fn cuMemcpyAtoD_v2(to: u64, array: A, offset: usize, bytes
 /// Between two arrays of one row, whose elements are of one size.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemcpyAtoA_v2(
-    to: A,
+    to: ArrayHandle,
     to_offset: usize,
-    from: A,
+    from: ArrayHandle,
     from_offset: usize,
     bytes: usize,
 ) -> CUresult {

@@ -8,14 +8,10 @@ use super::node_params::{
 };
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
-use crate::graph::{Edge, Graph, GraphExec, Node, What};
-use crate::handle::Handle;
+use crate::graph::{Edge, What};
+use crate::handle::{ContextHandle, EventHandle, GraphExecHandle, GraphHandle, Handle, NodeHandle};
 use crate::process::Process;
-use crate::state::{Context, Event, State};
-
-type G = Handle<Graph>;
-type N = Handle<Node>;
-type X = Handle<GraphExec>;
+use crate::state::State;
 
 /// `CUgraphNodeParams`: what the kind does not use is zero.
 #[repr(C)]
@@ -32,7 +28,7 @@ pub(crate) struct NodeParameters {
 #[derive(Debug, Clone, Copy)]
 struct CopyNode {
     zero: [u32; 2],
-    context: Handle<Context>,
+    context: ContextHandle,
     copy: Copy3d,
 }
 
@@ -41,7 +37,7 @@ struct CopyNode {
 #[derive(Debug, Clone, Copy)]
 struct SetNode {
     set: SetParameters,
-    context: Handle<Context>,
+    context: ContextHandle,
 }
 
 impl NodeParameters {
@@ -56,7 +52,7 @@ impl NodeParameters {
     }
 
     /// What a node of any kind does, but for memory of graphs, which cannot be changed.
-    fn what(&self, process: &Process, state: &mut State, graph: G) -> Done<What> {
+    fn what(&self, process: &Process, state: &mut State, graph: GraphHandle) -> Done<What> {
         match self.kind {
             0 => node_params::kernel(process, state, &self.body::<KernelParameters>()?),
             1 => {
@@ -73,8 +69,8 @@ impl NodeParameters {
             3 => node_params::host(&self.body::<HostParameters>()?),
             4 => node_params::child(state, graph, &self.body::<ChildParameters>()?),
             5 => self.body::<[u64; 0]>().map(|_| What::Empty),
-            6 => node_params::event(state, self.body::<Handle<Event>>()?).map(What::Wait),
-            7 => node_params::event(state, self.body::<Handle<Event>>()?).map(What::Record),
+            6 => node_params::event(state, self.body::<EventHandle>()?).map(What::Wait),
+            7 => node_params::event(state, self.body::<EventHandle>()?).map(What::Record),
             12 => node_params::batch(state, &self.body::<WordsParameters>()?),
             _ => Err(Code::INVALID_VALUE),
         }
@@ -95,16 +91,16 @@ impl NodeParameters {
 
 fn add_any(
     process: &Process,
-    out: Out<N>,
-    graph: G,
-    deps: (In<N>, In<Edge>, usize),
+    out: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: (In<NodeHandle>, In<Edge>, usize),
     asked: Out<NodeParameters>,
 ) -> Done {
     let out = out.required()?;
     let mut parameters = asked.read()?;
     parameters.refuse_missing(process, "cuGraphAddNode")?;
     let (deps, edges) = (deps.0.list(deps.2)?, edge_list(deps.1, deps.2)?);
-    let known: Vec<(N, Edge)> = deps.iter().copied().zip(edges).collect();
+    let known: Vec<(NodeHandle, Edge)> = deps.iter().copied().zip(edges).collect();
     let mut node = Handle::NULL;
     add(process, Out(&raw mut node), graph, (In(deps.as_ptr()), deps.len()), |state| {
         known.iter().try_for_each(|(from, edge)| state.check_edge(*from, parameters.kind, *edge))?;
@@ -129,9 +125,9 @@ fn add_any(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddNode_v2(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     edges: In<Edge>,
     count: usize,
     asked: Out<NodeParameters>,
@@ -141,9 +137,9 @@ pub(crate) extern "C" fn cuGraphAddNode_v2(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
     asked: Out<NodeParameters>,
 ) -> CUresult {
@@ -151,7 +147,7 @@ pub(crate) extern "C" fn cuGraphAddNode(
 }
 
 /// What a node is to become; memory of graphs stays what it was.
-fn changed(process: &Process, state: &mut State, node: N, asked: &NodeParameters) -> Done<What> {
+fn changed(process: &Process, state: &mut State, node: NodeHandle, asked: &NodeParameters) -> Done<What> {
     let found = state.node(node)?;
     let graph = found.graph;
     if found.what.number() != asked.kind {
@@ -164,7 +160,7 @@ fn changed(process: &Process, state: &mut State, node: N, asked: &NodeParameters
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphNodeSetParams(node: N, asked: Out<NodeParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphNodeSetParams(node: NodeHandle, asked: Out<NodeParameters>) -> CUresult {
     call(|process| {
         let asked = asked.read()?;
         asked.refuse_missing(process, "cuGraphNodeSetParams")?;
@@ -173,7 +169,11 @@ pub(crate) extern "C" fn cuGraphNodeSetParams(node: N, asked: Out<NodeParameters
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphExecNodeSetParams(exec: X, node: N, asked: Out<NodeParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphExecNodeSetParams(
+    exec: GraphExecHandle,
+    node: NodeHandle,
+    asked: Out<NodeParameters>,
+) -> CUresult {
     call(|process| {
         let asked = asked.read()?;
         asked.refuse_missing(process, "cuGraphExecNodeSetParams")?;

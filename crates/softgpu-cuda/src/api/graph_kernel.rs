@@ -7,13 +7,10 @@ use super::launch::{BUFFER_POINTER, BUFFER_SIZE};
 use super::node_params::{self, KernelParameters};
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
-use crate::graph::{Graph, Node, Shown, What};
-use crate::handle::Handle;
+use crate::graph::{Shown, What};
+use crate::handle::{GraphHandle, Handle, NodeHandle};
 use crate::kernels::Builtin;
 use crate::process::Process;
-
-type G = Handle<Graph>;
-type N = Handle<Node>;
 
 /// The older form of the parameters ends earlier.
 const OLD_BYTES: usize = std::mem::offset_of!(KernelParameters, kernel);
@@ -28,9 +25,9 @@ pub(super) fn read_old(asked: In<KernelParameters>) -> Done<KernelParameters> {
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddKernelNode_v2(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
     asked: In<KernelParameters>,
 ) -> CUresult {
@@ -42,9 +39,9 @@ pub(crate) extern "C" fn cuGraphAddKernelNode_v2(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddKernelNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
     asked: In<KernelParameters>,
 ) -> CUresult {
@@ -86,7 +83,7 @@ fn packed(arguments: &[u64], builtin: &Builtin) -> Vec<u64> {
 }
 
 /// What a kernel node was told, its arguments in the form in which they came. They are the node's own.
-fn parameters(process: &Process, node: N) -> Done<KernelParameters> {
+fn parameters(process: &Process, node: NodeHandle) -> Done<KernelParameters> {
     let mut state = process.state();
     let What::Kernel(launch) = what(&state, node)? else { return Err(Code::INVALID_VALUE) };
     let builtin = state.functions.find(launch.function).and_then(|function| function.builtin);
@@ -118,7 +115,10 @@ fn parameters(process: &Process, node: N) -> Done<KernelParameters> {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeGetParams_v2(node: N, out: Out<KernelParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeGetParams_v2(
+    node: NodeHandle,
+    out: Out<KernelParameters>,
+) -> CUresult {
     call(|process| {
         let out = out.required()?;
         let mut asked = parameters(process, node)?;
@@ -133,7 +133,10 @@ pub(crate) extern "C" fn cuGraphKernelNodeGetParams_v2(node: N, out: Out<KernelP
 
 /// In the older form a kernel of a library passes for a function.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeGetParams(node: N, out: Out<KernelParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeGetParams(
+    node: NodeHandle,
+    out: Out<KernelParameters>,
+) -> CUresult {
     call(|process| {
         let out = out.required()?;
         let asked = parameters(process, node)?;
@@ -143,7 +146,10 @@ pub(crate) extern "C" fn cuGraphKernelNodeGetParams(node: N, out: Out<KernelPara
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeSetParams_v2(node: N, asked: In<KernelParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeSetParams_v2(
+    node: NodeHandle,
+    asked: In<KernelParameters>,
+) -> CUresult {
     call(|process| {
         let asked = asked.get()?;
         change(process, node, |state| node_params::kernel(process, state, &asked))
@@ -151,7 +157,10 @@ pub(crate) extern "C" fn cuGraphKernelNodeSetParams_v2(node: N, asked: In<Kernel
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeSetParams(node: N, asked: In<KernelParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeSetParams(
+    node: NodeHandle,
+    asked: In<KernelParameters>,
+) -> CUresult {
     call(|process| {
         let asked = read_old(asked)?;
         change(process, node, |state| node_params::kernel(process, state, &asked))
@@ -192,7 +201,11 @@ pub(super) fn attributes_of(launch: impl Iterator<Item = (u32, [u64; 8])>) -> BT
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeGetAttribute(node: N, number: u32, out: Out<[u64; 8]>) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeGetAttribute(
+    node: NodeHandle,
+    number: u32,
+    out: Out<[u64; 8]>,
+) -> CUresult {
     call(|process| {
         let out = out.required()?;
         let state = process.state();
@@ -208,7 +221,11 @@ pub(crate) extern "C" fn cuGraphKernelNodeGetAttribute(node: N, number: u32, out
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeSetAttribute(node: N, number: u32, value: In<u8>) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeSetAttribute(
+    node: NodeHandle,
+    number: u32,
+    value: In<u8>,
+) -> CUresult {
     call(|process| {
         let given = value.list(value_bytes(number)?)?;
         let mut value = [0u64; 8];
@@ -231,7 +248,7 @@ pub(crate) extern "C" fn cuGraphKernelNodeSetAttribute(node: N, number: u32, val
 
 /// Both nodes are of one context.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeCopyAttributes(to: N, from: N) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeCopyAttributes(to: NodeHandle, from: NodeHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let (What::Kernel(one), What::Kernel(other)) = (what(&state, from)?, what(&state, to)?) else {

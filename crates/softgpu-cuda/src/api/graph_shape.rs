@@ -2,13 +2,10 @@
 
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
-use crate::graph::{Edge, Graph, Node};
-use crate::handle::Handle;
+use crate::graph::Edge;
+use crate::handle::{GraphHandle, NodeHandle};
 use crate::process::Process;
 use crate::state::State;
-
-type G = Handle<Graph>;
-type N = Handle<Node>;
 
 /// Gives a list to a caller who first asks how long it is; says how many it got.
 fn give<T: Copy>(out: Out<T>, count: Out<usize>, list: &[T]) -> Done {
@@ -31,7 +28,11 @@ fn fill<T: Copy>(out: Out<T>, room: usize, list: &[T]) {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphGetNodes(graph: G, out: Out<N>, count: Out<usize>) -> CUresult {
+pub(crate) extern "C" fn cuGraphGetNodes(
+    graph: GraphHandle,
+    out: Out<NodeHandle>,
+    count: Out<usize>,
+) -> CUresult {
     call(|process| {
         let state = process.state();
         give(out, count, &state.graph(graph)?.nodes)
@@ -39,30 +40,35 @@ pub(crate) extern "C" fn cuGraphGetNodes(graph: G, out: Out<N>, count: Out<usize
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphGetRootNodes(graph: G, out: Out<N>, count: Out<usize>) -> CUresult {
+pub(crate) extern "C" fn cuGraphGetRootNodes(
+    graph: GraphHandle,
+    out: Out<NodeHandle>,
+    count: Out<usize>,
+) -> CUresult {
     call(|process| {
         let state = process.state();
         let nodes = &state.graph(graph)?.nodes;
-        let root = |node: &&N| state.nodes.find(**node).is_some_and(|node| node.deps.is_empty());
+        let root = |node: &&NodeHandle| state.nodes.find(**node).is_some_and(|node| node.deps.is_empty());
         give(out, count, &nodes.iter().filter(root).copied().collect::<Vec<_>>())
     })
 }
 
 /// An edge as it is shown: from, to, and what it is beside plain order.
-type Shown = (N, N, Edge);
+type Shown = (NodeHandle, NodeHandle, Edge);
 
 /// The edges that lead to a node.
-fn edges_to(state: &State, to: N) -> Done<Vec<Shown>> {
+fn edges_to(state: &State, to: NodeHandle) -> Done<Vec<Shown>> {
     let node = state.node(to)?;
-    let annotated =
-        |from: N| node.edges.iter().find(|(dep, _)| *dep == from).map_or(Edge::PLAIN, |(_, edge)| *edge);
+    let annotated = |from: NodeHandle| {
+        node.edges.iter().find(|(dep, _)| *dep == from).map_or(Edge::PLAIN, |(_, edge)| *edge)
+    };
     Ok(node.deps.iter().map(|from| (*from, to, annotated(*from))).collect())
 }
 
 /// Where a list of edges goes. Who does not want the data must not lose any.
 struct Wanted {
-    from: Out<N>,
-    to: Out<N>,
+    from: Out<NodeHandle>,
+    to: Out<NodeHandle>,
     data: Out<Edge>,
     count: Out<usize>,
 }
@@ -98,9 +104,9 @@ const fn none<T>() -> Out<T> {
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphGetEdges_v2(
-    graph: G,
-    from: Out<N>,
-    to: Out<N>,
+    graph: GraphHandle,
+    from: Out<NodeHandle>,
+    to: Out<NodeHandle>,
     data: Out<Edge>,
     count: Out<usize>,
 ) -> CUresult {
@@ -118,14 +124,19 @@ pub(crate) extern "C" fn cuGraphGetEdges_v2(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphGetEdges(graph: G, from: Out<N>, to: Out<N>, count: Out<usize>) -> CUresult {
+pub(crate) extern "C" fn cuGraphGetEdges(
+    graph: GraphHandle,
+    from: Out<NodeHandle>,
+    to: Out<NodeHandle>,
+    count: Out<usize>,
+) -> CUresult {
     cuGraphGetEdges_v2(graph, from, to, none(), count)
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphNodeGetDependencies_v2(
-    node: N,
-    out: Out<N>,
+    node: NodeHandle,
+    out: Out<NodeHandle>,
     data: Out<Edge>,
     count: Out<usize>,
 ) -> CUresult {
@@ -136,14 +147,18 @@ pub(crate) extern "C" fn cuGraphNodeGetDependencies_v2(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphNodeGetDependencies(node: N, out: Out<N>, count: Out<usize>) -> CUresult {
+pub(crate) extern "C" fn cuGraphNodeGetDependencies(
+    node: NodeHandle,
+    out: Out<NodeHandle>,
+    count: Out<usize>,
+) -> CUresult {
     cuGraphNodeGetDependencies_v2(node, out, none(), count)
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphNodeGetDependentNodes_v2(
-    node: N,
-    out: Out<N>,
+    node: NodeHandle,
+    out: Out<NodeHandle>,
     data: Out<Edge>,
     count: Out<usize>,
 ) -> CUresult {
@@ -158,14 +173,18 @@ pub(crate) extern "C" fn cuGraphNodeGetDependentNodes_v2(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphNodeGetDependentNodes(node: N, out: Out<N>, count: Out<usize>) -> CUresult {
+pub(crate) extern "C" fn cuGraphNodeGetDependentNodes(
+    node: NodeHandle,
+    out: Out<NodeHandle>,
+    count: Out<usize>,
+) -> CUresult {
     cuGraphNodeGetDependentNodes_v2(node, out, none(), count)
 }
 
 /// Edges as a caller names them.
 struct Named {
-    from: In<N>,
-    to: In<N>,
+    from: In<NodeHandle>,
+    to: In<NodeHandle>,
     data: In<Edge>,
     count: usize,
 }
@@ -183,7 +202,7 @@ pub(super) fn edge_list(data: In<Edge>, count: usize) -> Done<Vec<Edge>> {
     if data.0.is_null() { Ok(vec![Edge::PLAIN; count]) } else { data.list(count) }
 }
 
-fn change(process: &Process, graph: G, named: &Named, add: bool) -> Done {
+fn change(process: &Process, graph: GraphHandle, named: &Named, add: bool) -> Done {
     let mut state = process.state();
     state.graph(graph)?;
     for (from, to, edge) in named.list()? {
@@ -211,9 +230,9 @@ fn change(process: &Process, graph: G, named: &Named, add: bool) -> Done {
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddDependencies_v2(
-    graph: G,
-    from: In<N>,
-    to: In<N>,
+    graph: GraphHandle,
+    from: In<NodeHandle>,
+    to: In<NodeHandle>,
     data: In<Edge>,
     count: usize,
 ) -> CUresult {
@@ -221,15 +240,20 @@ pub(crate) extern "C" fn cuGraphAddDependencies_v2(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphAddDependencies(graph: G, from: In<N>, to: In<N>, count: usize) -> CUresult {
+pub(crate) extern "C" fn cuGraphAddDependencies(
+    graph: GraphHandle,
+    from: In<NodeHandle>,
+    to: In<NodeHandle>,
+    count: usize,
+) -> CUresult {
     cuGraphAddDependencies_v2(graph, from, to, In(std::ptr::null()), count)
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphRemoveDependencies_v2(
-    graph: G,
-    from: In<N>,
-    to: In<N>,
+    graph: GraphHandle,
+    from: In<NodeHandle>,
+    to: In<NodeHandle>,
     data: In<Edge>,
     count: usize,
 ) -> CUresult {
@@ -238,9 +262,9 @@ pub(crate) extern "C" fn cuGraphRemoveDependencies_v2(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphRemoveDependencies(
-    graph: G,
-    from: In<N>,
-    to: In<N>,
+    graph: GraphHandle,
+    from: In<NodeHandle>,
+    to: In<NodeHandle>,
     count: usize,
 ) -> CUresult {
     cuGraphRemoveDependencies_v2(graph, from, to, In(std::ptr::null()), count)

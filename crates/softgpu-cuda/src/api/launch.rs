@@ -5,16 +5,12 @@ use std::ffi::c_void;
 use super::graph_kernel::{COOPERATIVE, PRIORITY, attributes_of};
 use crate::abi::{CUresult, Code, Done, In};
 use crate::call::call;
-use crate::engine::{Engine, Op, Stream, Task};
+use crate::engine::{Engine, Op, Task};
 use crate::graph::{Launch, What};
-use crate::handle::Handle;
+use crate::handle::{ContextHandle, FunctionHandle, Handle, StreamHandle};
 use crate::kernels::Builtin;
-use crate::modules::Function;
 use crate::process::Process;
-use crate::state::{Context, State};
-
-type F = Handle<Function>;
-type S = Handle<Stream>;
+use crate::state::State;
 
 /// Marks in the list of `extra` arguments.
 pub(super) const BUFFER_POINTER: usize = 1;
@@ -36,7 +32,7 @@ const SMALL_PART: u64 = 16;
 /// What a launch says, whichever function it came by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
-    pub(super) function: F,
+    pub(super) function: FunctionHandle,
     pub(super) grid: [u32; 3],
     pub(super) block: [u32; 3],
     pub(super) shared_bytes: u32,
@@ -113,7 +109,7 @@ pub(super) fn prepare(
     process: &Process,
     state: &mut State,
     asked: &Asked,
-    context: Handle<Context>,
+    context: ContextHandle,
 ) -> Done<Launch> {
     let ordinal = state.contexts.find(context).ok_or(Code::INVALID_CONTEXT)?.ordinal;
     let builtin = state.functions.get(asked.function)?.builtin;
@@ -143,7 +139,7 @@ pub(super) fn prepare(
 }
 
 /// Launches a kernel. If the stream is recorded, the node has the launch's attributes, and the stream's priority.
-fn launch(process: &Process, stream: S, asked: &Asked, attributes: &[Attribute]) -> Done {
+fn launch(process: &Process, stream: StreamHandle, asked: &Asked, attributes: &[Attribute]) -> Done {
     let mut state = process.state();
     if asked.function.is_null() {
         return Err(Code::INVALID_HANDLE);
@@ -175,7 +171,7 @@ fn launch(process: &Process, stream: S, asked: &Asked, attributes: &[Attribute])
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuLaunchKernel(
-    function: F,
+    function: FunctionHandle,
     grid_x: u32,
     grid_y: u32,
     grid_z: u32,
@@ -183,7 +179,7 @@ pub(crate) extern "C" fn cuLaunchKernel(
     block_y: u32,
     block_z: u32,
     shared_bytes: u32,
-    stream: S,
+    stream: StreamHandle,
     parameters: In<*const c_void>,
     extra: In<usize>,
 ) -> CUresult {
@@ -196,7 +192,7 @@ pub(crate) extern "C" fn cuLaunchKernel(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuLaunchCooperativeKernel(
-    function: F,
+    function: FunctionHandle,
     grid_x: u32,
     grid_y: u32,
     grid_z: u32,
@@ -204,7 +200,7 @@ pub(crate) extern "C" fn cuLaunchCooperativeKernel(
     block_y: u32,
     block_z: u32,
     shared_bytes: u32,
-    stream: S,
+    stream: StreamHandle,
     parameters: In<*const c_void>,
 ) -> CUresult {
     call(|process| {
@@ -222,7 +218,7 @@ pub(crate) struct Configuration {
     pub(super) grid: [u32; 3],
     pub(super) block: [u32; 3],
     shared_bytes: u32,
-    stream: S,
+    stream: StreamHandle,
     attributes: In<Attribute>,
     attribute_count: u32,
 }
@@ -254,7 +250,7 @@ const ATTRIBUTES_MAX: u32 = 64;
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuLaunchKernelEx(
     configuration: In<Configuration>,
-    function: F,
+    function: FunctionHandle,
     parameters: In<*const c_void>,
     extra: In<usize>,
 ) -> CUresult {
@@ -285,11 +281,11 @@ pub(crate) extern "C" fn cuLaunchKernelEx(
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DeviceLaunch {
-    function: F,
+    function: FunctionHandle,
     grid: [u32; 3],
     block: [u32; 3],
     shared_bytes: u32,
-    stream: S,
+    stream: StreamHandle,
     parameters: In<*const c_void>,
 }
 

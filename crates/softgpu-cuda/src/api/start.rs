@@ -2,11 +2,17 @@
 
 use std::os::raw::c_char;
 
-use crate::abi::{CUresult, Code, Out, Text};
+use crate::abi::{CUresult, Code, Done, Out, Text};
 use crate::call::{bare, call};
 use crate::codes::CODES;
 use crate::exports::{self, Found};
 use crate::process;
+
+/// Attaches the process to the ledger; others may ask something of it from then on.
+fn initialise() -> Done {
+    process::initialise()?.start_workers();
+    Ok(())
+}
 
 /// CUDA 13.0, which driver 580 brings.
 const CUDA_VERSION: u32 = 13_000;
@@ -15,7 +21,7 @@ const PER_THREAD_DEFAULT_STREAM: u64 = 2;
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuInit(flags: u32) -> CUresult {
-    bare(|| if flags == 0 { process::initialise() } else { Err(Code::INVALID_VALUE) })
+    bare(|| if flags == 0 { initialise() } else { Err(Code::INVALID_VALUE) })
 }
 
 #[unsafe(no_mangle)]

@@ -3,7 +3,7 @@
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call_always;
 use crate::process::Process;
-use crate::suspend::{self, Ask};
+use crate::running::suspend::{self, Ask};
 
 /// Most pairs of devices that are read.
 const PAIRS_MAX: u32 = 64;

@@ -3,15 +3,13 @@
 use super::copy::due;
 use crate::abi::{CUresult, Code, Done, In};
 use crate::call::call;
+use crate::engine::Op;
 use crate::engine::item::{Condition, Word};
-use crate::engine::{Op, Stream};
 use crate::graph::{What, Words};
-use crate::handle::Handle;
+use crate::handle::{ContextHandle, StreamHandle};
 use crate::memory::{Allocation, Due, Kind};
 use crate::process::Process;
-use crate::state::{Context, State};
-
-type S = Handle<Stream>;
+use crate::state::State;
 
 /// A batch has fewer operations than this.
 const BATCH_END: u32 = 256;
@@ -86,7 +84,7 @@ impl Operation {
 /// Operations as something that a stream or a node can do.
 pub(super) fn words(
     state: &State,
-    context: Handle<Context>,
+    context: ContextHandle,
     due: Due,
     operations: In<Operation>,
     count: u32,
@@ -99,7 +97,7 @@ pub(super) fn words(
     Ok(Words { context, told: operations.iter().map(Operation::numbers).collect(), ops })
 }
 
-fn put(process: &Process, stream: S, operations: In<Operation>, count: u32) -> Done {
+fn put(process: &Process, stream: StreamHandle, operations: In<Operation>, count: u32) -> Done {
     let mut state = process.state();
     let stream = state.stream(stream)?;
     let context = state.streams.get(stream)?.context;
@@ -110,13 +108,13 @@ fn put(process: &Process, stream: S, operations: In<Operation>, count: u32) -> D
     process.state().submit(process, stream, What::Words(words), false)
 }
 
-fn put_one(process: &Process, stream: S, operation: Operation) -> Done {
+fn put_one(process: &Process, stream: StreamHandle, operation: Operation) -> Done {
     put(process, stream, In(&raw const operation), 1)
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamWriteValue32_v2(
-    stream: S,
+    stream: StreamHandle,
     address: u64,
     value: u32,
     flags: u32,
@@ -126,7 +124,7 @@ pub(crate) extern "C" fn cuStreamWriteValue32_v2(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamWriteValue64_v2(
-    stream: S,
+    stream: StreamHandle,
     address: u64,
     value: u64,
     flags: u32,
@@ -135,18 +133,28 @@ pub(crate) extern "C" fn cuStreamWriteValue64_v2(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamWaitValue32_v2(stream: S, address: u64, value: u32, flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuStreamWaitValue32_v2(
+    stream: StreamHandle,
+    address: u64,
+    value: u32,
+    flags: u32,
+) -> CUresult {
     call(|process| put_one(process, stream, Operation::new(WAIT_32, address, value.into(), flags)))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamWaitValue64_v2(stream: S, address: u64, value: u64, flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuStreamWaitValue64_v2(
+    stream: StreamHandle,
+    address: u64,
+    value: u64,
+    flags: u32,
+) -> CUresult {
     call(|process| put_one(process, stream, Operation::new(WAIT_64, address, value, flags)))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamBatchMemOp_v2(
-    stream: S,
+    stream: StreamHandle,
     count: u32,
     operations: In<Operation>,
     flags: u32,
@@ -158,14 +166,14 @@ pub(crate) extern "C" fn cuStreamBatchMemOp_v2(
 
 /// What the forms of before CUDA 11.7 answer: a driver must be started in a way of its own to offer them, and the
 /// attributes of these devices say, as the real ones', that it was not.
-fn older(process: &Process, stream: S) -> Done {
+fn older(process: &Process, stream: StreamHandle) -> Done {
     process.state().stream(stream)?;
     Err(Code::NOT_SUPPORTED)
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamWriteValue32(
-    stream: S,
+    stream: StreamHandle,
     _address: u64,
     _value: u32,
     _flags: u32,
@@ -175,7 +183,7 @@ pub(crate) extern "C" fn cuStreamWriteValue32(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamWriteValue64(
-    stream: S,
+    stream: StreamHandle,
     _address: u64,
     _value: u64,
     _flags: u32,
@@ -184,18 +192,28 @@ pub(crate) extern "C" fn cuStreamWriteValue64(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamWaitValue32(stream: S, _address: u64, _value: u32, _flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuStreamWaitValue32(
+    stream: StreamHandle,
+    _address: u64,
+    _value: u32,
+    _flags: u32,
+) -> CUresult {
     call(|process| older(process, stream))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamWaitValue64(stream: S, _address: u64, _value: u64, _flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuStreamWaitValue64(
+    stream: StreamHandle,
+    _address: u64,
+    _value: u64,
+    _flags: u32,
+) -> CUresult {
     call(|process| older(process, stream))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamBatchMemOp(
-    stream: S,
+    stream: StreamHandle,
     _count: u32,
     _operations: In<Operation>,
     _flags: u32,

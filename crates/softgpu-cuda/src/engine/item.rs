@@ -6,16 +6,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use fastgpu_softgpu::ledger::events::Signal;
 use fastgpu_softgpu::schedule::Position;
 
-use super::{Stream, Task};
+use super::Task;
 use crate::abi::CUresult;
-use crate::handle::Handle;
-use crate::state::Event;
+use crate::handle::{EventHandle, StreamHandle};
 
 /// An item of a stream, by name: it is done when the stream has passed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Dep {
     /// The stream.
-    pub(crate) stream: Handle<Stream>,
+    pub(crate) stream: StreamHandle,
     /// Which item of it, counted from 0 when the stream was made.
     pub(crate) number: u64,
 }
@@ -35,7 +34,7 @@ pub(crate) enum Op {
     /// A function of the program, called when everything before it is complete.
     Host(HostCall),
     /// An event is reached.
-    Record(Handle<Event>),
+    Record(EventHandle),
     /// An event that other processes hold too is reached.
     Signal(Signal),
     /// Waits until such an event is reached, wherever it was recorded.

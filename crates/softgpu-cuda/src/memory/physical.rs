@@ -2,16 +2,17 @@
 //!
 //! Physical memory lives while a handle or a mapping names it, in this process or another one.
 
+use crate::memory::Home;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use fastgpu_softgpu::ledger::layout::{Class, ObjectKind};
 
+use super::MemoryPart;
 use super::teams::Team;
 use super::{GRANULE, Kind, space};
 use crate::abi::{Code, Done};
-use crate::handle::Handle;
+use crate::handle::{Handle, PhysicalHandle};
 use crate::process::Process;
-use crate::state::State;
 
 /// Physical memory.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl Physical {
     }
 }
 
-impl State {
+impl MemoryPart {
     /// Creates physical memory.
     pub(crate) fn create_physical(
         &mut self,
@@ -47,7 +48,7 @@ impl State {
         ordinal: Option<i32>,
         bytes: u64,
         handle_types: u32,
-    ) -> Done<Handle<Physical>> {
+    ) -> Done<PhysicalHandle> {
         if bytes == 0 || !bytes.is_multiple_of(GRANULE) {
             return Err(Code::INVALID_VALUE);
         }
@@ -63,12 +64,7 @@ impl State {
     }
 
     /// Lets go of a handle, or with `mapping` of a mapping.
-    pub(crate) fn drop_physical(
-        &mut self,
-        process: &Process,
-        handle: Handle<Physical>,
-        mapping: bool,
-    ) -> Done {
+    pub(crate) fn drop_physical(&mut self, process: &Process, handle: PhysicalHandle, mapping: bool) -> Done {
         let physical = self.physicals.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
         let count = if mapping { &mut physical.mappings } else { &mut physical.handles };
         *count = count.checked_sub(1).ok_or(Code::INVALID_VALUE)?;
@@ -88,7 +84,7 @@ impl State {
     }
 
     /// Maps physical memory at a reserved address. It cannot be used until access is set.
-    pub(crate) fn map_physical(&mut self, base: u64, handle: Handle<Physical>) -> Done {
+    pub(crate) fn map_physical(&mut self, base: u64, handle: PhysicalHandle) -> Done {
         let physical = self.physicals.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
         let (bytes, ordinal) = (physical.bytes, physical.ordinal.unwrap_or(0));
         let (_, reserved) = self.memory.reservations.range(..=base).next_back().ok_or(Code::NOT_SUPPORTED)?;
@@ -102,14 +98,14 @@ impl State {
         space::commit_file(base, bytes, physical.file.as_raw_fd(), false)?;
         physical.mappings += 1;
         let kind = Kind::Mapping { physical: handle, access: 0, multicast: physical.team.is_some() };
-        self.note(base, bytes, bytes, Handle::NULL, ordinal, kind);
+        self.note(base, bytes, bytes, Home { context: Handle::NULL, ordinal }, kind);
         Ok(())
     }
 
     /// Unmaps whole mappings. The caller has waited for the device.
     pub(crate) fn unmap_physical(&mut self, process: &Process, base: u64, bytes: u64) -> Done {
         let end = base.checked_add(bytes).ok_or(Code::INVALID_VALUE)?;
-        let inside: Vec<(u64, u64, Handle<Physical>)> = self
+        let inside: Vec<(u64, u64, PhysicalHandle)> = self
             .memory
             .within(base, bytes)
             .filter_map(|one| match one.kind {
@@ -151,7 +147,7 @@ impl State {
     }
 
     /// A file descriptor through which another process can have the memory.
-    pub(crate) fn export_physical(&mut self, process: &Process, handle: Handle<Physical>) -> Done<i32> {
+    pub(crate) fn export_physical(&mut self, process: &Process, handle: PhysicalHandle) -> Done<i32> {
         let physical = self.physicals.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
         if physical.handle_types & 1 == 0 {
             return Err(Code::INVALID_VALUE);
@@ -172,7 +168,7 @@ impl State {
     }
 
     /// Physical memory behind a file descriptor that some process exported.
-    pub(crate) fn import_physical(&mut self, process: &Process, descriptor: i32) -> Done<Handle<Physical>> {
+    pub(crate) fn import_physical(&mut self, process: &Process, descriptor: i32) -> Done<PhysicalHandle> {
         let file = duplicate(descriptor)?;
         let inode = inode(&file)?;
         let known = self.physicals.handles(|one| self::inode(&one.file) == Ok(inode));

@@ -4,16 +4,15 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release, SeqCst};
 use std::time::{Duration, Instant};
 
-use fastgpu_softgpu::ledger::{ClockMode, wait_on, wake_all};
+use fastgpu_softgpu::ledger::{ClockMode, wait_on};
 
-use super::jobs::Willing;
-use super::wait::{DEATHS_SEEN, LookAt};
+use super::suspend;
+use crate::engine::jobs::Willing;
+use crate::engine::wait::{DEATHS_SEEN, LookAt};
 use crate::process::Process;
 
 /// Whether the threads were started.
 static STARTED: AtomicBool = AtomicBool::new(false);
-/// Whether the worker sleeps, so that it must be rung.
-static ASLEEP: AtomicBool = AtomicBool::new(false);
 /// Longest sleep while there is work: others may bring work that changes when ours is done.
 const LOOK_AGAIN_NS: u64 = 50_000_000;
 
@@ -26,15 +25,6 @@ impl Process {
         }
     }
 
-    /// Wakes the worker, if it sleeps.
-    pub(crate) fn ring_worker(&self) {
-        if ASLEEP.load(Acquire) {
-            let bell = &self.words().doorbell;
-            bell.fetch_add(1, Release);
-            wake_all(bell);
-        }
-    }
-
     fn work(&self) {
         let bell = &self.words().doorbell;
         // SAFETY: gettid cannot fail and touches no memory.
@@ -43,7 +33,7 @@ impl Process {
         let mut looked = Instant::now();
         loop {
             let heard = bell.load(Acquire);
-            ASLEEP.store(true, SeqCst);
+            self.asleep.store(true, SeqCst);
             let mut state = self.state();
             let moved = state.pump(self);
             let look_at = state.look_again_at(self);
@@ -54,7 +44,7 @@ impl Process {
             if moved {
                 self.progress.notify_all();
             }
-            crate::suspend::serve(self);
+            suspend::serve(self);
             if self.help(Willing::Bytes) {
                 continue;
             }
@@ -96,6 +86,12 @@ impl Process {
             }
             self.ring_worker();
         }
+    }
+
+    /// Sees to it that ends that are due are called.
+    pub(crate) fn announce_endings(&'static self) {
+        self.start_workers();
+        self.progress.notify_all();
     }
 }
 
