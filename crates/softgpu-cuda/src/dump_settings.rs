@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use crate::abi::{Code, Done, In, Out};
+use crate::abi::{Code, Done, Out};
 
 /// Room for a text, with its zero.
 const TEXT_BYTES: usize = 1_024;
@@ -30,7 +30,7 @@ impl Settings {
         Self { switches: [false, true, false, false], texts: [text("core"), text("corepipe")], flags: 0 }
     }
 
-    pub(crate) fn get(&self, attribute: u32, value: *mut c_void, size: Out<usize>) -> Done {
+    pub(crate) fn get(&self, attribute: u32, value: Out<c_void>, size: Out<usize>) -> Done {
         let size = size.required()?;
         let needed = size_of_value(attribute)?;
         if value.is_null() {
@@ -44,16 +44,16 @@ impl Settings {
                 if room < text.len() {
                     return Err(Code::INVALID_VALUE);
                 }
-                Out(value.cast::<u8>()).set_all(&text);
+                value.cast::<u8>().set_all(&text);
                 size.set(text.len())
             }
             _ if room < needed => Err(Code::INVALID_VALUE),
-            FLAGS => Out(value.cast::<u32>()).set(self.flags),
-            _ => Out(value.cast::<u8>()).set(self.switches[attribute as usize - 1].into()),
+            FLAGS => value.cast::<u32>().set(self.flags),
+            _ => value.cast::<u8>().set(self.switches[attribute as usize - 1].into()),
         }
     }
 
-    pub(crate) fn set(&mut self, attribute: u32, value: *const c_void, size: Out<usize>) -> Done {
+    pub(crate) fn set(&mut self, attribute: u32, value: Out<c_void>, size: Out<usize>) -> Done {
         let size = size.required()?;
         let needed = size_of_value(attribute)?;
         if value.is_null() {
@@ -63,7 +63,7 @@ impl Settings {
         match attribute {
             PIPE if self.switches[ON_DEMAND as usize - 1] => return Err(Code::NOT_PERMITTED),
             FILE | PIPE => {
-                let bytes = In(value.cast::<u8>()).list(length.min(TEXT_BYTES))?;
+                let bytes = value.cast::<u8>().to_read().list(length.min(TEXT_BYTES))?;
                 let text: Vec<u8> = bytes.into_iter().take_while(|byte| *byte != 0).collect();
                 if text.len() >= TEXT_BYTES {
                     return Err(Code::INVALID_VALUE);
@@ -72,13 +72,13 @@ impl Settings {
             }
             _ if length < needed => return Err(Code::INVALID_VALUE),
             FLAGS => {
-                let flags = In(value.cast::<u32>()).get()?;
+                let flags = value.cast::<u32>().read()?;
                 if flags & !FLAGS_ALL != 0 {
                     return Err(Code::INVALID_VALUE);
                 }
                 self.flags = flags;
             }
-            _ => self.switches[attribute as usize - 1] = In(value.cast::<u8>()).get()? != 0,
+            _ => self.switches[attribute as usize - 1] = value.cast::<u8>().read()? != 0,
         }
         Ok(())
     }

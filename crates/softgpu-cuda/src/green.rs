@@ -43,6 +43,8 @@ pub(crate) struct Resource {
     spare: [u32; 9],
 }
 
+const _: () = assert!(size_of::<Resource>() == 144);
+
 impl Resource {
     /// No resource at all.
     pub(crate) const NONE: Self = Self {

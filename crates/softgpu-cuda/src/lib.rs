@@ -18,6 +18,7 @@ mod codes;
 mod dump_settings;
 mod handle;
 mod process;
+mod sys;
 mod threads;
 mod visible;
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
-use crate::abi::{Code, Done, Text};
+use crate::abi::{Code, Done, In};
 use crate::engine::EnginePart;
 use crate::fatbin;
 use crate::handle::{ContextHandle, FunctionHandle, LibraryHandle, ModuleHandle, Slab, names};
@@ -55,21 +55,20 @@ pub(crate) struct Image {
 
 impl Image {
     /// Reads the image at an address.
-    pub(crate) fn at(address: *const u8) -> Done<Self> {
-        if address.is_null() {
-            return Err(Code::INVALID_VALUE);
-        }
-        // SAFETY: an image is at least four bytes long, by its contract.
-        let start = unsafe { address.cast::<[u8; 4]>().read() };
+    pub(crate) fn at(image: In<u8>) -> Done<Self> {
+        // An image is at least four bytes long, by its contract.
+        let start = image.cast::<[u8; 4]>().get()?;
         match start {
             [0x7f, b'E', b'L', b'F'] => Err(Code::NO_BINARY_FOR_GPU),
-            mark if fatbin::is_mark(mark) => Self::of(fatbin::text(address)?),
+            mark if fatbin::is_mark(mark) => Self::of(fatbin::text(image)?),
             [first, ..] if !first.is_ascii() || first == 0 => Err(Code::INVALID_IMAGE),
-            _ => {
-                let text = Text(address.cast());
-                Self::of(text.get().map_err(|_| Code::INVALID_IMAGE)?)
-            }
+            _ => Self::of(image.text().get().map_err(|_| Code::INVALID_IMAGE)?),
         }
+    }
+
+    /// Reads the image that a file holds, with a zero behind it.
+    pub(crate) fn of_file(bytes: &[u8]) -> Done<Self> {
+        Self::at(In::told(bytes.as_ptr() as usize))
     }
 
     /// Reads a text.
@@ -238,7 +237,7 @@ mod tests {
         assert_eq!(Image::of("hello"), Err(Code::INVALID_IMAGE));
         assert_eq!(Image::of(&PTX.replace("}", "")), Err(Code::INVALID_PTX));
         assert_eq!(Image::of(".version 8.0\n"), Err(Code::INVALID_PTX));
-        assert_eq!(Image::at(c"\x7fELF".as_ptr().cast()), Err(Code::NO_BINARY_FOR_GPU));
-        assert_eq!(Image::at(std::ptr::null()), Err(Code::INVALID_VALUE));
+        assert_eq!(Image::of_file(b"\x7fELF\0"), Err(Code::NO_BINARY_FOR_GPU));
+        assert_eq!(Image::at(In::NULL), Err(Code::INVALID_VALUE));
     }
 }

@@ -13,7 +13,7 @@ use fastgpu_softgpu::ledger::{DeviceGuard, Ledger, wait_on, wake_all};
 use fastgpu_softgpu::models::{MODELS, Model};
 
 use crate::abi::{Code, Done};
-use crate::visible;
+use crate::{sys, visible};
 
 /// What the driver sets up on a device for the first who comes.
 const FIRST_BYTES: u64 = 3_407_872;
@@ -92,9 +92,7 @@ impl Process {
                 let _ = device.charge(me.slot, me.pid, Class::Driver, FIRST_BYTES);
             }
         }
-        // SAFETY: the handler only stores to a static; it is never unregistered, nor is the library unloaded
-        // while a fork is under way.
-        unsafe { libc::pthread_atfork(None, None, Some(in_the_child)) };
+        sys::at_fork(in_the_child);
         Ok(Self {
             ledger,
             me,

@@ -15,6 +15,8 @@ pub(crate) struct Descriptor2d {
     channels: u32,
 }
 
+const _: () = assert!(size_of::<Descriptor2d>() == 24);
+
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuArrayCreate_v2(array: Out<ArrayHandle>, asked: In<Descriptor2d>) -> CUresult {
     call(|process| {

@@ -28,6 +28,8 @@ pub(crate) struct CopyAttributes {
     flags: u32,
 }
 
+const _: () = assert!(size_of::<CopyAttributes>() == 24);
+
 /// The source is read before the call comes back.
 const ORDER_DURING_CALL: u32 = 2;
 
@@ -130,7 +132,7 @@ pub(crate) extern "C" fn cuMemcpyBatchAsync_v2(
     stream: StreamHandle,
 ) -> CUresult {
     let lines = Lines { to, from, sizes, count, attributes, first, attribute_count };
-    call(|process| lines.run(process, stream, Out(std::ptr::null_mut())))
+    call(|process| lines.run(process, stream, Out::NULL))
 }
 
 /// The form of CUDA 12.8, which says in which copy an error is.
@@ -160,6 +162,8 @@ pub(crate) struct Operand {
     words: [usize; 3],
 }
 
+const _: () = assert!(size_of::<Operand>() == 40);
+
 /// `CUDA_MEMCPY3D_BATCH_OP`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -170,6 +174,8 @@ pub(crate) struct Operation {
     order: u32,
     flags: u32,
 }
+
+const _: () = assert!(size_of::<Operation>() == 112);
 
 impl Operand {
     const POINTER: u32 = 1;
@@ -260,7 +266,7 @@ pub(crate) extern "C" fn cuMemcpy3DBatchAsync_v2(
     flags: u64,
     stream: StreamHandle,
 ) -> CUresult {
-    call(|process| blocks(process, count, operations, Out(std::ptr::null_mut()), flags, stream))
+    call(|process| blocks(process, count, operations, Out::NULL, flags, stream))
 }
 
 /// The form of CUDA 12.8, which says in which copy an error is.

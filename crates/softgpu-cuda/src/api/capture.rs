@@ -131,14 +131,7 @@ pub(crate) extern "C" fn cuStreamGetCaptureInfo(
     status: Out<u32>,
     id: Out<u64>,
 ) -> CUresult {
-    let nothing = std::ptr::null_mut;
-    let wanted = Wanted {
-        status,
-        id,
-        graph: Out(nothing()),
-        deps: Out(std::ptr::null_mut()),
-        count: Out(std::ptr::null_mut()),
-    };
+    let wanted = Wanted { status, id, graph: Out::NULL, deps: Out::NULL, count: Out::NULL };
     call(|process| information(process, stream, &wanted))
 }
 

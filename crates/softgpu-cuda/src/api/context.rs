@@ -36,7 +36,7 @@ pub(crate) extern "C" fn cuCtxCreate_v3(
     device: i32,
 ) -> CUresult {
     call(|process| {
-        if affinities != 0 || !affinity.0.is_null() {
+        if affinities != 0 || !affinity.is_null() {
             return Err(Code::INVALID_VALUE);
         }
         create(process, context, flags, device)
@@ -51,6 +51,8 @@ pub(crate) struct CreateParameters {
     affinities: i32,
     graphics: usize,
 }
+
+const _: () = assert!(size_of::<CreateParameters>() == 24);
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuCtxCreate_v4(

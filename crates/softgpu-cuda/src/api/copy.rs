@@ -1,6 +1,6 @@
 //! Copies: plain ones, in two and three dimensions, from and to arrays.
 
-use crate::abi::{CUresult, Code, Done, In};
+use crate::abi::{CUresult, Code, Done, In, reread};
 use crate::call::call;
 use crate::engine::task::{CopyJob, Side};
 use crate::graph::What;
@@ -197,6 +197,8 @@ pub(crate) struct Copy2d {
     height: usize,
 }
 
+const _: () = assert!(size_of::<Copy2d>() == 128);
+
 /// One side of `CUDA_MEMCPY3D`; a peer copy has a context where there is a spare word here.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -214,6 +216,8 @@ pub(crate) struct Side3d {
     height: usize,
 }
 
+const _: () = assert!(size_of::<Side3d>() == 88);
+
 /// `CUDA_MEMCPY3D`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -224,6 +228,8 @@ pub(crate) struct Copy3d {
     height: usize,
     depth: usize,
 }
+
+const _: () = assert!(size_of::<Copy3d>() == 200);
 
 impl Copy2d {
     fn whole(&self) -> Copy3d {
@@ -332,16 +338,13 @@ impl Copy3d {
 
     /// As words, to be kept.
     pub(super) fn numbers(&self) -> Vec<u64> {
-        let words = In((&raw const *self).cast::<[u64; size_of::<Self>() / 8]>());
-        words.optional().unwrap_or([0; size_of::<Self>() / 8]).to_vec()
+        reread::<_, [u64; size_of::<Self>() / 8]>(self).to_vec()
     }
 
     /// From such words.
     pub(super) fn from_numbers(numbers: &[u64]) -> Done<Self> {
-        if numbers.len() != size_of::<Self>() / 8 {
-            return Err(Code::INVALID_VALUE);
-        }
-        In(numbers.as_ptr().cast::<Self>()).get()
+        let numbers: &[u64; size_of::<Self>() / 8] = numbers.try_into().map_err(|_| Code::INVALID_VALUE)?;
+        Ok(reread(numbers))
     }
 
     fn parts(&self, state: &State) -> Done<(CopyJob, [Part; 2])> {

@@ -13,7 +13,7 @@ use crate::state::Notification;
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuCoredumpGetAttribute(
     attribute: u32,
-    value: *mut c_void,
+    value: Out<c_void>,
     size: Out<usize>,
 ) -> CUresult {
     call(|process| {
@@ -27,7 +27,7 @@ pub(crate) extern "C" fn cuCoredumpGetAttribute(
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuCoredumpGetAttributeGlobal(
     attribute: u32,
-    value: *mut c_void,
+    value: Out<c_void>,
     size: Out<usize>,
 ) -> CUresult {
     call(|process| process.state().dumps().get(attribute, value, size))
@@ -37,7 +37,7 @@ pub(crate) extern "C" fn cuCoredumpGetAttributeGlobal(
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuCoredumpSetAttribute(
     attribute: u32,
-    value: *mut c_void,
+    value: Out<c_void>,
     size: Out<usize>,
 ) -> CUresult {
     call(|process| {
@@ -54,7 +54,7 @@ pub(crate) extern "C" fn cuCoredumpSetAttribute(
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuCoredumpSetAttributeGlobal(
     attribute: u32,
-    value: *mut c_void,
+    value: Out<c_void>,
     size: Out<usize>,
 ) -> CUresult {
     call(|process| process.state().dumps().set(attribute, value, size))

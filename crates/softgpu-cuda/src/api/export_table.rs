@@ -129,12 +129,12 @@ extern "C" fn hooks_of_kinds(words: Out<*const AtomicU32>, count: Out<usize>) {
 }
 
 /// Loads the code that a program registered.
-extern "C" fn load(module: Out<ModuleHandle>, binary: *const u8) -> CUresult {
+extern "C" fn load(module: Out<ModuleHandle>, binary: In<u8>) -> CUresult {
     cuModuleLoadData(module, binary)
 }
 
 /// The same with its arguments the other way round.
-extern "C" fn load_second(binary: *const u8, module: Out<ModuleHandle>) -> CUresult {
+extern "C" fn load_second(binary: In<u8>, module: Out<ModuleHandle>) -> CUresult {
     load(module, binary)
 }
 

@@ -121,6 +121,8 @@ pub(crate) struct InstantiateParameters {
     result: u32,
 }
 
+const _: () = assert!(size_of::<InstantiateParameters>() == 32);
+
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphInstantiateWithParams(
     out: Out<GraphExecHandle>,

@@ -20,6 +20,8 @@ pub(crate) struct UpdateResult {
     from: NodeHandle,
 }
 
+const _: () = assert!(size_of::<UpdateResult>() == 24);
+
 /// Only parameters may differ: the nodes must be of the same kinds in the same order.
 fn update(process: &'static Process, exec: GraphExecHandle, graph: GraphHandle) -> Result<(), Mismatch> {
     let mut state = process.state();

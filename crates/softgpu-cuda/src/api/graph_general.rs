@@ -1,15 +1,15 @@
 //! Nodes of any kind in one form: a number for the kind, and the parameters that go with it.
 
 use super::copy::Copy3d;
-use super::graph_node::{add, change};
+use super::graph_node::{add_to, change};
 use super::graph_shape::edge_list;
 use super::node_params::{
     self, AllocParameters, ChildParameters, HostParameters, KernelParameters, SetParameters, WordsParameters,
 };
-use crate::abi::{CUresult, Code, Done, In, Out};
+use crate::abi::{CUresult, Code, Done, In, Out, overlay, reread};
 use crate::call::call;
 use crate::graph::{Edge, What};
-use crate::handle::{ContextHandle, EventHandle, GraphExecHandle, GraphHandle, Handle, NodeHandle};
+use crate::handle::{ContextHandle, EventHandle, GraphExecHandle, GraphHandle, NodeHandle};
 use crate::process::Process;
 use crate::state::State;
 
@@ -23,6 +23,8 @@ pub(crate) struct NodeParameters {
     end: u64,
 }
 
+const _: () = assert!(size_of::<NodeParameters>() == 256);
+
 /// `CUDA_MEMCPY_NODE_PARAMS`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +34,8 @@ struct CopyNode {
     copy: Copy3d,
 }
 
+const _: () = assert!(size_of::<CopyNode>() == 216);
+
 /// `CUDA_MEMSET_NODE_PARAMS_v2`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +43,8 @@ struct SetNode {
     set: SetParameters,
     context: ContextHandle,
 }
+
+const _: () = assert!(size_of::<SetNode>() == 48);
 
 impl NodeParameters {
     /// The body as what the kind says it is.
@@ -48,7 +54,7 @@ impl NodeParameters {
         if self.zero != [0; 3] || self.end != 0 || self.body[used..].iter().any(|word| *word != 0) {
             return Err(Code::INVALID_VALUE);
         }
-        In(self.body.as_ptr().cast::<T>()).get()
+        Ok(reread(&self.body))
     }
 
     /// What a node of any kind does, but for memory of graphs, which cannot be changed.
@@ -101,15 +107,14 @@ fn add_any(
     parameters.refuse_missing(process, "cuGraphAddNode")?;
     let (deps, edges) = (deps.0.list(deps.2)?, edge_list(deps.1, deps.2)?);
     let known: Vec<(NodeHandle, Edge)> = deps.iter().copied().zip(edges).collect();
-    let mut node = Handle::NULL;
-    add(process, Out(&raw mut node), graph, (In(deps.as_ptr()), deps.len()), |state| {
+    let node = add_to(process, graph, &deps, |state| {
         known.iter().try_for_each(|(from, edge)| state.check_edge(*from, parameters.kind, *edge))?;
         match parameters.kind {
             10 => {
                 let mut alloc = parameters.body::<AllocParameters>()?;
                 let (what, address) = node_params::alloc(state, graph, &alloc)?;
                 alloc.address = address;
-                Out(parameters.body.as_mut_ptr().cast()).set(alloc)?;
+                overlay(&mut parameters.body, alloc);
                 Ok(what)
             }
             11 => node_params::free(state, graph, parameters.body::<u64>()?),
@@ -143,7 +148,7 @@ pub(crate) extern "C" fn cuGraphAddNode(
     count: usize,
     asked: Out<NodeParameters>,
 ) -> CUresult {
-    call(|process| add_any(process, node, graph, (deps, In(std::ptr::null()), count), asked))
+    call(|process| add_any(process, node, graph, (deps, In::NULL, count), asked))
 }
 
 /// What a node is to become; memory of graphs stays what it was.

@@ -1,11 +1,12 @@
 //! Kernel nodes: their parameters and attributes.
 
-use std::collections::BTreeMap;
-
 use super::graph_node::{add, change, what};
 use super::launch::{BUFFER_POINTER, BUFFER_SIZE};
+use super::launch_attributes::{
+    CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE, CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP, value_bytes,
+};
 use super::node_params::{self, KernelParameters};
-use crate::abi::{CUresult, Code, Done, In, Out};
+use crate::abi::{CUresult, Code, Done, In, Out, reread};
 use crate::call::call;
 use crate::graph::{Shown, What};
 use crate::handle::{GraphHandle, Handle, NodeHandle};
@@ -17,10 +18,10 @@ const OLD_BYTES: usize = std::mem::offset_of!(KernelParameters, kernel);
 
 /// Reads the older form.
 pub(super) fn read_old(asked: In<KernelParameters>) -> Done<KernelParameters> {
-    let bytes = In(asked.0.cast::<[u8; OLD_BYTES]>()).get()?;
+    let bytes = asked.cast::<[u8; OLD_BYTES]>().get()?;
     let mut whole = [0u8; size_of::<KernelParameters>()];
     whole[..OLD_BYTES].copy_from_slice(&bytes);
-    In(whole.as_ptr().cast::<KernelParameters>()).get()
+    Ok(reread(&whole))
 }
 
 #[unsafe(no_mangle)]
@@ -97,8 +98,8 @@ fn parameters(process: &Process, node: NodeHandle) -> Done<KernelParameters> {
         grid: launch.grid,
         block: launch.block,
         shared_bytes: launch.shared_bytes,
-        parameters: In(std::ptr::null()),
-        extra: In(std::ptr::null()),
+        parameters: In::NULL,
+        extra: In::NULL,
         kernel: Handle::NULL,
         context: launch.context,
     };
@@ -107,9 +108,9 @@ fn parameters(process: &Process, node: NodeHandle) -> Done<KernelParameters> {
         *shown = Shown(made);
     }
     if builtin.is_some() {
-        asked.extra = In(shown.0.as_ptr().cast());
+        asked.extra = In::told(shown.0.as_ptr() as usize);
     } else if !shown.0.is_empty() {
-        asked.parameters = In(shown.0.as_ptr().cast());
+        asked.parameters = In::told(shown.0.as_ptr() as usize);
     }
     Ok(asked)
 }
@@ -140,8 +141,8 @@ pub(crate) extern "C" fn cuGraphKernelNodeGetParams(
     call(|process| {
         let out = out.required()?;
         let asked = parameters(process, node)?;
-        let bytes = In((&raw const asked).cast::<[u8; OLD_BYTES]>()).get()?;
-        Out(out.0.cast::<[u8; OLD_BYTES]>()).set(bytes)
+        let bytes = reread::<_, [u8; OLD_BYTES]>(&asked);
+        out.cast::<[u8; OLD_BYTES]>().set(bytes)
     })
 }
 
@@ -167,39 +168,6 @@ pub(crate) extern "C" fn cuGraphKernelNodeSetParams(
     })
 }
 
-/// Attributes that a kernel node can have, and their value's size in bytes.
-const ATTRIBUTES: [(u32, usize); 11] = [
-    (1, 32),
-    (COOPERATIVE, 4),
-    (4, 12),
-    (5, 4),
-    (PRIORITY, 4),
-    (DOMAIN_MAP, 2),
-    (10, 4),
-    (11, 12),
-    (DEVICE_UPDATABLE, 16),
-    (14, 4),
-    (16, 4),
-];
-/// All blocks at once.
-pub(super) const COOPERATIVE: u32 = 2;
-/// The stream's priority, or another.
-pub(super) const PRIORITY: u32 = 8;
-/// The number of each domain of memory order; one byte for each of the two.
-const DOMAIN_MAP: u32 = 9;
-/// Other kernels may change the node while the graph runs.
-const DEVICE_UPDATABLE: u32 = 13;
-
-/// How much of a value an attribute has.
-fn value_bytes(number: u32) -> Done<usize> {
-    ATTRIBUTES.iter().find(|(known, _)| *known == number).map(|(_, bytes)| *bytes).ok_or(Code::INVALID_VALUE)
-}
-
-/// Those of a launch's attributes that a kernel node has.
-pub(super) fn attributes_of(launch: impl Iterator<Item = (u32, [u64; 8])>) -> BTreeMap<u32, [u64; 8]> {
-    launch.filter(|(number, _)| value_bytes(*number).is_ok()).collect()
-}
-
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphKernelNodeGetAttribute(
     node: NodeHandle,
@@ -213,9 +181,13 @@ pub(crate) extern "C" fn cuGraphKernelNodeGetAttribute(
         let What::Kernel(_) = what(&state, node)? else { return Err(Code::INVALID_VALUE) };
         let set = state.node(node)?.attributes.get(&number).copied();
         // Without a map, the second domain is another one than the first.
-        let value = set.unwrap_or(if number == DOMAIN_MAP { [0x100, 0, 0, 0, 0, 0, 0, 0] } else { [0; 8] });
+        let value = set.unwrap_or(if number == CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP {
+            [0x100, 0, 0, 0, 0, 0, 0, 0]
+        } else {
+            [0; 8]
+        });
         let value: Vec<u8> = value.iter().flat_map(|word| word.to_le_bytes()).take(bytes).collect();
-        Out(out.0.cast::<u8>()).set_all(&value);
+        out.cast::<u8>().set_all(&value);
         Ok(())
     })
 }
@@ -237,7 +209,7 @@ pub(crate) extern "C" fn cuGraphKernelNodeSetAttribute(
         let mut state = process.state();
         let node = state.node_mut(node)?;
         let What::Kernel(_) = node.what else { return Err(Code::INVALID_VALUE) };
-        if number == DEVICE_UPDATABLE && value[0] as u32 != 0 {
+        if number == CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE && value[0] as u32 != 0 {
             process.ledger.count_unsupported("cuGraphKernelNodeSetAttribute:device-updatable");
             return Err(Code::NOT_SUPPORTED);
         }

@@ -21,11 +21,20 @@ pub(super) fn add(
 ) -> Done {
     let out = out.required()?;
     let deps = deps.0.list(deps.1)?;
+    out.set(add_to(process, graph, &deps, what)?)
+}
+
+/// As [`add`], for who sees to the arguments.
+pub(super) fn add_to(
+    process: &Process,
+    graph: GraphHandle,
+    deps: &[NodeHandle],
+    what: impl FnOnce(&mut State) -> Done<What>,
+) -> Done<NodeHandle> {
     let mut state = process.state();
-    state.check_deps(graph, &deps)?;
+    state.check_deps(graph, deps)?;
     let what = what(&mut state)?;
-    let node = state.add_node(graph, &deps, what)?;
-    out.set(node)
+    state.add_node(graph, deps, what)
 }
 
 /// Gives a node other parameters of the same kind.

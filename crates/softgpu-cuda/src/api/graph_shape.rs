@@ -1,6 +1,6 @@
 //! The shape of graphs: their nodes, and what follows what.
 
-use crate::abi::{CUresult, Code, Done, In, Out};
+use crate::abi::{self, CUresult, Code, Done, In, Out};
 use crate::call::call;
 use crate::graph::Edge;
 use crate::handle::{GraphHandle, NodeHandle};
@@ -10,7 +10,7 @@ use crate::state::State;
 /// Gives a list to a caller who first asks how long it is; says how many it got.
 fn give<T: Copy>(out: Out<T>, count: Out<usize>, list: &[T]) -> Done {
     let count = count.required()?;
-    if out.0.is_null() {
+    if out.is_null() {
         return count.set(list.len());
     }
     let room = count.read()?;
@@ -22,8 +22,7 @@ fn give<T: Copy>(out: Out<T>, count: Out<usize>, list: &[T]) -> Done {
 fn fill<T: Copy>(out: Out<T>, room: usize, list: &[T]) {
     out.set_all(&list[..list.len().min(room)]);
     for place in list.len()..room {
-        // SAFETY: the caller owes us as many places as it says.
-        unsafe { out.0.add(place).write_bytes(0, 1) };
+        out.at(place).set_if_wanted(abi::reread(&[0u64; 8]));
     }
 }
 
@@ -76,21 +75,21 @@ struct Wanted {
 impl Wanted {
     fn give(self, edges: &[Shown]) -> Done {
         let count = self.count.required()?;
-        let lists = [self.from.0.is_null(), self.to.0.is_null()];
+        let lists = [self.from.is_null(), self.to.is_null()];
         if lists == [true, true] {
-            return if self.data.0.is_null() { count.set(edges.len()) } else { Err(Code::INVALID_VALUE) };
+            return if self.data.is_null() { count.set(edges.len()) } else { Err(Code::INVALID_VALUE) };
         }
-        if self.data.0.is_null() && edges.iter().any(|(_, _, edge)| *edge != Edge::PLAIN) {
+        if self.data.is_null() && edges.iter().any(|(_, _, edge)| *edge != Edge::PLAIN) {
             return Err(Code::LOSSY_QUERY);
         }
         let room = count.read()?;
-        if !self.from.0.is_null() {
+        if !self.from.is_null() {
             fill(self.from, room, &edges.iter().map(|(from, ..)| *from).collect::<Vec<_>>());
         }
-        if !self.to.0.is_null() {
+        if !self.to.is_null() {
             fill(self.to, room, &edges.iter().map(|(_, to, _)| *to).collect::<Vec<_>>());
         }
-        if !self.data.0.is_null() {
+        if !self.data.is_null() {
             fill(self.data, room, &edges.iter().map(|(.., edge)| *edge).collect::<Vec<_>>());
         }
         count.set(edges.len().min(room))
@@ -99,7 +98,7 @@ impl Wanted {
 
 /// Nowhere.
 const fn none<T>() -> Out<T> {
-    Out(std::ptr::null_mut())
+    Out::NULL
 }
 
 #[unsafe(no_mangle)]
@@ -116,7 +115,7 @@ pub(crate) extern "C" fn cuGraphGetEdges_v2(
         for node in &state.graph(graph)?.nodes {
             edges.extend(edges_to(&state, *node)?);
         }
-        if from.0.is_null() != to.0.is_null() {
+        if from.is_null() != to.is_null() {
             return Err(Code::INVALID_VALUE);
         }
         Wanted { from, to, data, count }.give(&edges)
@@ -199,7 +198,7 @@ impl Named {
 
 /// What edges are; without a list they are plain.
 pub(super) fn edge_list(data: In<Edge>, count: usize) -> Done<Vec<Edge>> {
-    if data.0.is_null() { Ok(vec![Edge::PLAIN; count]) } else { data.list(count) }
+    if data.is_null() { Ok(vec![Edge::PLAIN; count]) } else { data.list(count) }
 }
 
 fn change(process: &Process, graph: GraphHandle, named: &Named, add: bool) -> Done {
@@ -246,7 +245,7 @@ pub(crate) extern "C" fn cuGraphAddDependencies(
     to: In<NodeHandle>,
     count: usize,
 ) -> CUresult {
-    cuGraphAddDependencies_v2(graph, from, to, In(std::ptr::null()), count)
+    cuGraphAddDependencies_v2(graph, from, to, In::NULL, count)
 }
 
 #[unsafe(no_mangle)]
@@ -267,5 +266,5 @@ pub(crate) extern "C" fn cuGraphRemoveDependencies(
     to: In<NodeHandle>,
     count: usize,
 ) -> CUresult {
-    cuGraphRemoveDependencies_v2(graph, from, to, In(std::ptr::null()), count)
+    cuGraphRemoveDependencies_v2(graph, from, to, In::NULL, count)
 }

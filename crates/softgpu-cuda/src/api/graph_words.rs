@@ -38,7 +38,7 @@ pub(crate) extern "C" fn cuGraphBatchMemOpNodeGetParams(
         out.set(WordsParameters {
             context: words.context,
             count: words.told.len() as u32,
-            operations: In(found.shown.0.as_ptr().cast()),
+            operations: In::told(found.shown.0.as_ptr() as usize),
             flags: 0,
         })
     })

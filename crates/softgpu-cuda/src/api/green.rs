@@ -83,7 +83,7 @@ pub(crate) extern "C" fn cuDevSmResourceSplitByCount(
     call(|process| {
         let count = count.required()?;
         let input = input.get()?.checked()?;
-        let simulated = groups.0.is_null();
+        let simulated = groups.is_null();
         let wanted = if simulated { u32::MAX } else { count.read()? };
         if !simulated && !(1..=PARTS_MAX).contains(&wanted) {
             return Err(Code::INVALID_VALUE);

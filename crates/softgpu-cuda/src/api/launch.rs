@@ -2,7 +2,10 @@
 
 use std::ffi::c_void;
 
-use super::graph_kernel::{COOPERATIVE, PRIORITY, attributes_of};
+use super::launch_attributes::{
+    CU_LAUNCH_ATTRIBUTE_COOPERATIVE, CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT,
+    CU_LAUNCH_ATTRIBUTE_PRIORITY, CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT, attributes_of,
+};
 use crate::abi::{CUresult, Code, Done, In};
 use crate::call::call;
 use crate::engine::{Engine, Op, Task};
@@ -36,16 +39,16 @@ pub(super) struct Asked {
     pub(super) grid: [u32; 3],
     pub(super) block: [u32; 3],
     pub(super) shared_bytes: u32,
-    pub(super) parameters: In<*const c_void>,
+    pub(super) parameters: In<In<c_void>>,
     pub(super) extra: In<usize>,
     pub(super) cooperative: bool,
 }
 
 /// The bits of a number of 4 or 8 bytes.
-fn bits(at: *const c_void, size: usize) -> Done<u64> {
+fn bits(at: In<c_void>, size: usize) -> Done<u64> {
     match size {
-        8 => In(at.cast::<u64>()).get(),
-        _ => In(at.cast::<u32>()).get().map(u64::from),
+        8 => at.cast::<u64>().get(),
+        _ => at.cast::<u32>().get().map(u64::from),
     }
 }
 
@@ -54,24 +57,24 @@ fn arguments(builtin: &Builtin, asked: &Asked) -> Done<Vec<u64>> {
     if builtin.parameters.is_empty() {
         return Ok(Vec::new());
     }
-    if !asked.parameters.0.is_null() {
+    if !asked.parameters.is_null() {
         let pointers = asked.parameters.list(builtin.parameters.len())?;
         return pointers.into_iter().zip(builtin.parameters).map(|(at, size)| bits(at, *size)).collect();
     }
     let mut buffer = None;
     let mut length = 0;
     for pair in 0..EXTRA_MAX {
-        let word = |index: usize| In(asked.extra.0.wrapping_add(2 * pair + index)).get();
+        let word = |index: usize| asked.extra.at(2 * pair + index).get();
         match word(0)? {
             BUFFER_POINTER => buffer = Some(word(1)?),
-            BUFFER_SIZE => length = In(word(1)? as *const usize).get()?,
+            BUFFER_SIZE => length = In::<usize>::told(word(1)?).get()?,
             _ => break,
         }
     }
     let buffer = buffer.ok_or(Code::INVALID_VALUE)?;
     let each = builtin.offsets().into_iter().zip(builtin.parameters).map(|(offset, size)| {
         let fits = offset + size <= length;
-        if fits { bits((buffer + offset) as *const c_void, *size) } else { Err(Code::INVALID_VALUE) }
+        if fits { bits(In::told(buffer + offset), *size) } else { Err(Code::INVALID_VALUE) }
     });
     each.collect()
 }
@@ -119,8 +122,8 @@ pub(super) fn prepare(
         process.ledger.count_unsupported(&format!("kernel:{name}"));
         return Err(Code::NOT_SUPPORTED);
     };
-    let both = !asked.parameters.0.is_null() && !asked.extra.0.is_null();
-    let neither = asked.parameters.0.is_null() && asked.extra.0.is_null() && !builtin.parameters.is_empty();
+    let both = !asked.parameters.is_null() && !asked.extra.is_null();
+    let neither = asked.parameters.is_null() && asked.extra.is_null() && !builtin.parameters.is_empty();
     if both || neither {
         return Err(Code::INVALID_VALUE);
     }
@@ -134,7 +137,7 @@ pub(super) fn prepare(
     let task = (!kernel.touches_nothing()).then_some(Task::Kernel(kernel));
     let op = Op::Work { engine, ns, task };
     let Asked { function, grid, block, shared_bytes, .. } = *asked;
-    let packed = asked.parameters.0.is_null();
+    let packed = asked.parameters.is_null();
     Ok(Launch { function, context, grid, block, shared_bytes, arguments, packed, op })
 }
 
@@ -160,7 +163,10 @@ fn launch(process: &Process, stream: StreamHandle, asked: &Asked, attributes: &[
     let priority = state.streams.get(stream)?.priority;
     let node = state.recorded(stream, || What::Kernel(prepared))?.ok_or(Code::ILLEGAL_STATE)?;
     let mut all = attributes_of(attributes.iter().map(|one| (one.number, one.value)));
-    for (number, value) in [(PRIORITY, priority.cast_unsigned()), (COOPERATIVE, asked.cooperative.into())] {
+    for (number, value) in [
+        (CU_LAUNCH_ATTRIBUTE_PRIORITY, priority.cast_unsigned()),
+        (CU_LAUNCH_ATTRIBUTE_COOPERATIVE, asked.cooperative.into()),
+    ] {
         if value != 0 {
             all.entry(number).or_insert([value.into(), 0, 0, 0, 0, 0, 0, 0]);
         }
@@ -180,7 +186,7 @@ pub(crate) extern "C" fn cuLaunchKernel(
     block_z: u32,
     shared_bytes: u32,
     stream: StreamHandle,
-    parameters: In<*const c_void>,
+    parameters: In<In<c_void>>,
     extra: In<usize>,
 ) -> CUresult {
     call(|process| {
@@ -201,11 +207,11 @@ pub(crate) extern "C" fn cuLaunchCooperativeKernel(
     block_z: u32,
     shared_bytes: u32,
     stream: StreamHandle,
-    parameters: In<*const c_void>,
+    parameters: In<In<c_void>>,
 ) -> CUresult {
     call(|process| {
         let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
-        let extra = In(std::ptr::null());
+        let extra = In::NULL;
         let asked = Asked { function, grid, block, shared_bytes, parameters, extra, cooperative: true };
         launch(process, stream, &asked, &[])
     })
@@ -222,6 +228,8 @@ pub(crate) struct Configuration {
     attributes: In<Attribute>,
     attribute_count: u32,
 }
+
+const _: () = assert!(size_of::<Configuration>() == 56);
 
 impl Configuration {
     /// The attributes of the launch.
@@ -242,22 +250,24 @@ pub(crate) struct Attribute {
     pub(super) value: [u64; 8],
 }
 
-/// Attributes that are numbered; most are hints to a real device.
-const LAUNCH_COMPLETION_EVENT: u32 = 12;
-const PROGRAMMATIC_EVENT: u32 = 7;
+const _: () = assert!(size_of::<Attribute>() == 72);
+
+/// Most attributes of one launch.
 const ATTRIBUTES_MAX: u32 = 64;
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuLaunchKernelEx(
     configuration: In<Configuration>,
     function: FunctionHandle,
-    parameters: In<*const c_void>,
+    parameters: In<In<c_void>>,
     extra: In<usize>,
 ) -> CUresult {
     call(|process| {
         let asked = configuration.get()?;
         let attributes = asked.attributes()?;
-        let cooperative = attributes.iter().any(|one| one.number == COOPERATIVE && one.value[0] as u32 != 0);
+        let cooperative = attributes
+            .iter()
+            .any(|one| one.number == CU_LAUNCH_ATTRIBUTE_COOPERATIVE && one.value[0] as u32 != 0);
         let Configuration { grid, block, shared_bytes, stream, .. } = asked;
         launch(
             process,
@@ -266,9 +276,12 @@ pub(crate) extern "C" fn cuLaunchKernelEx(
             &attributes,
         )?;
         // Events that are reached early are reached with the kernel here.
-        for one in
-            attributes.iter().filter(|one| matches!(one.number, PROGRAMMATIC_EVENT | LAUNCH_COMPLETION_EVENT))
-        {
+        for one in attributes.iter().filter(|one| {
+            matches!(
+                one.number,
+                CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT | CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT
+            )
+        }) {
             let mut state = process.state();
             let stream = state.stream(stream)?;
             state.record(process, Handle::of(one.value[0] as usize), stream)?;
@@ -286,8 +299,10 @@ pub(crate) struct DeviceLaunch {
     block: [u32; 3],
     shared_bytes: u32,
     stream: StreamHandle,
-    parameters: In<*const c_void>,
+    parameters: In<In<c_void>>,
 }
+
+const _: () = assert!(size_of::<DeviceLaunch>() == 56);
 
 /// One cooperative kernel on several devices.
 #[unsafe(no_mangle)]
@@ -302,7 +317,7 @@ pub(crate) extern "C" fn cuLaunchCooperativeKernelMultiDevice(
         }
         for one in list.list(count as usize)? {
             let DeviceLaunch { function, grid, block, shared_bytes, stream, parameters } = one;
-            let extra = In(std::ptr::null());
+            let extra = In::NULL;
             launch(
                 process,
                 stream,

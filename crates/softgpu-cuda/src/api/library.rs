@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::{c_char, c_void};
 
 use super::module::{charge_code, read_file};
-use crate::abi::{CUresult, Code, Done, Out, Text};
+use crate::abi::{CUresult, Code, Done, In, Out, Text};
 use crate::call::call;
 use crate::handle::{FunctionHandle, LibraryHandle, ModuleHandle};
 use crate::modules::{Image, Library};
@@ -29,7 +29,7 @@ fn load(process: &Process, library: Out<LibraryHandle>, image: Done<Image>) -> D
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuLibraryLoadData(
     library: Out<LibraryHandle>,
-    image: *const u8,
+    image: In<u8>,
     _jit: *mut u32,
     _jit_values: *mut *mut c_void,
     _jit_count: u32,

@@ -139,6 +139,8 @@ pub(crate) struct Location {
     pub(crate) id: i32,
 }
 
+const _: () = assert!(size_of::<Location>() == 8);
+
 impl Location {
     /// On a device.
     pub(crate) const DEVICE: u32 = 1;

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 
 use fastgpu_softgpu::ledger::layout::Class;
 
-use crate::abi::{CUresult, Code, Done, Out, Text};
+use crate::abi::{CUresult, Code, Done, In, Out, Text};
 use crate::call::call;
 use crate::handle::{ContextHandle, FunctionHandle, ModuleHandle};
 use crate::memory::GRANULE;
@@ -34,7 +34,7 @@ pub(super) fn charge_code(process: &Process, state: &mut State, context: Context
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuModuleLoadData(module: Out<ModuleHandle>, image: *const u8) -> CUresult {
+pub(crate) extern "C" fn cuModuleLoadData(module: Out<ModuleHandle>, image: In<u8>) -> CUresult {
     call(|process| {
         process.state().current()?;
         load(process, module, &Image::at(image)?)
@@ -44,7 +44,7 @@ pub(crate) extern "C" fn cuModuleLoadData(module: Out<ModuleHandle>, image: *con
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuModuleLoadDataEx(
     module: Out<ModuleHandle>,
-    image: *const u8,
+    image: In<u8>,
     _options: u32,
     _names: *mut u32,
     _values: *mut *mut c_void,
@@ -53,7 +53,7 @@ pub(crate) extern "C" fn cuModuleLoadDataEx(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuModuleLoadFatBinary(module: Out<ModuleHandle>, image: *const u8) -> CUresult {
+pub(crate) extern "C" fn cuModuleLoadFatBinary(module: Out<ModuleHandle>, image: In<u8>) -> CUresult {
     cuModuleLoadData(module, image)
 }
 
@@ -64,7 +64,7 @@ pub(super) fn read_file(path: Text) -> Done<Image> {
     if text.as_bytes().len() < 4 {
         return Err(Code::INVALID_IMAGE);
     }
-    Image::at(text.as_ptr().cast())
+    Image::of_file(text.as_bytes_with_nul())
 }
 
 #[unsafe(no_mangle)]

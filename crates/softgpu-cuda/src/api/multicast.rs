@@ -25,6 +25,8 @@ pub(crate) struct Properties {
     flags: u64,
 }
 
+const _: () = assert!(size_of::<Properties>() == 32);
+
 impl Properties {
     fn check(&self, process: &Process) -> Done {
         if !process.any_can_multicast() {

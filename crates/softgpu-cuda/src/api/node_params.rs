@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use super::copy::Copy3d;
 use super::launch::{Asked, prepare};
 use super::pool::PoolProperties;
-use super::words::{Operation, words};
+use super::words::{self, Operation};
 use crate::abi::{Code, Done, In};
 use crate::engine::item::HostCall;
 use crate::engine::task::SetJob;
@@ -24,11 +24,13 @@ pub(crate) struct KernelParameters {
     pub(super) grid: [u32; 3],
     pub(super) block: [u32; 3],
     pub(super) shared_bytes: u32,
-    pub(super) parameters: In<*const c_void>,
+    pub(super) parameters: In<In<c_void>>,
     pub(super) extra: In<usize>,
     pub(super) kernel: FunctionHandle,
     pub(super) context: ContextHandle,
 }
+
+const _: () = assert!(size_of::<KernelParameters>() == 72);
 
 /// `CUDA_MEMSET_NODE_PARAMS`.
 #[repr(C)]
@@ -42,6 +44,8 @@ pub(crate) struct SetParameters {
     pub(super) height: usize,
 }
 
+const _: () = assert!(size_of::<SetParameters>() == 40);
+
 /// `CUDA_HOST_NODE_PARAMS`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +53,8 @@ pub(crate) struct HostParameters {
     pub(super) function: Option<extern "C" fn(usize)>,
     pub(super) argument: usize,
 }
+
+const _: () = assert!(size_of::<HostParameters>() == 16);
 
 /// `CUDA_MEM_ALLOC_NODE_PARAMS`; the address is an answer.
 #[repr(C)]
@@ -61,6 +67,8 @@ pub(crate) struct AllocParameters {
     pub(super) address: u64,
 }
 
+const _: () = assert!(size_of::<AllocParameters>() == 120);
+
 /// `CUDA_CHILD_GRAPH_NODE_PARAMS`: a graph, which is copied (0) or moved (1).
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +76,8 @@ pub(crate) struct ChildParameters {
     pub(super) graph: GraphHandle,
     pub(super) moved: u32,
 }
+
+const _: () = assert!(size_of::<ChildParameters>() == 16);
 
 /// `CUDA_BATCH_MEM_OP_NODE_PARAMS`.
 #[repr(C)]
@@ -78,6 +88,8 @@ pub(crate) struct WordsParameters {
     pub(super) operations: In<Operation>,
     pub(super) flags: u32,
 }
+
+const _: () = assert!(size_of::<WordsParameters>() == 32);
 
 /// The context that a node is for: the current one, if none is named.
 fn context_or_current(state: &State, context: ContextHandle) -> Done<ContextHandle> {
@@ -207,5 +219,6 @@ pub(super) fn batch(state: &State, asked: &WordsParameters) -> Done<What> {
         return Err(Code::INVALID_VALUE);
     }
     let context = context_or_current(state, asked.context)?;
-    words(state, context, Due::AtLaunch, asked.operations, asked.count).map(What::Words)
+    let operations = words::read(asked.operations, asked.count)?;
+    words::words(state, context, Due::AtLaunch, &operations).map(What::Words)
 }

@@ -63,9 +63,9 @@ fn context_of(state: &State, found: &Allocation) -> u64 {
 
 fn write(to: Out<c_void>, value: &Value) -> Done {
     match value {
-        Value::Word(word) => Out(to.0.cast::<u32>()).set(*word),
-        Value::Wide(word) => Out(to.0.cast::<u64>()).set(*word),
-        Value::Pair(one, other) => Out(to.0.cast::<[u64; 2]>()).set([*one, *other]),
+        Value::Word(word) => to.cast::<u32>().set(*word),
+        Value::Wide(word) => to.cast::<u64>().set(*word),
+        Value::Pair(one, other) => to.cast::<[u64; 2]>().set([*one, *other]),
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) extern "C" fn cuPointerGetAttribute(out: Out<c_void>, attribute: u32,
 pub(crate) extern "C" fn cuPointerGetAttributes(
     count: u32,
     attributes: In<u32>,
-    outs: In<*mut c_void>,
+    outs: In<Out<c_void>>,
     address: u64,
 ) -> CUresult {
     call(|process| {
@@ -92,15 +92,15 @@ pub(crate) extern "C" fn cuPointerGetAttributes(
         let state = process.state();
         for (attribute, out) in attributes.into_iter().zip(outs) {
             match value(&state, attribute, address) {
-                Ok(found) => write(Out(out), &found)?,
+                Ok(found) => write(out, &found)?,
                 Err(_) if attribute > 21 => return Err(Code::INVALID_VALUE),
                 // The device of what is no device's is -2.
-                Err(_) if attribute == 9 => Out(out.cast::<i32>()).set(-2)?,
+                Err(_) if attribute == 9 => out.cast::<i32>().set(-2)?,
                 Err(_) if matches!(attribute, 1 | 3 | 4 | 7 | 11 | 12 | 17..=20) => {
-                    Out(out.cast::<u64>()).set(0)?
+                    out.cast::<u64>().set(0)?
                 }
-                Err(_) if attribute == 5 => Out(out.cast::<[u64; 2]>()).set([0; 2])?,
-                Err(_) => Out(out.cast::<u32>()).set(0)?,
+                Err(_) if attribute == 5 => out.cast::<[u64; 2]>().set([0; 2])?,
+                Err(_) => out.cast::<u32>().set(0)?,
             }
         }
         Ok(())
@@ -157,7 +157,7 @@ pub(crate) extern "C" fn cuMemRangeGetAttribute(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemRangeGetAttributes(
-    outs: In<*mut i32>,
+    outs: In<Out<i32>>,
     sizes: In<usize>,
     attributes: In<u32>,
     count: usize,
@@ -174,7 +174,7 @@ pub(crate) extern "C" fn cuMemRangeGetAttributes(
         let state = process.state();
         outs.into_iter().zip(attributes).try_for_each(|(out, attribute)| {
             let found = range_value(&state, attribute, address)?;
-            Out(out).set(found)
+            out.set(found)
         })
     })
 }

@@ -27,6 +27,8 @@ pub(crate) struct PoolProperties {
     spare: [u8; 54],
 }
 
+const _: () = assert!(size_of::<PoolProperties>() == 88);
+
 impl PoolProperties {
     /// Plain memory of a device.
     pub(super) fn of_device(id: i32) -> Self {
@@ -250,7 +252,7 @@ pub(crate) extern "C" fn cuMemPoolGetAttribute(
         state.settle(process, false);
         let pool = state.pools.get(pool).map_err(|_| Code::INVALID_VALUE)?;
         match attribute {
-            1..=3 => Out(value.0.cast::<i32>()).set(pool.reuse[attribute as usize - 1]),
+            1..=3 => value.cast::<i32>().set(pool.reuse[attribute as usize - 1]),
             4 => value.set(pool.threshold),
             5 => value.set(pool.reserved[0]),
             6 => value.set(pool.reserved[1]),
@@ -271,7 +273,7 @@ pub(crate) extern "C" fn cuMemPoolSetAttribute(
         let mut state = process.state();
         let pool = state.pools.get_mut(pool).map_err(|_| Code::INVALID_VALUE)?;
         match attribute {
-            1..=3 => pool.reuse[attribute as usize - 1] = Out(value.0.cast::<i32>()).read()?,
+            1..=3 => pool.reuse[attribute as usize - 1] = value.cast::<i32>().read()?,
             4 => pool.threshold = value.read()?,
             6 if value.read()? == 0 => pool.reserved[1] = pool.reserved[0],
             8 if value.read()? == 0 => pool.used[1] = pool.used[0],
@@ -288,6 +290,8 @@ pub(crate) struct Access {
     pub(crate) location: Location,
     pub(crate) flags: u32,
 }
+
+const _: () = assert!(size_of::<Access>() == 12);
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemPoolSetAccess(pool: PoolHandle, list: In<Access>, count: usize) -> CUresult {

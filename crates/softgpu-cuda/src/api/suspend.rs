@@ -33,6 +33,8 @@ pub(crate) struct LockArguments {
     spare: [u64; 7],
 }
 
+const _: () = assert!(size_of::<LockArguments>() == 64);
+
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuCheckpointProcessLock(pid: i32, arguments: In<LockArguments>) -> CUresult {
     call_always(|process| {
@@ -74,6 +76,8 @@ pub(crate) struct RestoreArguments {
     reserved: [u8; 44],
     spare: u64,
 }
+
+const _: () = assert!(size_of::<RestoreArguments>() == 64);
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuCheckpointProcessRestore(pid: i32, arguments: In<RestoreArguments>) -> CUresult {

@@ -21,6 +21,8 @@ pub(crate) struct Properties {
     flags: [u8; 8],
 }
 
+const _: () = assert!(size_of::<Properties>() == 32);
+
 /// A file descriptor.
 const POSIX_FILE: u32 = 1;
 

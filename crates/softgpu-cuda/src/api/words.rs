@@ -1,7 +1,7 @@
 //! Words in memory that streams write and wait for.
 
 use super::copy::due;
-use crate::abi::{CUresult, Code, Done, In};
+use crate::abi::{CUresult, Code, Done, In, reread};
 use crate::call::call;
 use crate::engine::Op;
 use crate::engine::item::{Condition, Word};
@@ -37,6 +37,8 @@ pub(crate) struct Operation {
     spare: [u64; 2],
 }
 
+const _: () = assert!(size_of::<Operation>() == 48);
+
 impl Operation {
     fn new(kind: u32, address: u64, value: u64, flags: u32) -> Self {
         Self { kind, barrier_flags: 0, address, value, flags, gap: 0, spare: [0; 2] }
@@ -44,7 +46,7 @@ impl Operation {
 
     /// As words, to be kept.
     fn numbers(&self) -> [u64; 6] {
-        In((&raw const *self).cast::<[u64; 6]>()).optional().unwrap_or_default()
+        reread(self)
     }
 
     /// The word, checked: the device may touch it, and it is not memory that moves.
@@ -81,35 +83,38 @@ impl Operation {
     }
 }
 
+/// The operations that a program asks for.
+pub(super) fn read(operations: In<Operation>, count: u32) -> Done<Vec<Operation>> {
+    if count >= BATCH_END {
+        return Err(Code::INVALID_VALUE);
+    }
+    operations.list(count as usize)
+}
+
 /// Operations as something that a stream or a node can do.
 pub(super) fn words(
     state: &State,
     context: ContextHandle,
     due: Due,
-    operations: In<Operation>,
-    count: u32,
+    operations: &[Operation],
 ) -> Done<Words> {
-    if count >= BATCH_END {
-        return Err(Code::INVALID_VALUE);
-    }
-    let operations = operations.list(count as usize)?;
     let ops = operations.iter().map(|asked| asked.op(state, due)).collect::<Done<_>>()?;
     Ok(Words { context, told: operations.iter().map(Operation::numbers).collect(), ops })
 }
 
-fn put(process: &Process, stream: StreamHandle, operations: In<Operation>, count: u32) -> Done {
+fn put(process: &Process, stream: StreamHandle, operations: impl FnOnce() -> Done<Vec<Operation>>) -> Done {
     let mut state = process.state();
     let stream = state.stream(stream)?;
     let context = state.streams.get(stream)?.context;
     let due = due(&state, stream)?;
-    let words = words(&state, context, due, operations, count)?;
+    let words = words(&state, context, due, &operations()?)?;
     drop(state);
     process.make_room(stream, false)?;
     process.state().submit(process, stream, What::Words(words), false)
 }
 
 fn put_one(process: &Process, stream: StreamHandle, operation: Operation) -> Done {
-    put(process, stream, In(&raw const operation), 1)
+    put(process, stream, || Ok(vec![operation]))
 }
 
 #[unsafe(no_mangle)]
@@ -160,7 +165,13 @@ pub(crate) extern "C" fn cuStreamBatchMemOp_v2(
     flags: u32,
 ) -> CUresult {
     call(
-        |process| if flags == 0 { put(process, stream, operations, count) } else { Err(Code::INVALID_VALUE) },
+        |process| {
+            if flags == 0 {
+                put(process, stream, || read(operations, count))
+            } else {
+                Err(Code::INVALID_VALUE)
+            }
+        },
     )
 }
 

@@ -1,14 +1,12 @@
 //! One thing in a stream.
 
-use std::sync::atomic::Ordering::{Acquire, Release};
-use std::sync::atomic::{AtomicU32, AtomicU64};
-
 use fastgpu_softgpu::ledger::events::Signal;
 use fastgpu_softgpu::schedule::Position;
 
 use super::Task;
 use crate::abi::CUresult;
 use crate::handle::{EventHandle, StreamHandle};
+use crate::sys;
 
 /// An item of a stream, by name: it is done when the stream has passed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,24 +85,12 @@ impl Word {
     }
 
     fn read(self) -> u64 {
-        if self.wide {
-            // SAFETY: range and alignment were checked when it was asked for, and memory in use is not unmapped.
-            unsafe { AtomicU64::from_ptr(self.address as *mut u64) }.load(Acquire)
-        } else {
-            // SAFETY: as above.
-            u64::from(unsafe { AtomicU32::from_ptr(self.address as *mut u32) }.load(Acquire))
-        }
+        sys::load(self.address, self.wide)
     }
 
     /// Writes it; whoever sees the value sees all that was written before.
     pub(crate) fn write(self, value: u64) {
-        if self.wide {
-            // SAFETY: as for reading.
-            unsafe { AtomicU64::from_ptr(self.address as *mut u64) }.store(value, Release);
-        } else {
-            // SAFETY: as for reading.
-            unsafe { AtomicU32::from_ptr(self.address as *mut u32) }.store(value as u32, Release);
-        }
+        sys::store(self.address, self.wide, value);
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct IpcEventHandle {
     spare: [u64; 4],
 }
 
+const _: () = assert!(size_of::<IpcEventHandle>() == 64);
+
 impl EnginePart {
     /// Names an event for other processes. What was recorded and not reached stays to be waited for.
     pub(crate) fn export_event(&mut self, process: &Process, handle: EventHandle) -> Done<IpcEventHandle> {

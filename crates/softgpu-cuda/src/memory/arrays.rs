@@ -23,6 +23,8 @@ pub(crate) struct Descriptor {
     pub(crate) flags: u32,
 }
 
+const _: () = assert!(size_of::<Descriptor>() == 40);
+
 /// An array.
 #[derive(Debug)]
 pub(crate) struct Array {

@@ -13,6 +13,7 @@ use super::{Allocation, GRANULE, Kind, space};
 use crate::abi::{Code, Done};
 use crate::handle::ContextHandle;
 use crate::process::Process;
+use crate::sys::{self};
 
 /// What a handle begins with, so that a foreign one is recognised.
 const MARK: u64 = 0x6970_6367_7075_0001;
@@ -30,6 +31,8 @@ pub(crate) struct IpcHandle {
     owner: u64,
     spare: [u64; 2],
 }
+
+const _: () = assert!(size_of::<IpcHandle>() == 64);
 
 impl MemoryPart {
     /// Holds an object in the ledger once more; says how large it is, or `None` if it is gone.
@@ -195,11 +198,11 @@ fn put_into_file(path: &Path, base: u64, length: u64) -> Done {
 fn copy_pages(base: u64, length: u64, file: &File) -> Done {
     use std::os::unix::fs::FileExt;
     const PIECE: u64 = 64 << 10;
+    let mut piece = vec![0u8; PIECE as usize];
     for at in (0..length).step_by(PIECE as usize) {
-        // SAFETY: the granules are mapped and stay so; no work is under way that writes to them.
-        let piece = unsafe { std::slice::from_raw_parts((base + at) as *const u8, PIECE as usize) };
+        sys::copy_in(base + at, &mut piece);
         if piece.iter().any(|byte| *byte != 0) {
-            file.write_all_at(piece, at).map_err(|_| Code::OUT_OF_MEMORY)?;
+            file.write_all_at(&piece, at).map_err(|_| Code::OUT_OF_MEMORY)?;
         }
     }
     Ok(())

@@ -3,16 +3,16 @@
 //! Physical memory lives while a handle or a mapping names it, in this process or another one.
 
 use crate::memory::Home;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use fastgpu_softgpu::ledger::layout::{Class, ObjectKind};
 
 use super::MemoryPart;
-use super::teams::Team;
 use super::{GRANULE, Kind, space};
 use crate::abi::{Code, Done};
 use crate::handle::{Handle, PhysicalHandle};
 use crate::process::Process;
+use crate::sys::{duplicate, inode, memory_file};
 
 /// Physical memory.
 #[derive(Debug)]
@@ -31,6 +31,23 @@ pub(crate) struct Physical {
     pub(super) shared: Option<(usize, u64)>,
     /// It is a multicast object.
     pub(super) team: Option<Team>,
+}
+
+/// What a physical object is if it is a team.
+#[derive(Debug)]
+pub(super) struct Team {
+    /// Its place in the ledger.
+    pub(super) place: u32,
+    pub(super) bound: Vec<Bound>,
+}
+
+/// Memory of one device at one place of the object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    pub(super) ordinal: i32,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+    pub(super) physical: PhysicalHandle,
 }
 
 impl Physical {
@@ -185,46 +202,5 @@ impl MemoryPart {
         let ordinal = process.ordinal_of(device);
         let shared = Some((device, object));
         Ok(self.physicals.insert(Physical { shared, ..Physical::new(ordinal, bytes, file, 1) }))
-    }
-}
-
-/// A descriptor of our own for what a program's descriptor names.
-pub(crate) fn duplicate(descriptor: i32) -> Done<OwnedFd> {
-    // SAFETY: dup makes a descriptor of our own out of whatever the number names, or fails.
-    let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
-    if copy < 0 {
-        return Err(Code::INVALID_VALUE);
-    }
-    // SAFETY: the descriptor was made a line above and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
-}
-
-/// A file in memory that takes no room until it is written to.
-pub(crate) fn memory_file(bytes: u64) -> Done<OwnedFd> {
-    // SAFETY: the name is a text that ends.
-    let descriptor = unsafe { libc::memfd_create(c"softgpu".as_ptr(), libc::MFD_CLOEXEC) };
-    if descriptor < 0 {
-        return Err(Code::OUT_OF_MEMORY);
-    }
-    // SAFETY: the descriptor was made a line above and nobody else knows it.
-    let file = unsafe { OwnedFd::from_raw_fd(descriptor) };
-    let length = libc::off_t::try_from(bytes).map_err(|_| Code::OUT_OF_MEMORY)?;
-    // SAFETY: the descriptor is open for writing.
-    if unsafe { libc::ftruncate(file.as_raw_fd(), length) } == 0 {
-        Ok(file)
-    } else {
-        Err(Code::OUT_OF_MEMORY)
-    }
-}
-
-/// The number that names a file.
-pub(crate) fn inode(file: &OwnedFd) -> Done<u64> {
-    // SAFETY: the structure is numbers only.
-    let mut status: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: the descriptor is open and the structure valid for one write.
-    if unsafe { libc::fstat(file.as_raw_fd(), &raw mut status) } == 0 {
-        Ok(status.st_ino)
-    } else {
-        Err(Code::INVALID_VALUE)
     }
 }

@@ -9,12 +9,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use fastgpu_softgpu::ledger::layout::Class;
 
-use super::shared_pools::lengthen;
 use super::{ALIGNMENT, GRANULE, Kind, space};
 use super::{Home, MemoryPart};
 use crate::abi::{Code, Done};
 use crate::handle::{ContextHandle, Handle, PoolHandle, StreamHandle};
 use crate::process::Process;
+use crate::sys::lengthen;
 
 /// Pools reserve in steps of this.
 pub(crate) const STEP: u64 = 16 * GRANULE;

@@ -5,17 +5,17 @@
 //! imported and nothing else, and cannot make any.
 
 use crate::memory::Home;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd};
 
 use fastgpu_softgpu::ledger::layout::{Class, ObjectKind};
 
 use super::MemoryPart;
-use super::physical::{duplicate, inode, memory_file};
 use super::pools::{Pool, STEP};
 use super::{GRANULE, Kind, space};
 use crate::abi::{Code, Done};
 use crate::handle::{ContextHandle, PoolHandle};
 use crate::process::Process;
+use crate::sys::{duplicate, inode, memory_file};
 
 /// What the data begin with, so that foreign ones are recognised.
 const MARK: u64 = 0x706f_6f6c_6770_7501;
@@ -32,6 +32,8 @@ pub(crate) struct PointerData {
     bytes: u64,
     spare: [u64; 3],
 }
+
+const _: () = assert!(size_of::<PointerData>() == 64);
 
 impl Pool {
     /// Puts the pool's memory, of which there is none yet, where others can have it.
@@ -170,11 +172,4 @@ impl MemoryPart {
         self.note(address, data.bytes, data.bytes, home, Kind::Pool { pool: handle });
         Ok(address)
     }
-}
-
-/// Makes a file of a pool's memory longer.
-pub(super) fn lengthen(file: &OwnedFd, bytes: u64) -> Done {
-    let length = libc::off_t::try_from(bytes).map_err(|_| Code::OUT_OF_MEMORY)?;
-    // SAFETY: the descriptor is open for writing.
-    if unsafe { libc::ftruncate(file.as_raw_fd(), length) } == 0 { Ok(()) } else { Err(Code::OUT_OF_MEMORY) }
 }

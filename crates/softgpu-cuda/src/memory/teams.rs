@@ -6,28 +6,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::MemoryPart;
-use super::physical::{Physical, inode, memory_file};
+use super::physical::{Bound, Physical, Team};
 use super::{GRANULE, Kind};
 use crate::abi::{Code, Done};
 use crate::handle::PhysicalHandle;
 use crate::process::Process;
-
-/// What a physical object is if it is a team.
-#[derive(Debug)]
-pub(crate) struct Team {
-    /// Its place in the ledger.
-    place: u32,
-    bound: Vec<Bound>,
-}
-
-/// Memory of one device at one place of the object.
-#[derive(Debug, Clone, Copy)]
-struct Bound {
-    ordinal: i32,
-    offset: u64,
-    bytes: u64,
-    physical: PhysicalHandle,
-}
+use crate::sys::{inode, memory_file};
 
 impl Process {
     /// Whether a device can be in a team: it has links through a switch, and somebody at the other end.

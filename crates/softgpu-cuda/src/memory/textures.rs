@@ -25,6 +25,8 @@ pub(crate) struct ResourceDescription {
     flags: u32,
 }
 
+const _: () = assert!(size_of::<ResourceDescription>() == 144);
+
 /// `CUDA_TEXTURE_DESC`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +42,8 @@ pub(crate) struct TextureDescription {
     spare: [u32; 12],
 }
 
+const _: () = assert!(size_of::<TextureDescription>() == 104);
+
 /// `CUDA_RESOURCE_VIEW_DESC`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +54,8 @@ pub(crate) struct ViewDescription {
     parts: [u32; 4],
     spare: [u32; 16],
 }
+
+const _: () = assert!(size_of::<ViewDescription>() == 112);
 
 /// A texture, or a surface.
 #[derive(Debug)]

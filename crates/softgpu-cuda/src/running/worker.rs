@@ -10,6 +10,7 @@ use super::suspend;
 use crate::engine::jobs::Willing;
 use crate::engine::wait::{DEATHS_SEEN, LookAt};
 use crate::process::Process;
+use crate::sys::{spawn, thread_id};
 
 /// Whether the threads were started.
 static STARTED: AtomicBool = AtomicBool::new(false);
@@ -27,9 +28,7 @@ impl Process {
 
     fn work(&self) {
         let bell = &self.words().doorbell;
-        // SAFETY: gettid cannot fail and touches no memory.
-        let thread = unsafe { libc::gettid() };
-        self.words().worker_tid.store(thread.cast_unsigned(), Release);
+        self.words().worker_tid.store(thread_id(), Release);
         let mut looked = Instant::now();
         loop {
             let heard = bell.load(Acquire);
@@ -92,18 +91,5 @@ impl Process {
     pub(crate) fn announce_endings(&'static self) {
         self.start_workers();
         self.progress.notify_all();
-    }
-}
-
-/// Starts a thread that gets none of the program's signals.
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {
-    // SAFETY: both sets are valid; the mask is put back at once, and the new thread inherits the full one.
-    unsafe {
-        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        // Without a worker, work is carried on by calls alone; that is slower and not wrong.
-        let _ = std::thread::Builder::new().name(name.to_owned()).stack_size(256 << 10).spawn(body);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
     }
 }
