@@ -10,6 +10,12 @@ use crate::abi::{Code, Done};
 use crate::engine::Op;
 use crate::engine::item::HostCall;
 use crate::handle::{ContextHandle, EventHandle, FunctionHandle, GraphHandle, Handle, NodeHandle};
+use crate::numbers::{
+    CU_GRAPH_NODE_TYPE_BATCH_MEM_OP, CU_GRAPH_NODE_TYPE_EMPTY, CU_GRAPH_NODE_TYPE_EVENT_RECORD,
+    CU_GRAPH_NODE_TYPE_GRAPH, CU_GRAPH_NODE_TYPE_HOST, CU_GRAPH_NODE_TYPE_KERNEL,
+    CU_GRAPH_NODE_TYPE_MEM_ALLOC, CU_GRAPH_NODE_TYPE_MEM_FREE, CU_GRAPH_NODE_TYPE_MEMCPY,
+    CU_GRAPH_NODE_TYPE_MEMSET, CU_GRAPH_NODE_TYPE_WAIT_EVENT,
+};
 
 pub(crate) mod capture;
 pub(crate) mod dot;
@@ -93,7 +99,8 @@ impl Edge {
     /// between kernels may the upper one say itself when the lower one can begin.
     fn fits(self, from: &What, to_kind: u32) -> bool {
         let [port, into, programmatic, rest @ ..] = self.0.to_le_bytes();
-        let kernels = from.number() == What::KERNEL && (programmatic == 0 || to_kind == What::KERNEL);
+        let kernels = from.number() == CU_GRAPH_NODE_TYPE_KERNEL
+            && (programmatic == 0 || to_kind == CU_GRAPH_NODE_TYPE_KERNEL);
         into == 0
             && rest == [0; 5]
             && match (port, programmatic) {
@@ -156,23 +163,20 @@ pub(crate) struct Words {
 }
 
 impl What {
-    /// The driver's number for kernels.
-    const KERNEL: u32 = 0;
-
     /// The driver's number for the type.
     pub(crate) fn number(&self) -> u32 {
         match self {
-            Self::Kernel(_) => Self::KERNEL,
-            Self::Copy(..) => 1,
-            Self::Set(..) => 2,
-            Self::Host(_) => 3,
-            Self::Child(_) => 4,
-            Self::Empty => 5,
-            Self::Wait(_) => 6,
-            Self::Record(_) => 7,
-            Self::Alloc(..) => 10,
-            Self::Free(_) => 11,
-            Self::Words(_) => 12,
+            Self::Kernel(_) => CU_GRAPH_NODE_TYPE_KERNEL,
+            Self::Copy(..) => CU_GRAPH_NODE_TYPE_MEMCPY,
+            Self::Set(..) => CU_GRAPH_NODE_TYPE_MEMSET,
+            Self::Host(_) => CU_GRAPH_NODE_TYPE_HOST,
+            Self::Child(_) => CU_GRAPH_NODE_TYPE_GRAPH,
+            Self::Empty => CU_GRAPH_NODE_TYPE_EMPTY,
+            Self::Wait(_) => CU_GRAPH_NODE_TYPE_WAIT_EVENT,
+            Self::Record(_) => CU_GRAPH_NODE_TYPE_EVENT_RECORD,
+            Self::Alloc(..) => CU_GRAPH_NODE_TYPE_MEM_ALLOC,
+            Self::Free(_) => CU_GRAPH_NODE_TYPE_MEM_FREE,
+            Self::Words(_) => CU_GRAPH_NODE_TYPE_BATCH_MEM_OP,
         }
     }
 }

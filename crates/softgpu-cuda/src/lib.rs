@@ -17,6 +17,7 @@ mod call;
 mod codes;
 mod dump_settings;
 mod handle;
+mod numbers;
 mod process;
 mod sys;
 mod threads;

@@ -6,6 +6,7 @@ use crate::engine::task::{CopyJob, Side};
 use crate::graph::What;
 use crate::handle::{ArrayHandle, ContextHandle, Handle, StreamHandle};
 use crate::memory::Due;
+use crate::numbers::{CU_MEMORYTYPE_ARRAY, CU_MEMORYTYPE_DEVICE, CU_MEMORYTYPE_HOST, CU_MEMORYTYPE_UNIFIED};
 use crate::process::Process;
 use crate::state::State;
 
@@ -295,13 +296,13 @@ impl Side3d {
     /// Where the first byte is, and how rows and planes follow.
     fn resolve(&self, state: &State, width: usize, height: usize) -> Done<(Side, Says)> {
         let (base, says, pitch, rows) = match self.kind {
-            1 => (self.host, Says::Host, self.pitch, self.height),
-            2 => (self.device, Says::Device, self.pitch, self.height),
-            3 => {
+            CU_MEMORYTYPE_HOST => (self.host, Says::Host, self.pitch, self.height),
+            CU_MEMORYTYPE_DEVICE => (self.device, Says::Device, self.pitch, self.height),
+            CU_MEMORYTYPE_ARRAY => {
                 let array = state.arrays.find(self.array).ok_or(Code::INVALID_HANDLE)?;
                 (array.base, Says::Device, array.descriptor.pitch(), array.descriptor.rows())
             }
-            4 => (self.device, Says::Anything, self.pitch, self.height),
+            CU_MEMORYTYPE_UNIFIED => (self.device, Says::Anything, self.pitch, self.height),
             _ => return Err(Code::INVALID_VALUE),
         };
         let pitch = if pitch == 0 { width } else { pitch };

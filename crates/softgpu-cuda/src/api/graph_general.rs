@@ -10,6 +10,13 @@ use crate::abi::{CUresult, Code, Done, In, Out, overlay, reread};
 use crate::call::call;
 use crate::graph::{Edge, What};
 use crate::handle::{ContextHandle, EventHandle, GraphExecHandle, GraphHandle, NodeHandle};
+use crate::numbers::{
+    CU_GRAPH_NODE_TYPE_BATCH_MEM_OP, CU_GRAPH_NODE_TYPE_CONDITIONAL, CU_GRAPH_NODE_TYPE_EMPTY,
+    CU_GRAPH_NODE_TYPE_EVENT_RECORD, CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL, CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT,
+    CU_GRAPH_NODE_TYPE_GRAPH, CU_GRAPH_NODE_TYPE_HOST, CU_GRAPH_NODE_TYPE_KERNEL,
+    CU_GRAPH_NODE_TYPE_MEM_ALLOC, CU_GRAPH_NODE_TYPE_MEM_FREE, CU_GRAPH_NODE_TYPE_MEMCPY,
+    CU_GRAPH_NODE_TYPE_MEMSET, CU_GRAPH_NODE_TYPE_WAIT_EVENT,
+};
 use crate::process::Process;
 use crate::state::State;
 
@@ -60,24 +67,30 @@ impl NodeParameters {
     /// What a node of any kind does, but for memory of graphs, which cannot be changed.
     fn what(&self, process: &Process, state: &mut State, graph: GraphHandle) -> Done<What> {
         match self.kind {
-            0 => node_params::kernel(process, state, &self.body::<KernelParameters>()?),
-            1 => {
+            CU_GRAPH_NODE_TYPE_KERNEL => {
+                node_params::kernel(process, state, &self.body::<KernelParameters>()?)
+            }
+            CU_GRAPH_NODE_TYPE_MEMCPY => {
                 let asked = self.body::<CopyNode>()?;
                 if asked.zero != [0; 2] {
                     return Err(Code::INVALID_VALUE);
                 }
                 node_params::copy(process, state, &asked.copy, asked.context)
             }
-            2 => {
+            CU_GRAPH_NODE_TYPE_MEMSET => {
                 let asked = self.body::<SetNode>()?;
                 node_params::set(process, state, &asked.set, asked.context)
             }
-            3 => node_params::host(&self.body::<HostParameters>()?),
-            4 => node_params::child(state, graph, &self.body::<ChildParameters>()?),
-            5 => self.body::<[u64; 0]>().map(|_| What::Empty),
-            6 => node_params::event(state, self.body::<EventHandle>()?).map(What::Wait),
-            7 => node_params::event(state, self.body::<EventHandle>()?).map(What::Record),
-            12 => node_params::batch(state, &self.body::<WordsParameters>()?),
+            CU_GRAPH_NODE_TYPE_HOST => node_params::host(&self.body::<HostParameters>()?),
+            CU_GRAPH_NODE_TYPE_GRAPH => node_params::child(state, graph, &self.body::<ChildParameters>()?),
+            CU_GRAPH_NODE_TYPE_EMPTY => self.body::<[u64; 0]>().map(|_| What::Empty),
+            CU_GRAPH_NODE_TYPE_WAIT_EVENT => {
+                node_params::event(state, self.body::<EventHandle>()?).map(What::Wait)
+            }
+            CU_GRAPH_NODE_TYPE_EVENT_RECORD => {
+                node_params::event(state, self.body::<EventHandle>()?).map(What::Record)
+            }
+            CU_GRAPH_NODE_TYPE_BATCH_MEM_OP => node_params::batch(state, &self.body::<WordsParameters>()?),
             _ => Err(Code::INVALID_VALUE),
         }
     }
@@ -85,9 +98,9 @@ impl NodeParameters {
     /// Counts the kinds that are not there.
     fn refuse_missing(&self, process: &Process, function: &str) -> Done {
         let kind = match self.kind {
-            8 => "semaphore-signal",
-            9 => "semaphore-wait",
-            13 => "conditional",
+            CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL => "semaphore-signal",
+            CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT => "semaphore-wait",
+            CU_GRAPH_NODE_TYPE_CONDITIONAL => "conditional",
             _ => return Ok(()),
         };
         process.ledger.count_unsupported(&format!("{function}:{kind}"));
@@ -110,14 +123,14 @@ fn add_any(
     let node = add_to(process, graph, &deps, |state| {
         known.iter().try_for_each(|(from, edge)| state.check_edge(*from, parameters.kind, *edge))?;
         match parameters.kind {
-            10 => {
+            CU_GRAPH_NODE_TYPE_MEM_ALLOC => {
                 let mut alloc = parameters.body::<AllocParameters>()?;
                 let (what, address) = node_params::alloc(state, graph, &alloc)?;
                 alloc.address = address;
                 overlay(&mut parameters.body, alloc);
                 Ok(what)
             }
-            11 => node_params::free(state, graph, parameters.body::<u64>()?),
+            CU_GRAPH_NODE_TYPE_MEM_FREE => node_params::free(state, graph, parameters.body::<u64>()?),
             _ => parameters.what(process, state, graph),
         }
     })?;

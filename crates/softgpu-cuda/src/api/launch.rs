@@ -12,6 +12,7 @@ use crate::engine::{Engine, Op, Task};
 use crate::graph::{Launch, What};
 use crate::handle::{ContextHandle, FunctionHandle, Handle, StreamHandle};
 use crate::kernels::Builtin;
+use crate::numbers::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
 use crate::process::Process;
 use crate::state::State;
 
@@ -83,7 +84,13 @@ fn check_shape(process: &Process, state: &State, asked: &Asked, ordinal: i32) ->
     let [x, y, z] = asked.block;
     let threads = x.checked_mul(y).and_then(|area| area.checked_mul(z)).unwrap_or(u32::MAX);
     let [width, height, depth] = asked.grid;
-    let optin = state.functions.get(asked.function)?.attributes.get(&8).copied().unwrap_or(0);
+    let optin = state
+        .functions
+        .get(asked.function)?
+        .attributes
+        .get(&CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES)
+        .copied()
+        .unwrap_or(0);
     let shared_max = SHARED_MAX.max(u32::try_from(optin).unwrap_or(0));
     let wrong = threads == 0
         || threads > THREADS_MAX

@@ -9,6 +9,11 @@ use crate::call::call;
 use crate::handle::{ContextHandle, FunctionHandle, ModuleHandle};
 use crate::memory::GRANULE;
 use crate::modules::{CODE_FREE_BYTES, Image};
+use crate::numbers::{
+    CU_FUNC_ATTRIBUTE_BINARY_VERSION, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+    CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, CU_FUNC_ATTRIBUTE_NUM_REGS,
+    CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, CU_FUNC_ATTRIBUTE_PTX_VERSION,
+};
 use crate::process::Process;
 use crate::state::State;
 
@@ -156,13 +161,13 @@ fn attribute(process: &Process, state: &State, function: FunctionHandle, number:
     let capability = model.compute_capability;
     let version = (capability.0 * 10 + capability.1).cast_signed();
     match number {
-        0 => Ok(1_024),
+        CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK => Ok(1_024),
         1..=3 | 7 | 10..=15 => Ok(0),
-        4 => Ok(10),
-        5 => Ok(75),
-        6 => Ok(version),
-        8 => Ok(49_152),
-        9 => Ok(-1),
+        CU_FUNC_ATTRIBUTE_NUM_REGS => Ok(10),
+        CU_FUNC_ATTRIBUTE_PTX_VERSION => Ok(75),
+        CU_FUNC_ATTRIBUTE_BINARY_VERSION => Ok(version),
+        CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES => Ok(49_152),
+        CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT => Ok(-1),
         _ => Err(Code::INVALID_VALUE),
     }
 }

@@ -9,6 +9,12 @@ use crate::graph::What;
 use crate::handle::{PoolHandle, StreamHandle};
 use crate::memory::Kind;
 use crate::memory::pools::Pool;
+use crate::numbers::{
+    CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT,
+    CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES,
+    CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES, CU_MEMPOOL_ATTR_USED_MEM_CURRENT,
+    CU_MEMPOOL_ATTR_USED_MEM_HIGH,
+};
 use crate::process::Process;
 
 /// A file descriptor: the one way to show a pool to other processes.
@@ -252,12 +258,15 @@ pub(crate) extern "C" fn cuMemPoolGetAttribute(
         state.settle(process, false);
         let pool = state.pools.get(pool).map_err(|_| Code::INVALID_VALUE)?;
         match attribute {
-            1..=3 => value.cast::<i32>().set(pool.reuse[attribute as usize - 1]),
-            4 => value.set(pool.threshold),
-            5 => value.set(pool.reserved[0]),
-            6 => value.set(pool.reserved[1]),
-            7 => value.set(pool.used[0]),
-            8 => value.set(pool.used[1]),
+            CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES
+                ..=CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES => {
+                value.cast::<i32>().set(pool.reuse[attribute as usize - 1])
+            }
+            CU_MEMPOOL_ATTR_RELEASE_THRESHOLD => value.set(pool.threshold),
+            CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT => value.set(pool.reserved[0]),
+            CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH => value.set(pool.reserved[1]),
+            CU_MEMPOOL_ATTR_USED_MEM_CURRENT => value.set(pool.used[0]),
+            CU_MEMPOOL_ATTR_USED_MEM_HIGH => value.set(pool.used[1]),
             _ => Err(Code::INVALID_VALUE),
         }
     })
@@ -273,10 +282,13 @@ pub(crate) extern "C" fn cuMemPoolSetAttribute(
         let mut state = process.state();
         let pool = state.pools.get_mut(pool).map_err(|_| Code::INVALID_VALUE)?;
         match attribute {
-            1..=3 => pool.reuse[attribute as usize - 1] = value.cast::<i32>().read()?,
-            4 => pool.threshold = value.read()?,
-            6 if value.read()? == 0 => pool.reserved[1] = pool.reserved[0],
-            8 if value.read()? == 0 => pool.used[1] = pool.used[0],
+            CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES
+                ..=CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES => {
+                pool.reuse[attribute as usize - 1] = value.cast::<i32>().read()?
+            }
+            CU_MEMPOOL_ATTR_RELEASE_THRESHOLD => pool.threshold = value.read()?,
+            CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH if value.read()? == 0 => pool.reserved[1] = pool.reserved[0],
+            CU_MEMPOOL_ATTR_USED_MEM_HIGH if value.read()? == 0 => pool.used[1] = pool.used[0],
             _ => return Err(Code::INVALID_VALUE),
         }
         Ok(())

@@ -6,6 +6,7 @@ use fastgpu_softgpu::schedule::Position;
 use super::Task;
 use crate::abi::CUresult;
 use crate::handle::{EventHandle, StreamHandle};
+use crate::numbers::{CU_STREAM_WAIT_VALUE_AND, CU_STREAM_WAIT_VALUE_EQ, CU_STREAM_WAIT_VALUE_GEQ};
 use crate::sys;
 
 /// An item of a stream, by name: it is done when the stream has passed it.
@@ -111,10 +112,10 @@ impl Condition {
         let value = self.word.read();
         let all = if self.word.wide { u64::MAX } else { u32::MAX.into() };
         match self.kind {
-            0 if self.word.wide => value.wrapping_sub(self.value).cast_signed() >= 0,
-            0 => (value as u32).wrapping_sub(self.value as u32).cast_signed() >= 0,
-            1 => value == self.value,
-            2 => value & self.value != 0,
+            CU_STREAM_WAIT_VALUE_GEQ if self.word.wide => value.wrapping_sub(self.value).cast_signed() >= 0,
+            CU_STREAM_WAIT_VALUE_GEQ => (value as u32).wrapping_sub(self.value as u32).cast_signed() >= 0,
+            CU_STREAM_WAIT_VALUE_EQ => value == self.value,
+            CU_STREAM_WAIT_VALUE_AND => value & self.value != 0,
             _ => (value | self.value) & all != all,
         }
     }

@@ -8,6 +8,9 @@ use super::{Graph, What};
 use crate::abi::{Code, Done};
 use crate::engine::{Stream, StreamKind};
 use crate::handle::{CaptureHandle, ContextHandle, EventHandle, GraphHandle, NodeHandle, StreamHandle};
+use crate::numbers::{
+    CU_STREAM_CAPTURE_MODE_GLOBAL, CU_STREAM_CAPTURE_MODE_RELAXED, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL,
+};
 
 /// What a recording forbids, and to whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +26,9 @@ pub(crate) enum Mode {
 impl Mode {
     pub(crate) fn from_number(number: u32) -> Done<Self> {
         match number {
-            0 => Ok(Self::Global),
-            1 => Ok(Self::ThreadLocal),
-            2 => Ok(Self::Relaxed),
+            CU_STREAM_CAPTURE_MODE_GLOBAL => Ok(Self::Global),
+            CU_STREAM_CAPTURE_MODE_THREAD_LOCAL => Ok(Self::ThreadLocal),
+            CU_STREAM_CAPTURE_MODE_RELAXED => Ok(Self::Relaxed),
             _ => Err(Code::INVALID_VALUE),
         }
     }
