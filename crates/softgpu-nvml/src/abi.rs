@@ -1,12 +1,9 @@
-//! The border to C: codes, handles, pointers from outside, and what every call begins and ends with.
+//! The border to C: codes, handles and pointers from outside.
 //!
 //! A pointer that a caller hands in has a type here that says what NVML's contract owes us, so that every
 //! unsafe step of this library is in this file.
 
 use std::ffi::{CStr, c_char};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use crate::session::{self, Gpu, Session};
 
 /// NVML's return codes, as far as they are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,67 +29,6 @@ pub(crate) type Answer<T> = Result<T, Code>;
 /// What C sees of an answer.
 pub(crate) fn number(answer: Answer<()>) -> u32 {
     answer.map_or_else(|code| code as u32, |()| 0)
-}
-
-/// Runs one call: only between init and shutdown, as late as was ordered, and never unwinding into C.
-pub(crate) fn call(body: impl FnOnce(&Session) -> Answer<()>) -> u32 {
-    let run = || {
-        let session = session::current().ok_or(Code::Uninitialized)?;
-        session.obey_delays();
-        body(&session)
-    };
-    number(catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(Code::Unknown)))
-}
-
-/// A call about one device that must be on its bus.
-pub(crate) fn of_device(device: Handle, body: impl FnOnce(&mut Gpu<'_>) -> Answer<()>) -> u32 {
-    call(|session| session.with_gpu(device, body))
-}
-
-/// A call that tells one value of one device.
-pub(crate) fn tell<T: Copy>(
-    device: Handle,
-    out: Out<T>,
-    value: impl FnOnce(&mut Gpu<'_>) -> Answer<T>,
-) -> u32 {
-    call(|session| {
-        out.check()?;
-        out.put(session.with_gpu(device, value)?)
-    })
-}
-
-/// A call that tells two values of one device.
-pub(crate) fn tell_two<T: Copy>(
-    device: Handle,
-    first: Out<T>,
-    second: Out<T>,
-    values: impl FnOnce(&mut Gpu<'_>) -> Answer<(T, T)>,
-) -> u32 {
-    call(|session| {
-        first.check()?;
-        second.check()?;
-        let (one, two) = session.with_gpu(device, values)?;
-        first.put(one)?;
-        second.put(two)
-    })
-}
-
-/// A call that tells a text of one device.
-pub(crate) fn tell_text(
-    device: Handle,
-    room: Text,
-    bytes: u32,
-    text: impl FnOnce(&mut Gpu<'_>) -> Answer<String>,
-) -> u32 {
-    call(|session| {
-        room.check()?;
-        room.put(bytes, &session.with_gpu(device, text)?)
-    })
-}
-
-/// A call about one device whose answer is always the same code, once the arguments are sound.
-pub(crate) fn refuse(device: Handle, code: Code) -> u32 {
-    of_device(device, |_| Err(code))
 }
 
 /// A device as C holds it: a value of ours that is never followed.

@@ -1,6 +1,7 @@
 //! How busy a device is, now and lately, and the samples of the last second.
 
-use crate::abi::{Answer, Code, Handle, Out, Room, call, refuse, tell, tell_two};
+use crate::abi::{Answer, Code, Handle, Out, Room};
+use crate::call::{call, refuse, tell, tell_two};
 use crate::gauge;
 use crate::layout::{DynamicPstates, Sample, SessionStats, Utilization};
 use crate::session::Gpu;

@@ -1,6 +1,7 @@
 //! Clock rates, performance states, and what holds the clocks down.
 
-use crate::abi::{Answer, Code, Handle, Out, Room, call, refuse, tell};
+use crate::abi::{Answer, Code, Handle, Out, Room};
+use crate::call::{call, refuse, tell};
 use crate::gauge;
 use crate::layout::Violation;
 use crate::session::Gpu;

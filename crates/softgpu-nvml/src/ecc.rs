@@ -1,6 +1,7 @@
 //! Memory errors: counts, remapped rows, what is waiting to be repaired.
 
-use crate::abi::{Answer, Code, Handle, Out, Room, call, refuse, tell, tell_two, versioned};
+use crate::abi::{Answer, Code, Handle, Out, Room, versioned};
+use crate::call::{call, refuse, tell, tell_two};
 use crate::layout::{EccCounts, RemapHistogram, RepairStatus};
 use crate::session::Gpu;
 use fastgpu_softgpu::models::Architecture;

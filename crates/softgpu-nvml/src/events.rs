@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use fastgpu_softgpu::ledger::layout::{DeviceFaults, XIDS_MAX};
 use fastgpu_softgpu::ledger::wait_on;
 
-use crate::abi::{Answer, Code, Handle, Out, SetHandle, call, of_device, tell};
+use crate::abi::{Answer, Code, Handle, Out, SetHandle};
+use crate::call::{call, of_device, tell};
 use crate::layout::{Event, EventV1};
 use crate::session::Session;
 

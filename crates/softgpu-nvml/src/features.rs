@@ -1,6 +1,7 @@
 //! Modes and features: what is on, off, or not there.
 
-use crate::abi::{Code, Handle, Out, Room, call, of_device, refuse, tell, tell_two, versioned};
+use crate::abi::{Code, Handle, Out, Room, versioned};
+use crate::call::{call, of_device, refuse, tell, tell_two};
 use crate::layout::Versioned;
 use crate::power::only_root;
 

@@ -1,6 +1,7 @@
 //! Values asked for by number: many small questions in one call.
 
-use crate::abi::{Answer, Code, Handle, Room, call};
+use crate::abi::{Answer, Code, Handle, Room};
+use crate::call::call;
 use crate::gauge;
 use crate::layout::FieldValue;
 use crate::links::peers_of;

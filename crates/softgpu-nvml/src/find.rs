@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::abi::{Answer, Code, Handle, Out, Word, call, versioned};
+use crate::abi::{Answer, Code, Handle, Out, Word, versioned};
+use crate::call::call;
 use crate::layout::UuidQuestion;
 use crate::session::Session;
 

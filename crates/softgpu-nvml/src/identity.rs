@@ -2,7 +2,8 @@
 
 use fastgpu_softgpu::models::{Architecture, Brand, DRIVER_VERSION};
 
-use crate::abi::{Code, Handle, Out, Text, refuse, tell, tell_text, tell_two, versioned};
+use crate::abi::{Code, Handle, Out, Text, versioned};
+use crate::call::{refuse, tell, tell_text, tell_two};
 use crate::find::dashed;
 use crate::layout::Pdi;
 use crate::session::Gpu;

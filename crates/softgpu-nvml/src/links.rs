@@ -4,7 +4,8 @@
 
 use std::thread::available_parallelism;
 
-use crate::abi::{Answer, Code, Handle, Out, Room, call, fixed, of_device};
+use crate::abi::{Answer, Code, Handle, Out, Room, fixed};
+use crate::call::{call, of_device};
 use crate::layout::PciV3;
 use crate::session::{Gpu, Session};
 use fastgpu_softgpu::models::Architecture;

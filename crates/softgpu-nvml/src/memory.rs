@@ -1,6 +1,7 @@
 //! Memory: the ledger's sums, in the ways NVML has told them.
 
-use crate::abi::{Code, Handle, Out, call, tell, versioned};
+use crate::abi::{Code, Handle, Out, versioned};
+use crate::call::{call, tell};
 use crate::layout::{Bar1, MemoryV1, MemoryV2};
 
 const MIB: u64 = 1 << 20;

@@ -1,6 +1,7 @@
 //! The bus: where a device sits, how fast its link is, what goes over it.
 
-use crate::abi::{Code, Handle, Out, fixed, tell, versioned};
+use crate::abi::{Code, Handle, Out, fixed, versioned};
+use crate::call::tell;
 use crate::gauge;
 use crate::layout::{PciExt, PciV2, PciV3};
 use crate::session::Gpu;

@@ -1,6 +1,7 @@
 //! Power, energy, temperature, fans.
 
-use crate::abi::{Answer, Code, Handle, Out, Room, of_device, tell, tell_two, versioned};
+use crate::abi::{Answer, Code, Handle, Out, Room, versioned};
+use crate::call::{of_device, tell, tell_two};
 use crate::gauge;
 use crate::layout::{FanSpeed, TemperatureV1, Versioned};
 use crate::session::Gpu;

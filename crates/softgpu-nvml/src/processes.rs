@@ -2,7 +2,8 @@
 
 use fastgpu_softgpu::ledger::layout::Process;
 
-use crate::abi::{Answer, Code, Handle, Out, Room, call, of_device, versioned};
+use crate::abi::{Answer, Code, Handle, Out, Room, versioned};
+use crate::call::{call, of_device};
 use crate::gauge;
 use crate::layout::{
     ProcessDetail, ProcessDetailList, ProcessUse, ProcessUseList, ProcessUseV1, ProcessV1, ProcessV2,
