@@ -13,7 +13,10 @@
 //! Pointers from outside are followed in [`abi`] alone, the system is asked in [`sys`] alone.
 //!
 //! Absent on purpose: compiled kernels. Their images are refused, or load and cannot be launched.
-#![expect(unsafe_code, reason = "exported names are unsafe by nature; pointers are followed in `abi` and `sys` alone")]
+#![expect(
+    unsafe_code,
+    reason = "exported names are unsafe by nature; pointers are followed in `abi` and `sys` alone"
+)]
 #![expect(clippy::cast_possible_truncation, reason = "addresses and sizes are 64 bits wide, checked below")]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
