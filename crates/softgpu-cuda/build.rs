@@ -100,7 +100,7 @@ fn twin(text: &mut String, name: &str, base: &str, parameters: &str) {
     let _ = writeln!(
         text,
         "/// `{base}` with the thread's own stream as stream 0.\n#[unsafe(no_mangle)]\n\
-         pub(crate) extern \"C\" fn {name}({}) -> CUresult {{\n    crate::call::per_thread(|| {base}({}))\n}}\n",
+         pub(crate) extern \"C\" fn {name}({}) -> CUresult {{\n    crate::threads::per_thread(|| {base}({}))\n}}\n",
         parameters.join(", "),
         names.join(", "),
     );

@@ -24,6 +24,7 @@ mod green;
 mod host;
 mod ipc;
 mod launch;
+mod launch_attributes;
 mod library;
 mod limits;
 mod logs;

@@ -5,15 +5,23 @@
 //! effects allows. It is *complete* when its time has come and its effect is done; then it leaves the queue.
 //! Whoever calls into the library carries on what can be; a worker thread does it when nobody does.
 
+mod context;
+pub(crate) mod contexts;
+mod event;
 pub(crate) mod item;
-mod jobs;
+pub(crate) mod jobs;
+mod moves;
+mod part;
 mod pump;
+pub(crate) mod shared_events;
 pub(crate) mod stream;
 pub(crate) mod task;
-mod wait;
-pub(crate) mod worker;
+pub(crate) mod wait;
 
+pub(crate) use context::{Context, Keepsake, LIMITS, Leave, Primary};
+pub(crate) use event::Event;
 pub(crate) use item::{Dep, Engine, Op};
+pub(crate) use part::EnginePart;
 pub(crate) use stream::{Stream, StreamKind};
 pub(crate) use task::Task;
 

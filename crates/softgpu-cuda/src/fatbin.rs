@@ -4,7 +4,7 @@
 //! A text among the parts is what a device without a part of its own takes. Texts that are compressed are not
 //! read here.
 
-use crate::abi::{Code, Done};
+use crate::abi::{Code, Done, In, reread};
 
 /// What a program's wrapper begins with, and the binary itself.
 const WRAPPER_MARK: u32 = 0x4662_43b1;
@@ -20,9 +20,11 @@ const PARTS_MAX: usize = 256;
 struct Wrapper {
     mark: u32,
     version: u32,
-    binary: *const Header,
+    binary: In<Header>,
     more: usize,
 }
+
+const _: () = assert!(size_of::<Wrapper>() == 24);
 
 /// What a binary begins with.
 #[repr(C)]
@@ -34,6 +36,8 @@ struct Header {
     parts_bytes: u64,
 }
 
+const _: () = assert!(size_of::<Header>() == 16);
+
 /// What each part begins with, as far as it matters.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -44,45 +48,30 @@ struct Part {
     payload_bytes: u64,
 }
 
+const _: () = assert!(size_of::<Part>() == 16);
+
 /// True for the first four bytes of a fat binary or its wrapper.
 pub(crate) fn is_mark(start: [u8; 4]) -> bool {
     [WRAPPER_MARK, MARK].contains(&u32::from_le_bytes(start))
 }
 
 /// The text in the binary at an address, which begins with a [mark](is_mark).
-pub(crate) fn text<'a>(address: *const u8) -> Done<&'a str> {
-    // SAFETY: the caller of the exported function owes us an image, and this one has a mark.
-    let header = match unsafe { address.cast::<u32>().read_unaligned() } {
-        // SAFETY: as its mark says, it is a wrapper, in the program's own data.
-        WRAPPER_MARK => unsafe { address.cast::<Wrapper>().read_unaligned() }.binary,
+pub(crate) fn text<'a>(address: In<u8>) -> Done<&'a str> {
+    let header = match address.cast::<u32>().get()? {
+        WRAPPER_MARK => address.cast::<Wrapper>().get()?.binary,
         _ => address.cast(),
     };
-    if header.is_null() {
-        return Err(Code::INVALID_IMAGE);
-    }
-    // SAFETY: a wrapper points to a binary, by its contract.
-    let found = unsafe { header.read_unaligned() };
-    if found.mark != MARK {
-        return Err(Code::INVALID_IMAGE);
-    }
+    // A wrapper points to a binary, by its contract.
+    let found = header.optional().filter(|found| found.mark == MARK).ok_or(Code::INVALID_IMAGE)?;
     let length = usize::try_from(found.parts_bytes).map_err(|_| Code::INVALID_IMAGE)?;
-    if length > isize::MAX as usize {
-        return Err(Code::INVALID_IMAGE);
-    }
-    let start = header.cast::<u8>().wrapping_add(usize::from(found.header_bytes));
-    // SAFETY: the header says how long the binary is, and it is read-only data of the program.
-    text_among(unsafe { std::slice::from_raw_parts(start, length) })
+    text_among(header.cast::<u8>().at(usize::from(found.header_bytes)).bytes(length)?)
 }
 
 /// The first text among the parts.
 fn text_among(parts: &[u8]) -> Done<&str> {
     let mut rest = parts;
     for _ in 0..PARTS_MAX {
-        if rest.len() < size_of::<Part>() {
-            break;
-        }
-        // SAFETY: there are as many bytes, and any bits make such a header.
-        let part = unsafe { rest.as_ptr().cast::<Part>().read_unaligned() };
+        let Some(part) = rest.first_chunk::<{ size_of::<Part>() }>().map(reread::<_, Part>) else { break };
         let begin = part.header_bytes as usize;
         let size = usize::try_from(part.payload_bytes).map_err(|_| Code::INVALID_IMAGE)?;
         let end = begin.checked_add(size).filter(|end| begin >= size_of::<Part>() && *end <= rest.len());
@@ -124,9 +113,10 @@ mod tests {
         assert_eq!(text_among(&parts), Ok(PTX));
         let header = [&MARK.to_le_bytes()[..], &[1, 0, 16, 0], &(parts.len() as u64).to_le_bytes()].concat();
         let binary = [header, parts].concat();
-        assert_eq!(text(binary.as_ptr()), Ok(PTX));
-        let wrapper = Wrapper { mark: WRAPPER_MARK, version: 1, binary: binary.as_ptr().cast(), more: 0 };
-        assert_eq!(text((&raw const wrapper).cast()), Ok(PTX));
+        assert_eq!(text(In::told(binary.as_ptr() as usize)), Ok(PTX));
+        let wrapper =
+            Wrapper { mark: WRAPPER_MARK, version: 1, binary: In::told(binary.as_ptr() as usize), more: 0 };
+        assert_eq!(text(In::told(&raw const wrapper as usize)), Ok(PTX));
     }
 
     #[test]

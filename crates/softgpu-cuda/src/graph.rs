@@ -9,23 +9,31 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use crate::abi::{Code, Done};
 use crate::engine::Op;
 use crate::engine::item::HostCall;
-use crate::handle::Handle;
-use crate::modules::Function;
-use crate::state::{Context, Event, State};
+use crate::handle::{ContextHandle, EventHandle, FunctionHandle, GraphHandle, Handle, NodeHandle};
+use crate::numbers::{
+    CU_GRAPH_NODE_TYPE_BATCH_MEM_OP, CU_GRAPH_NODE_TYPE_EMPTY, CU_GRAPH_NODE_TYPE_EVENT_RECORD,
+    CU_GRAPH_NODE_TYPE_GRAPH, CU_GRAPH_NODE_TYPE_HOST, CU_GRAPH_NODE_TYPE_KERNEL,
+    CU_GRAPH_NODE_TYPE_MEM_ALLOC, CU_GRAPH_NODE_TYPE_MEM_FREE, CU_GRAPH_NODE_TYPE_MEMCPY,
+    CU_GRAPH_NODE_TYPE_MEMSET, CU_GRAPH_NODE_TYPE_WAIT_EVENT,
+};
 
 pub(crate) mod capture;
 pub(crate) mod dot;
 pub(crate) mod exec;
+mod memory;
 pub(crate) mod objects;
+mod part;
+mod submit;
 
 pub(crate) use exec::GraphExec;
 use objects::Kept;
+pub(crate) use part::GraphPart;
 
 /// A graph.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     /// In the order they were added.
-    pub(crate) nodes: Vec<Handle<Node>>,
+    pub(crate) nodes: Vec<NodeHandle>,
     pub(crate) owner: Owner,
     /// What the program lets it keep alive.
     pub(crate) kept: Vec<Kept>,
@@ -53,13 +61,13 @@ impl Graph {
 /// A node.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    pub(crate) graph: Handle<Graph>,
+    pub(crate) graph: GraphHandle,
     pub(crate) what: What,
-    pub(crate) deps: Vec<Handle<Node>>,
+    pub(crate) deps: Vec<NodeHandle>,
     /// Edges that are more than plain order, by the node they come from.
-    pub(crate) edges: Vec<(Handle<Node>, Edge)>,
+    pub(crate) edges: Vec<(NodeHandle, Edge)>,
     /// The node this one was copied from.
-    pub(crate) original: Handle<Node>,
+    pub(crate) original: NodeHandle,
     /// Attributes of a kernel node that were set, by number.
     pub(crate) attributes: BTreeMap<u32, [u64; 8]>,
     pub(crate) shown: Shown,
@@ -91,7 +99,8 @@ impl Edge {
     /// between kernels may the upper one say itself when the lower one can begin.
     fn fits(self, from: &What, to_kind: u32) -> bool {
         let [port, into, programmatic, rest @ ..] = self.0.to_le_bytes();
-        let kernels = from.number() == What::KERNEL && (programmatic == 0 || to_kind == What::KERNEL);
+        let kernels = from.number() == CU_GRAPH_NODE_TYPE_KERNEL
+            && (programmatic == 0 || to_kind == CU_GRAPH_NODE_TYPE_KERNEL);
         into == 0
             && rest == [0; 5]
             && match (port, programmatic) {
@@ -116,11 +125,11 @@ pub(crate) enum What {
     /// Nothing but order.
     Empty,
     /// Records an event.
-    Record(Handle<Event>),
+    Record(EventHandle),
     /// Waits for an event.
-    Wait(Handle<Event>),
+    Wait(EventHandle),
     /// Another graph, which is copied or moved when it is added.
-    Child(Handle<Graph>),
+    Child(GraphHandle),
     /// Allocates: address and bytes.
     Alloc(u64, u64),
     /// Frees what a node allocated.
@@ -132,8 +141,8 @@ pub(crate) enum What {
 /// A kernel with everything a launch says.
 #[derive(Debug, Clone)]
 pub(crate) struct Launch {
-    pub(crate) function: Handle<Function>,
-    pub(crate) context: Handle<Context>,
+    pub(crate) function: FunctionHandle,
+    pub(crate) context: ContextHandle,
     pub(crate) grid: [u32; 3],
     pub(crate) block: [u32; 3],
     pub(crate) shared_bytes: u32,
@@ -147,62 +156,59 @@ pub(crate) struct Launch {
 /// Operations on words in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Words {
-    pub(crate) context: Handle<Context>,
+    pub(crate) context: ContextHandle,
     /// As asked for, in the driver's structure.
     pub(crate) told: Vec<[u64; 6]>,
     pub(crate) ops: Vec<Op>,
 }
 
 impl What {
-    /// The driver's number for kernels.
-    const KERNEL: u32 = 0;
-
     /// The driver's number for the type.
     pub(crate) fn number(&self) -> u32 {
         match self {
-            Self::Kernel(_) => Self::KERNEL,
-            Self::Copy(..) => 1,
-            Self::Set(..) => 2,
-            Self::Host(_) => 3,
-            Self::Child(_) => 4,
-            Self::Empty => 5,
-            Self::Wait(_) => 6,
-            Self::Record(_) => 7,
-            Self::Alloc(..) => 10,
-            Self::Free(_) => 11,
-            Self::Words(_) => 12,
+            Self::Kernel(_) => CU_GRAPH_NODE_TYPE_KERNEL,
+            Self::Copy(..) => CU_GRAPH_NODE_TYPE_MEMCPY,
+            Self::Set(..) => CU_GRAPH_NODE_TYPE_MEMSET,
+            Self::Host(_) => CU_GRAPH_NODE_TYPE_HOST,
+            Self::Child(_) => CU_GRAPH_NODE_TYPE_GRAPH,
+            Self::Empty => CU_GRAPH_NODE_TYPE_EMPTY,
+            Self::Wait(_) => CU_GRAPH_NODE_TYPE_WAIT_EVENT,
+            Self::Record(_) => CU_GRAPH_NODE_TYPE_EVENT_RECORD,
+            Self::Alloc(..) => CU_GRAPH_NODE_TYPE_MEM_ALLOC,
+            Self::Free(_) => CU_GRAPH_NODE_TYPE_MEM_FREE,
+            Self::Words(_) => CU_GRAPH_NODE_TYPE_BATCH_MEM_OP,
         }
     }
 }
 
-impl State {
+impl GraphPart {
     /// A graph, or the driver's code for what is none.
-    pub(crate) fn graph(&self, graph: Handle<Graph>) -> Done<&Graph> {
+    pub(crate) fn graph(&self, graph: GraphHandle) -> Done<&Graph> {
         self.graphs.find(graph).ok_or(Code::INVALID_VALUE)
     }
 
     /// A graph to change.
-    pub(crate) fn graph_mut(&mut self, graph: Handle<Graph>) -> Done<&mut Graph> {
+    pub(crate) fn graph_mut(&mut self, graph: GraphHandle) -> Done<&mut Graph> {
         self.graphs.get_mut(graph).map_err(|_| Code::INVALID_VALUE)
     }
 
     /// A node, or the driver's code for what is none.
-    pub(crate) fn node(&self, node: Handle<Node>) -> Done<&Node> {
+    pub(crate) fn node(&self, node: NodeHandle) -> Done<&Node> {
         self.nodes.find(node).ok_or(Code::INVALID_VALUE)
     }
 
     /// A node to change.
-    pub(crate) fn node_mut(&mut self, node: Handle<Node>) -> Done<&mut Node> {
+    pub(crate) fn node_mut(&mut self, node: NodeHandle) -> Done<&mut Node> {
         self.nodes.get_mut(node).map_err(|_| Code::INVALID_VALUE)
     }
 
     /// Adds a node to a graph.
     pub(crate) fn add_node(
         &mut self,
-        graph: Handle<Graph>,
-        deps: &[Handle<Node>],
+        graph: GraphHandle,
+        deps: &[NodeHandle],
         what: What,
-    ) -> Done<Handle<Node>> {
+    ) -> Done<NodeHandle> {
         self.check_deps(graph, deps)?;
         let node = Node {
             graph,
@@ -219,15 +225,15 @@ impl State {
     }
 
     /// Refuses what the next node of a graph cannot follow: others' nodes, or one of them twice.
-    pub(crate) fn check_deps(&self, graph: Handle<Graph>, deps: &[Handle<Node>]) -> Done {
+    pub(crate) fn check_deps(&self, graph: GraphHandle, deps: &[NodeHandle]) -> Done {
         self.graph(graph)?;
         let mut seen = HashSet::new();
-        let fits = |dep: &Handle<Node>| self.nodes.find(*dep).is_some_and(|node| node.graph == graph);
+        let fits = |dep: &NodeHandle| self.nodes.find(*dep).is_some_and(|node| node.graph == graph);
         if deps.iter().all(|dep| fits(dep) && seen.insert(*dep)) { Ok(()) } else { Err(Code::INVALID_VALUE) }
     }
 
     /// Gives a node other parameters of the same kind.
-    pub(crate) fn change_node(&mut self, node: Handle<Node>, what: What) -> Done {
+    pub(crate) fn change_node(&mut self, node: NodeHandle, what: What) -> Done {
         let found = self.node_mut(node)?;
         if found.what.number() != what.number() {
             return Err(Code::INVALID_VALUE);
@@ -240,7 +246,7 @@ impl State {
     }
 
     /// Takes a node out of its graph.
-    pub(crate) fn remove_node(&mut self, node: Handle<Node>) -> Done {
+    pub(crate) fn remove_node(&mut self, node: NodeHandle) -> Done {
         let found = self.nodes.remove(node).map_err(|_| Code::INVALID_VALUE)?;
         let graph = self.graph_mut(found.graph)?;
         graph.nodes.retain(|one| *one != node);
@@ -256,12 +262,12 @@ impl State {
     }
 
     /// Refuses what an edge from a node to one of a kind cannot be.
-    pub(crate) fn check_edge(&self, from: Handle<Node>, to_kind: u32, edge: Edge) -> Done {
+    pub(crate) fn check_edge(&self, from: NodeHandle, to_kind: u32, edge: Edge) -> Done {
         if edge.fits(&self.node(from)?.what, to_kind) { Ok(()) } else { Err(Code::INVALID_VALUE) }
     }
 
     /// Says what an edge is beside plain order.
-    pub(crate) fn set_edge(&mut self, from: Handle<Node>, to: Handle<Node>, edge: Edge) -> Done {
+    pub(crate) fn set_edge(&mut self, from: NodeHandle, to: NodeHandle, edge: Edge) -> Done {
         self.check_edge(from, self.node(to)?.what.number(), edge)?;
         if edge != Edge::PLAIN {
             self.node_mut(to)?.edges.push((from, edge));
@@ -270,7 +276,7 @@ impl State {
     }
 
     /// Whether a graph, or one inside it, allocates or frees.
-    pub(crate) fn has_memory_nodes(&self, graph: Handle<Graph>) -> Done<bool> {
+    pub(crate) fn has_memory_nodes(&self, graph: GraphHandle) -> Done<bool> {
         for node in &self.graph(graph)?.nodes {
             match self.node(*node)?.what {
                 What::Alloc(..) | What::Free(_) => return Ok(true),
@@ -282,7 +288,7 @@ impl State {
     }
 
     /// Whether a graph is another one, or has it somewhere inside.
-    fn contains(&self, graph: Handle<Graph>, other: Handle<Graph>) -> Done<bool> {
+    fn contains(&self, graph: GraphHandle, other: GraphHandle) -> Done<bool> {
         if graph == other {
             return Ok(true);
         }
@@ -297,7 +303,7 @@ impl State {
     }
 
     /// Lets a graph of the program's be a part of another one.
-    pub(crate) fn move_graph(&mut self, graph: Handle<Graph>, parent: Handle<Graph>) -> Done {
+    pub(crate) fn move_graph(&mut self, graph: GraphHandle, parent: GraphHandle) -> Done {
         if self.graph(graph)?.owner != Owner::Program || self.contains(graph, parent)? {
             return Err(Code::INVALID_VALUE);
         }
@@ -306,12 +312,12 @@ impl State {
     }
 
     /// Copies a graph with everything in it.
-    pub(crate) fn clone_graph(&mut self, graph: Handle<Graph>, owner: Owner) -> Done<Handle<Graph>> {
+    pub(crate) fn clone_graph(&mut self, graph: GraphHandle, owner: Owner) -> Done<GraphHandle> {
         let Graph { nodes, kept, .. } = self.graph(graph)?;
         let (nodes, kept) = (nodes.clone(), kept.clone());
         self.retain_all(kept.iter());
         let copy = self.graphs.insert(Graph { nodes: Vec::new(), owner, kept });
-        let mut made: HashMap<Handle<Node>, Handle<Node>> = HashMap::new();
+        let mut made: HashMap<NodeHandle, NodeHandle> = HashMap::new();
         let mut order = Vec::new();
         for handle in &nodes {
             let mut node = self.nodes.get(*handle)?.clone();
@@ -334,7 +340,7 @@ impl State {
     }
 
     /// Ends a graph and its nodes.
-    pub(crate) fn destroy_graph(&mut self, graph: Handle<Graph>) -> Done {
+    pub(crate) fn destroy_graph(&mut self, graph: GraphHandle) -> Done {
         let graph = self.graphs.remove(graph).map_err(|_| Code::INVALID_VALUE)?;
         for node in graph.nodes {
             if let Ok(Node { what: What::Child(inner), .. }) = self.nodes.remove(node) {
@@ -346,10 +352,10 @@ impl State {
     }
 
     /// The nodes in an order that their dependencies allow; an error if there is a ring.
-    pub(crate) fn in_order(&self, graph: Handle<Graph>) -> Done<Vec<Handle<Node>>> {
+    pub(crate) fn in_order(&self, graph: GraphHandle) -> Done<Vec<NodeHandle>> {
         let nodes = &self.graph(graph)?.nodes;
-        let mut open: HashMap<Handle<Node>, usize> = HashMap::new();
-        let mut behind: HashMap<Handle<Node>, Vec<Handle<Node>>> = HashMap::new();
+        let mut open: HashMap<NodeHandle, usize> = HashMap::new();
+        let mut behind: HashMap<NodeHandle, Vec<NodeHandle>> = HashMap::new();
         let mut ready = VecDeque::new();
         for handle in nodes {
             let deps = &self.node(*handle)?.deps;

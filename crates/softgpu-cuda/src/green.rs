@@ -4,16 +4,17 @@
 //! events, and has its own streams. What a kernel takes does not depend on how many multiprocessors the view has.
 
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 
 use fastgpu_softgpu::ledger::layout::Class;
 use fastgpu_softgpu::models::Model;
 
 use crate::abi::{Code, Done};
 use crate::engine::item::Item;
-use crate::engine::{Dep, Op, Stream, StreamKind};
-use crate::handle::Handle;
+use crate::engine::{Context, Op, StreamKind};
+use crate::graph::GraphPart;
+use crate::handle::{ContextHandle, EventHandle, GreenHandle, Handle, ResourcesHandle, Slab, names};
 use crate::process::Process;
-use crate::state::{Context, Event, State};
 
 /// What a resource of ours is recognised by.
 const MARK: u32 = 0x6772_6e01;
@@ -41,6 +42,8 @@ pub(crate) struct Resource {
     pub(crate) counts: [u32; 3],
     spare: [u32; 9],
 }
+
+const _: () = assert!(size_of::<Resource>() == 144);
 
 impl Resource {
     /// No resource at all.
@@ -125,34 +128,35 @@ impl Resources {
 pub(crate) struct Green {
     pub(crate) ordinal: i32,
     /// What it looks like as a context.
-    pub(crate) view: Handle<Context>,
+    pub(crate) view: ContextHandle,
     pub(crate) multiprocessors: Resource,
 }
 
-impl State {
-    /// The context that memory, modules and events belong to: the primary one of a green one, else itself.
-    pub(crate) fn root(&self, context: Handle<Context>) -> Handle<Context> {
-        let parent = self.contexts.find(context).map(|context| context.parent);
-        parent.filter(|parent| !parent.is_null()).unwrap_or(context)
-    }
+/// What the floor of green contexts keeps of this process, above its graphs.
+#[derive(Debug)]
+pub(crate) struct GreenPart {
+    below: GraphPart,
+    pub(crate) greens: Slab<names::Green, Green>,
+    pub(crate) resources: Slab<names::Resources, Resources>,
+}
 
-    /// A context with everything that fails when it does.
-    pub(crate) fn family(&self, context: Handle<Context>) -> Vec<Handle<Context>> {
-        let root = self.root(context);
-        let mut family = self.contexts.handles(|one| one.parent == root);
-        family.push(root);
-        family
-    }
+impl Deref for GreenPart {
+    type Target = GraphPart;
 
-    /// A context and the green ones in it.
-    pub(crate) fn with_greens(&self, context: Handle<Context>) -> Vec<Handle<Context>> {
-        let inside = |(handle, one): &(_, &Context)| *handle == context || one.parent == context;
-        self.contexts.iter().filter(inside).map(|(handle, _)| handle).collect()
+    fn deref(&self) -> &GraphPart {
+        &self.below
     }
+}
 
-    /// The green contexts in a primary one.
-    pub(crate) fn greens_of(&self, context: Handle<Context>) -> Vec<Handle<Green>> {
-        self.contexts.iter().filter(|(_, one)| one.parent == context).map(|(_, one)| one.green).collect()
+impl DerefMut for GreenPart {
+    fn deref_mut(&mut self) -> &mut GraphPart {
+        &mut self.below
+    }
+}
+
+impl GreenPart {
+    pub(crate) fn new(devices: usize) -> Self {
+        Self { below: GraphPart::new(devices), greens: Slab::new(0x5e), resources: Slab::new(0x5f) }
     }
 
     /// The multiprocessors of a device.
@@ -165,9 +169,9 @@ impl State {
     pub(crate) fn create_green(
         &mut self,
         process: &Process,
-        resources: Handle<Resources>,
+        resources: ResourcesHandle,
         ordinal: i32,
-    ) -> Done<Handle<Green>> {
+    ) -> Done<GreenHandle> {
         let asked = self.resources.find(resources).ok_or(Code::INVALID_VALUE)?;
         if asked.ordinal != ordinal {
             return Err(Code::INVALID_VALUE);
@@ -211,7 +215,7 @@ impl State {
     }
 
     /// Ends a green context. Streams that the program made and did not destroy are lost, as the driver says.
-    pub(crate) fn end_green(&mut self, process: &Process, handle: Handle<Green>) -> Done {
+    pub(crate) fn end_green(&mut self, process: &Process, handle: GreenHandle) -> Done {
         let green = self.greens.remove(handle)?;
         let view = self.contexts.remove(green.view)?;
         for stream in view.streams {
@@ -228,8 +232,8 @@ impl State {
     pub(crate) fn record_all(
         &mut self,
         process: &Process,
-        event: Handle<Event>,
-        context: Handle<Context>,
+        event: EventHandle,
+        context: ContextHandle,
     ) -> Done {
         if self.events.get(event)?.context != self.root(context) {
             return Err(Code::INVALID_HANDLE);
@@ -242,12 +246,7 @@ impl State {
     }
 
     /// Lets everything that is put into a context from now on, and into the green ones in it, wait for an event.
-    pub(crate) fn wait_all(
-        &mut self,
-        process: &Process,
-        event: Handle<Event>,
-        context: Handle<Context>,
-    ) -> Done {
+    pub(crate) fn wait_all(&mut self, process: &Process, event: EventHandle, context: ContextHandle) -> Done {
         self.events.get(event)?;
         self.refuse_captured_context(context)?;
         for view in self.with_greens(context) {
@@ -261,30 +260,5 @@ impl State {
             }
         }
         Ok(())
-    }
-
-    /// Lets a stream wait for what all streams of its context wait for.
-    pub(crate) fn hold_at_gate(
-        &mut self,
-        process: &Process,
-        context: Handle<Context>,
-        stream: Handle<Stream>,
-    ) -> Done {
-        let gate = self.contexts.get(context)?.gate.clone();
-        let open: Vec<Dep> = gate.into_iter().filter(|dep| !self.is_done(*dep)).collect();
-        if open.is_empty() {
-            return Ok(());
-        }
-        self.enqueue(process, stream, Item::new(Op::Marker, open, false)).map(drop)
-    }
-
-    /// The stream of ours in a context.
-    fn marks(&mut self, context: Handle<Context>) -> Done<Handle<Stream>> {
-        if let Some(stream) = self.contexts.get(context)?.marks {
-            return Ok(stream);
-        }
-        let stream = self.add_stream(context, StreamKind::NonBlocking, 0, false)?;
-        self.contexts.get_mut(context)?.marks = Some(stream);
-        Ok(stream)
     }
 }

@@ -58,6 +58,68 @@ impl<T> fmt::Debug for Handle<T> {
     }
 }
 
+/// The kinds of objects that have handles. A floor may keep a handle of a kind whose objects a higher floor has.
+pub(crate) mod names {
+    #[derive(Debug)]
+    pub(crate) enum Context {}
+    #[derive(Debug)]
+    pub(crate) enum Stream {}
+    #[derive(Debug)]
+    pub(crate) enum Event {}
+    #[derive(Debug)]
+    pub(crate) enum Module {}
+    #[derive(Debug)]
+    pub(crate) enum Library {}
+    #[derive(Debug)]
+    pub(crate) enum Function {}
+    #[derive(Debug)]
+    pub(crate) enum Graph {}
+    #[derive(Debug)]
+    pub(crate) enum Node {}
+    #[derive(Debug)]
+    pub(crate) enum GraphExec {}
+    #[derive(Debug)]
+    pub(crate) enum Capture {}
+    #[derive(Debug)]
+    pub(crate) enum UserObject {}
+    #[derive(Debug)]
+    pub(crate) enum Pool {}
+    #[derive(Debug)]
+    pub(crate) enum Array {}
+    #[derive(Debug)]
+    pub(crate) enum Physical {}
+    #[derive(Debug)]
+    pub(crate) enum Notification {}
+    #[derive(Debug)]
+    pub(crate) enum Mipmap {}
+    #[derive(Debug)]
+    pub(crate) enum Texture {}
+    #[derive(Debug)]
+    pub(crate) enum Green {}
+    #[derive(Debug)]
+    pub(crate) enum Resources {}
+}
+
+pub(crate) type ContextHandle = Handle<names::Context>;
+pub(crate) type StreamHandle = Handle<names::Stream>;
+pub(crate) type EventHandle = Handle<names::Event>;
+pub(crate) type ModuleHandle = Handle<names::Module>;
+pub(crate) type LibraryHandle = Handle<names::Library>;
+pub(crate) type FunctionHandle = Handle<names::Function>;
+pub(crate) type GraphHandle = Handle<names::Graph>;
+pub(crate) type NodeHandle = Handle<names::Node>;
+pub(crate) type GraphExecHandle = Handle<names::GraphExec>;
+pub(crate) type CaptureHandle = Handle<names::Capture>;
+pub(crate) type UserObjectHandle = Handle<names::UserObject>;
+pub(crate) type PoolHandle = Handle<names::Pool>;
+pub(crate) type ArrayHandle = Handle<names::Array>;
+pub(crate) type PhysicalHandle = Handle<names::Physical>;
+pub(crate) type NotificationHandle = Handle<names::Notification>;
+pub(crate) type MipmapHandle = Handle<names::Mipmap>;
+pub(crate) type TextureHandle = Handle<names::Texture>;
+pub(crate) type GreenHandle = Handle<names::Green>;
+pub(crate) type ResourcesHandle = Handle<names::Resources>;
+
 /// Where the parts of a handle's value are: it looks like an address of another part of memory than any
 /// object, so that a mix-up is seen.
 const INDEX_SHIFT: u32 = 4;
@@ -68,20 +130,21 @@ const INDEX_MASK: usize = 0xff_ffff;
 
 /// Objects of one kind, found by handle in one step.
 #[derive(Debug)]
-pub(crate) struct Slab<T> {
+pub(crate) struct Slab<N, T> {
     kind: usize,
     entries: Vec<(usize, Option<T>)>,
     free: Vec<usize>,
+    name: PhantomData<fn() -> N>,
 }
 
-impl<T> Slab<T> {
+impl<N, T> Slab<N, T> {
     /// An empty one. Each kind of object has its own number below 128.
     pub(crate) const fn new(kind: usize) -> Self {
-        Self { kind, entries: Vec::new(), free: Vec::new() }
+        Self { kind, entries: Vec::new(), free: Vec::new(), name: PhantomData }
     }
 
     /// Puts an object in and names it.
-    pub(crate) fn insert(&mut self, object: T) -> Handle<T> {
+    pub(crate) fn insert(&mut self, object: T) -> Handle<N> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.entries.push((0, None));
             self.entries.len() - 1
@@ -91,7 +154,7 @@ impl<T> Slab<T> {
         Handle::of(self.kind << KIND_SHIFT | entry.0 << GENERATION_SHIFT | index << INDEX_SHIFT)
     }
 
-    fn index(&self, handle: Handle<T>) -> Option<usize> {
+    fn index(&self, handle: Handle<N>) -> Option<usize> {
         let value = handle.0;
         let index = value >> INDEX_SHIFT & INDEX_MASK;
         let generation = value >> GENERATION_SHIFT & GENERATION_MASK;
@@ -100,23 +163,23 @@ impl<T> Slab<T> {
     }
 
     /// The object, if the handle names one.
-    pub(crate) fn find(&self, handle: Handle<T>) -> Option<&T> {
+    pub(crate) fn find(&self, handle: Handle<N>) -> Option<&T> {
         self.entries[self.index(handle)?].1.as_ref()
     }
 
     /// The object, or the driver's code for a handle that names none.
-    pub(crate) fn get(&self, handle: Handle<T>) -> Done<&T> {
+    pub(crate) fn get(&self, handle: Handle<N>) -> Done<&T> {
         self.find(handle).ok_or(Code::INVALID_HANDLE)
     }
 
     /// The object to change, or the driver's code for a handle that names none.
-    pub(crate) fn get_mut(&mut self, handle: Handle<T>) -> Done<&mut T> {
+    pub(crate) fn get_mut(&mut self, handle: Handle<N>) -> Done<&mut T> {
         let index = self.index(handle).ok_or(Code::INVALID_HANDLE)?;
         self.entries[index].1.as_mut().ok_or(Code::INVALID_HANDLE)
     }
 
     /// Takes the object out; the handle names nothing from now on.
-    pub(crate) fn remove(&mut self, handle: Handle<T>) -> Done<T> {
+    pub(crate) fn remove(&mut self, handle: Handle<N>) -> Done<T> {
         let index = self.index(handle).ok_or(Code::INVALID_HANDLE)?;
         let entry = &mut self.entries[index];
         let object = entry.1.take().ok_or(Code::INVALID_HANDLE)?;
@@ -126,20 +189,20 @@ impl<T> Slab<T> {
     }
 
     /// Takes the object out for a moment; its handle stays.
-    pub(crate) fn lift(&mut self, handle: Handle<T>) -> Option<T> {
+    pub(crate) fn lift(&mut self, handle: Handle<N>) -> Option<T> {
         let index = self.index(handle)?;
         self.entries[index].1.take()
     }
 
     /// Puts a lifted object back.
-    pub(crate) fn put_back(&mut self, handle: Handle<T>, object: T) {
+    pub(crate) fn put_back(&mut self, handle: Handle<N>, object: T) {
         if let Some(index) = self.index(handle) {
             self.entries[index].1 = Some(object);
         }
     }
 
     /// All objects with their handles.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Handle<T>, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Handle<N>, &T)> {
         let kind = self.kind;
         self.entries.iter().enumerate().filter_map(move |(index, (generation, object))| {
             let value = kind << KIND_SHIFT | generation << GENERATION_SHIFT | index << INDEX_SHIFT;
@@ -148,7 +211,7 @@ impl<T> Slab<T> {
     }
 
     /// The handles of all objects that are wanted.
-    pub(crate) fn handles(&self, wanted: impl Fn(&T) -> bool) -> Vec<Handle<T>> {
+    pub(crate) fn handles(&self, wanted: impl Fn(&T) -> bool) -> Vec<Handle<N>> {
         self.iter().filter(|(_, object)| wanted(object)).map(|(handle, _)| handle).collect()
     }
 }
@@ -159,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_handle_names_its_object_until_it_is_removed_and_never_another_one() {
-        let mut slab = Slab::new(3);
+        let mut slab: Slab<names::Context, &str> = Slab::new(3);
         let first = slab.insert("first");
         assert_eq!(slab.get(first), Ok(&"first"));
         assert_eq!(slab.remove(first), Ok("first"));

@@ -6,22 +6,22 @@
 use std::collections::BTreeMap;
 
 use crate::abi::{Code, Done};
-use crate::handle::Handle;
-use crate::state::Context;
+use crate::handle::{ContextHandle, PhysicalHandle, PoolHandle};
 
 pub(crate) mod arrays;
 pub(crate) mod device;
 pub(crate) mod graph_memory;
 pub(crate) mod host;
 pub(crate) mod ipc;
+mod part;
 pub(crate) mod physical;
 pub(crate) mod pools;
 pub(crate) mod shared_pools;
 pub(crate) mod space;
 pub(crate) mod teams;
+pub(crate) mod textures;
 
-use physical::Physical;
-use pools::Pool;
+pub(crate) use part::MemoryPart;
 use space::Space;
 
 /// The unit of device memory.
@@ -41,9 +41,9 @@ pub(crate) enum Kind {
     /// Pages that move between host and device; `on` is the device that is charged.
     Managed { on: Option<i32> },
     /// From a pool.
-    Pool { pool: Handle<Pool> },
+    Pool { pool: PoolHandle },
     /// Physical memory mapped at a reserved address; nobody can touch that of a multicast object.
-    Mapping { physical: Handle<Physical>, access: u32, multicast: bool },
+    Mapping { physical: PhysicalHandle, access: u32, multicast: bool },
     /// Another process's memory: device index in the ledger, object, how often it was opened.
     Imported { device: usize, object: u64, opened: u32 },
     /// Host memory of ours, with the flags it was asked for.
@@ -54,6 +54,13 @@ pub(crate) enum Kind {
     Array,
     /// An allocation of a graph.
     Graph,
+}
+
+/// Whose memory it is, and on which device.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Home {
+    pub(crate) context: ContextHandle,
+    pub(crate) ordinal: i32,
 }
 
 /// By when memory must be there.
@@ -73,7 +80,7 @@ pub(crate) struct Allocation {
     pub(crate) bytes: u64,
     /// As mapped and charged.
     pub(crate) mapped: u64,
-    pub(crate) context: Handle<Context>,
+    pub(crate) context: ContextHandle,
     pub(crate) ordinal: i32,
     pub(crate) kind: Kind,
     /// A number that no other allocation of the process has.

@@ -5,12 +5,13 @@
 //! by a device for which they were not compiled.
 
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 
-use crate::abi::{Code, Done, Text};
+use crate::abi::{Code, Done, In};
+use crate::engine::EnginePart;
 use crate::fatbin;
-use crate::handle::Handle;
+use crate::handle::{ContextHandle, FunctionHandle, LibraryHandle, ModuleHandle, Slab, names};
 use crate::kernels::Builtin;
-use crate::state::{Context, State};
 
 /// Code up to this size is part of what a context costs; beyond, it is charged.
 pub(crate) const CODE_FREE_BYTES: u64 = 1 << 20;
@@ -18,8 +19,8 @@ pub(crate) const CODE_FREE_BYTES: u64 = 1 << 20;
 /// A module: loaded in one context.
 #[derive(Debug)]
 pub(crate) struct Module {
-    pub(crate) context: Handle<Context>,
-    pub(crate) functions: Vec<Handle<Function>>,
+    pub(crate) context: ContextHandle,
+    pub(crate) functions: Vec<FunctionHandle>,
     /// Size of its image, in bytes.
     pub(crate) bytes: u64,
 }
@@ -27,8 +28,8 @@ pub(crate) struct Module {
 /// A library: loaded in whatever context uses it.
 #[derive(Debug)]
 pub(crate) struct Library {
-    pub(crate) kernels: Vec<Handle<Function>>,
-    pub(crate) modules: HashMap<Handle<Context>, Handle<Module>>,
+    pub(crate) kernels: Vec<FunctionHandle>,
+    pub(crate) modules: HashMap<ContextHandle, ModuleHandle>,
     /// What reading it ended with: a library is only looked into when it is used.
     pub(crate) image: Done<Image>,
 }
@@ -39,8 +40,8 @@ pub(crate) struct Function {
     pub(crate) name: std::ffi::CString,
     pub(crate) builtin: Option<&'static Builtin>,
     /// `None` for a kernel of a library, which belongs to no context.
-    pub(crate) module: Option<Handle<Module>>,
-    pub(crate) library: Option<Handle<Library>>,
+    pub(crate) module: Option<ModuleHandle>,
+    pub(crate) library: Option<LibraryHandle>,
     /// Attributes that the program set.
     pub(crate) attributes: HashMap<u32, i32>,
 }
@@ -54,21 +55,20 @@ pub(crate) struct Image {
 
 impl Image {
     /// Reads the image at an address.
-    pub(crate) fn at(address: *const u8) -> Done<Self> {
-        if address.is_null() {
-            return Err(Code::INVALID_VALUE);
-        }
-        // SAFETY: an image is at least four bytes long, by its contract.
-        let start = unsafe { address.cast::<[u8; 4]>().read() };
+    pub(crate) fn at(image: In<u8>) -> Done<Self> {
+        // An image is at least four bytes long, by its contract.
+        let start = image.cast::<[u8; 4]>().get()?;
         match start {
             [0x7f, b'E', b'L', b'F'] => Err(Code::NO_BINARY_FOR_GPU),
-            mark if fatbin::is_mark(mark) => Self::of(fatbin::text(address)?),
+            mark if fatbin::is_mark(mark) => Self::of(fatbin::text(image)?),
             [first, ..] if !first.is_ascii() || first == 0 => Err(Code::INVALID_IMAGE),
-            _ => {
-                let text = Text(address.cast());
-                Self::of(text.get().map_err(|_| Code::INVALID_IMAGE)?)
-            }
+            _ => Self::of(image.text().get().map_err(|_| Code::INVALID_IMAGE)?),
         }
+    }
+
+    /// Reads the image that a file holds, with a zero behind it.
+    pub(crate) fn of_file(bytes: &[u8]) -> Done<Self> {
+        Self::at(In::told(bytes.as_ptr() as usize))
     }
 
     /// Reads a text.
@@ -120,14 +120,46 @@ fn without_comments(text: &str) -> String {
     code
 }
 
-impl State {
+/// What the floor of code keeps of this process, above its engines.
+#[derive(Debug)]
+pub(crate) struct CodePart {
+    below: EnginePart,
+    pub(crate) modules: Slab<names::Module, Module>,
+    pub(crate) libraries: Slab<names::Library, Library>,
+    pub(crate) functions: Slab<names::Function, Function>,
+}
+
+impl Deref for CodePart {
+    type Target = EnginePart;
+
+    fn deref(&self) -> &EnginePart {
+        &self.below
+    }
+}
+
+impl DerefMut for CodePart {
+    fn deref_mut(&mut self) -> &mut EnginePart {
+        &mut self.below
+    }
+}
+
+impl CodePart {
+    pub(crate) fn new(devices: usize) -> Self {
+        Self {
+            below: EnginePart::new(devices),
+            modules: Slab::new(0x54),
+            libraries: Slab::new(0x55),
+            functions: Slab::new(0x56),
+        }
+    }
+
     /// Puts the functions of an image down.
     pub(crate) fn insert_functions(
         &mut self,
         image: &Image,
-        module: Option<Handle<Module>>,
-        library: Option<Handle<Library>>,
-    ) -> Vec<Handle<Function>> {
+        module: Option<ModuleHandle>,
+        library: Option<LibraryHandle>,
+    ) -> Vec<FunctionHandle> {
         let functions = image.kernels.iter().map(|name| Function {
             name: std::ffi::CString::new(name.as_str()).unwrap_or_default(),
             builtin: Builtin::find(name),
@@ -139,8 +171,8 @@ impl State {
     }
 
     /// The function with a name.
-    pub(crate) fn function_named(&self, among: &[Handle<Function>], name: &str) -> Done<Handle<Function>> {
-        let named = |handle: &&Handle<Function>| {
+    pub(crate) fn function_named(&self, among: &[FunctionHandle], name: &str) -> Done<FunctionHandle> {
+        let named = |handle: &&FunctionHandle| {
             self.functions.find(**handle).is_some_and(|function| function.name.to_bytes() == name.as_bytes())
         };
         among.iter().find(named).copied().ok_or(Code::NOT_FOUND)
@@ -149,10 +181,10 @@ impl State {
     /// Loads an image into a context.
     pub(crate) fn load_module(
         &mut self,
-        context: Handle<Context>,
+        context: ContextHandle,
         image: &Image,
-        library: Option<Handle<Library>>,
-    ) -> Handle<Module> {
+        library: Option<LibraryHandle>,
+    ) -> ModuleHandle {
         let module = Module { context, functions: Vec::new(), bytes: image.bytes };
         let handle = self.modules.insert(module);
         let functions = self.insert_functions(image, Some(handle), library);
@@ -163,7 +195,7 @@ impl State {
     }
 
     /// Unloads a module and its functions.
-    pub(crate) fn unload_module(&mut self, handle: Handle<Module>) -> Done<u64> {
+    pub(crate) fn unload_module(&mut self, handle: ModuleHandle) -> Done<u64> {
         let module = self.modules.remove(handle)?;
         for function in module.functions {
             let _ = self.functions.remove(function);
@@ -174,9 +206,9 @@ impl State {
     /// A library's module in a context; loads it there if it is not.
     pub(crate) fn library_in(
         &mut self,
-        library: Handle<Library>,
-        context: Handle<Context>,
-    ) -> Done<Handle<Module>> {
+        library: LibraryHandle,
+        context: ContextHandle,
+    ) -> Done<ModuleHandle> {
         let known = self.libraries.get(library)?;
         if let Some(module) = known.modules.get(&context) {
             return Ok(*module);
@@ -205,7 +237,7 @@ mod tests {
         assert_eq!(Image::of("hello"), Err(Code::INVALID_IMAGE));
         assert_eq!(Image::of(&PTX.replace("}", "")), Err(Code::INVALID_PTX));
         assert_eq!(Image::of(".version 8.0\n"), Err(Code::INVALID_PTX));
-        assert_eq!(Image::at(c"\x7fELF".as_ptr().cast()), Err(Code::NO_BINARY_FOR_GPU));
-        assert_eq!(Image::at(std::ptr::null()), Err(Code::INVALID_VALUE));
+        assert_eq!(Image::of_file(b"\x7fELF\0"), Err(Code::NO_BINARY_FOR_GPU));
+        assert_eq!(Image::at(In::NULL), Err(Code::INVALID_VALUE));
     }
 }

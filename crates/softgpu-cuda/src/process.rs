@@ -1,20 +1,19 @@
 //! What one process knows: its place in the ledger, the devices it may see, and its objects.
 
 use std::cell::Cell;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, OnceLock};
 
 use fastgpu_softgpu::checkpoint;
 use fastgpu_softgpu::fault::Health;
 use fastgpu_softgpu::ledger::layout::{Class, Facts, ProcessWords};
 use fastgpu_softgpu::ledger::processes::Attached;
-use fastgpu_softgpu::ledger::{DeviceGuard, Ledger, wait_on};
+use fastgpu_softgpu::ledger::{DeviceGuard, Ledger, wait_on, wake_all};
 use fastgpu_softgpu::models::{MODELS, Model};
 
 use crate::abi::{Code, Done};
-use crate::state::State;
-use crate::visible;
+use crate::{sys, visible};
 
 /// What the driver sets up on a device for the first who comes.
 const FIRST_BYTES: u64 = 3_407_872;
@@ -28,9 +27,10 @@ pub(crate) struct Process {
     pub(crate) me: Attached,
     /// For each ordinal, the device's index in the ledger; a restore can change it.
     devices: Vec<AtomicUsize>,
-    state: Mutex<State>,
     /// Rung when work was done in this process.
     pub(crate) progress: Condvar,
+    /// Whether the worker sleeps, so that it must be rung.
+    pub(crate) asleep: AtomicBool,
     /// Calls that are inside at the moment.
     inside: AtomicU32,
 }
@@ -45,16 +45,12 @@ thread_local! {
 static FORKED: AtomicBool = AtomicBool::new(false);
 
 /// What `cuInit` does.
-pub(crate) fn initialise() -> Done {
+pub(crate) fn initialise() -> Done<&'static Process> {
     if FORKED.load(Relaxed) {
         return Err(Code::NOT_INITIALIZED);
     }
     match PROCESS.get_or_init(Process::start) {
-        Ok(process) => {
-            // Others may ask something of this process from now on.
-            process.start_workers();
-            Ok(())
-        }
+        Ok(process) => Ok(process),
         Err(code) => Err(*code),
     }
 }
@@ -96,15 +92,13 @@ impl Process {
                 let _ = device.charge(me.slot, me.pid, Class::Driver, FIRST_BYTES);
             }
         }
-        // SAFETY: the handler only stores to a static; it is never unregistered, nor is the library unloaded
-        // while a fork is under way.
-        unsafe { libc::pthread_atfork(None, None, Some(in_the_child)) };
+        sys::at_fork(in_the_child);
         Ok(Self {
             ledger,
             me,
-            state: Mutex::new(State::new(devices.len())),
             devices: devices.into_iter().map(AtomicUsize::new).collect(),
             progress: Condvar::new(),
+            asleep: AtomicBool::new(false),
             inside: AtomicU32::new(0),
         })
     }
@@ -149,14 +143,37 @@ impl Process {
         MODELS.get(place).ok_or(Code::UNKNOWN)
     }
 
-    /// The objects of this process.
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Charges this process for device memory. The dead are asked to pay back before anybody is refused.
+    pub(crate) fn charge(&self, ordinal: i32, class: Class, bytes: u64) -> Done {
+        let charge = || {
+            let mut device = self.device(ordinal)?;
+            device.charge(self.me.slot, self.me.pid, class, bytes).map_err(|refused| Code(refused.code))
+        };
+        match charge() {
+            Err(Code::OUT_OF_MEMORY) if self.ledger.reap() > 0 => charge(),
+            result => result,
+        }
+    }
+
+    /// Takes a charge back.
+    pub(crate) fn release(&self, ordinal: i32, class: Class, bytes: u64) {
+        if let Ok(mut device) = self.device(ordinal) {
+            device.release(self.me.slot, class, bytes);
+        }
     }
 
     /// The words in the ledger through which others speak with this process.
     pub(crate) fn words(&self) -> &'static ProcessWords {
         &self.ledger.root().words[self.me.slot as usize]
+    }
+
+    /// Wakes the worker, if it sleeps.
+    pub(crate) fn ring_worker(&self) {
+        if self.asleep.load(Acquire) {
+            let bell = &self.words().doorbell;
+            bell.fetch_add(1, Release);
+            wake_all(bell);
+        }
     }
 
     /// Begins a call: waits while the process is suspended. `None` if this thread is inside already: what its call

@@ -26,6 +26,11 @@ pub(crate) enum Code {
 
 pub(crate) type Answer<T> = Result<T, Code>;
 
+/// What C sees of an answer.
+pub(crate) fn number(answer: Answer<()>) -> u32 {
+    answer.map_or_else(|code| code as u32, |()| 0)
+}
+
 /// A device as C holds it: a value of ours that is never followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]

@@ -2,13 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::abi::{Answer, Code, Handle, Out, Text};
+use crate::abi::{Answer, Code, Handle, Out, Text, number};
 use crate::session::{self, Gpu, Session};
-
-/// What C sees of an answer.
-pub(crate) fn number(answer: Answer<()>) -> u32 {
-    answer.map_or_else(|code| code as u32, |()| 0)
-}
 
 /// Runs one call: only between init and shutdown, as late as was ordered, and never unwinding into C.
 pub(crate) fn call(body: impl FnOnce(&Session) -> Answer<()>) -> u32 {

@@ -1,7 +1,7 @@
 //! `libnvidia-ml.so.1` in software: NVML of driver 580 over the ledger of the software GPU.
 //!
-//! Start here: [`session`] is what lies between init and shutdown, [`abi`] the border to C, [`call`] what every call begins and
-//! ends with. Then one file
+//! Start here: [`session`] is what lies between init and shutdown, [`abi`] the border to C,
+//! [`call`] what every call begins and ends with. Then one file
 //! per subject, each with NVML's functions on it; they say what the ledger says, by the models of [`gauge`].
 //! Every name of the driver's library is exported: what is not written here is a stub of the build script
 //! that says "not supported" and is counted in the ledger.

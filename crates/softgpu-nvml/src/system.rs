@@ -6,8 +6,8 @@ use std::fs;
 use fastgpu_softgpu::ledger::processes::text;
 use fastgpu_softgpu::models::DRIVER_VERSION;
 
-use crate::abi::{Code, Out, Text, versioned};
-use crate::call::{call, number};
+use crate::abi::{Code, Out, Text, number, versioned};
+use crate::call::call;
 use crate::layout::DriverBranch;
 use crate::session;
 

@@ -2,11 +2,8 @@
 
 use crate::abi::{CUresult, Code, In, Out};
 use crate::call::call;
-use crate::handle::Handle;
-use crate::memory::arrays::{Array, Descriptor, Mipmap};
-
-type A = Handle<Array>;
-type M = Handle<Mipmap>;
+use crate::handle::{ArrayHandle, MipmapHandle};
+use crate::memory::arrays::Descriptor;
 
 /// `CUDA_ARRAY_DESCRIPTOR`.
 #[repr(C)]
@@ -18,8 +15,10 @@ pub(crate) struct Descriptor2d {
     channels: u32,
 }
 
+const _: () = assert!(size_of::<Descriptor2d>() == 24);
+
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuArrayCreate_v2(array: Out<A>, asked: In<Descriptor2d>) -> CUresult {
+pub(crate) extern "C" fn cuArrayCreate_v2(array: Out<ArrayHandle>, asked: In<Descriptor2d>) -> CUresult {
     call(|process| {
         let array = array.required()?;
         let asked = asked.get()?;
@@ -33,25 +32,27 @@ pub(crate) extern "C" fn cuArrayCreate_v2(array: Out<A>, asked: In<Descriptor2d>
             channels: asked.channels,
             flags: 0,
         };
-        let made = state.create_array(process, current, descriptor)?;
+        let home = state.home(current)?;
+        let made = state.create_array(process, home, descriptor)?;
         array.set(made)
     })
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuArray3DCreate_v2(array: Out<A>, asked: In<Descriptor>) -> CUresult {
+pub(crate) extern "C" fn cuArray3DCreate_v2(array: Out<ArrayHandle>, asked: In<Descriptor>) -> CUresult {
     call(|process| {
         let array = array.required()?;
         let asked = asked.get()?;
         let mut state = process.state();
         let current = state.current()?;
-        let made = state.create_array(process, current, asked)?;
+        let home = state.home(current)?;
+        let made = state.create_array(process, home, asked)?;
         array.set(made)
     })
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuArrayDestroy(array: A) -> CUresult {
+pub(crate) extern "C" fn cuArrayDestroy(array: ArrayHandle) -> CUresult {
     call(|process| {
         let state = process.state();
         let context = state.arrays.get(array)?.context;
@@ -62,7 +63,7 @@ pub(crate) extern "C" fn cuArrayDestroy(array: A) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuArrayGetDescriptor_v2(out: Out<Descriptor2d>, array: A) -> CUresult {
+pub(crate) extern "C" fn cuArrayGetDescriptor_v2(out: Out<Descriptor2d>, array: ArrayHandle) -> CUresult {
     call(|process| {
         let state = process.state();
         state.current()?;
@@ -72,7 +73,7 @@ pub(crate) extern "C" fn cuArrayGetDescriptor_v2(out: Out<Descriptor2d>, array: 
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuArray3DGetDescriptor_v2(out: Out<Descriptor>, array: A) -> CUresult {
+pub(crate) extern "C" fn cuArray3DGetDescriptor_v2(out: Out<Descriptor>, array: ArrayHandle) -> CUresult {
     call(|process| {
         let state = process.state();
         state.current()?;
@@ -82,7 +83,11 @@ pub(crate) extern "C" fn cuArray3DGetDescriptor_v2(out: Out<Descriptor>, array: 
 
 /// Only arrays whose memory comes later have requirements, and there are none of those here.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuArrayGetMemoryRequirements(out: Out<[u64; 4]>, array: A, device: i32) -> CUresult {
+pub(crate) extern "C" fn cuArrayGetMemoryRequirements(
+    out: Out<[u64; 4]>,
+    array: ArrayHandle,
+    device: i32,
+) -> CUresult {
     call(|process| {
         out.required()?;
         process.index_of(device)?;
@@ -95,7 +100,7 @@ pub(crate) extern "C" fn cuArrayGetMemoryRequirements(out: Out<[u64; 4]>, array:
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMipmappedArrayGetMemoryRequirements(
     out: Out<[u64; 4]>,
-    mipmap: M,
+    mipmap: MipmapHandle,
     device: i32,
 ) -> CUresult {
     call(|process| {
@@ -108,7 +113,7 @@ pub(crate) extern "C" fn cuMipmappedArrayGetMemoryRequirements(
 
 /// No array here is sparse.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuArrayGetSparseProperties(out: Out<[u64; 6]>, array: A) -> CUresult {
+pub(crate) extern "C" fn cuArrayGetSparseProperties(out: Out<[u64; 6]>, array: ArrayHandle) -> CUresult {
     call(|process| {
         out.required()?;
         process.state().arrays.get(array)?;
@@ -118,7 +123,10 @@ pub(crate) extern "C" fn cuArrayGetSparseProperties(out: Out<[u64; 6]>, array: A
 
 /// As above.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMipmappedArrayGetSparseProperties(out: Out<[u64; 6]>, mipmap: M) -> CUresult {
+pub(crate) extern "C" fn cuMipmappedArrayGetSparseProperties(
+    out: Out<[u64; 6]>,
+    mipmap: MipmapHandle,
+) -> CUresult {
     call(|process| {
         out.required()?;
         process.state().mipmaps.get(mipmap)?;
@@ -127,7 +135,11 @@ pub(crate) extern "C" fn cuMipmappedArrayGetSparseProperties(out: Out<[u64; 6]>,
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuArrayGetPlane(plane: Out<A>, array: A, index: u32) -> CUresult {
+pub(crate) extern "C" fn cuArrayGetPlane(
+    plane: Out<ArrayHandle>,
+    array: ArrayHandle,
+    index: u32,
+) -> CUresult {
     call(|process| {
         let plane = plane.required()?;
         let state = process.state();
@@ -139,7 +151,7 @@ pub(crate) extern "C" fn cuArrayGetPlane(plane: Out<A>, array: A, index: u32) ->
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMipmappedArrayCreate(
-    mipmap: Out<M>,
+    mipmap: Out<MipmapHandle>,
     asked: In<Descriptor>,
     levels: u32,
 ) -> CUresult {
@@ -148,13 +160,18 @@ pub(crate) extern "C" fn cuMipmappedArrayCreate(
         let asked = asked.get()?;
         let mut state = process.state();
         let current = state.current()?;
-        let made = state.create_mipmap(process, current, asked, levels)?;
+        let home = state.home(current)?;
+        let made = state.create_mipmap(process, home, asked, levels)?;
         mipmap.set(made)
     })
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMipmappedArrayGetLevel(array: Out<A>, mipmap: M, level: u32) -> CUresult {
+pub(crate) extern "C" fn cuMipmappedArrayGetLevel(
+    array: Out<ArrayHandle>,
+    mipmap: MipmapHandle,
+    level: u32,
+) -> CUresult {
     call(|process| {
         let array = array.required()?;
         let state = process.state();
@@ -165,7 +182,7 @@ pub(crate) extern "C" fn cuMipmappedArrayGetLevel(array: Out<A>, mipmap: M, leve
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMipmappedArrayDestroy(mipmap: M) -> CUresult {
+pub(crate) extern "C" fn cuMipmappedArrayDestroy(mipmap: MipmapHandle) -> CUresult {
     call(|process| {
         let context = process.state().mipmaps.get(mipmap)?.context;
         process.wait_context(context)?;

@@ -4,6 +4,23 @@ use fastgpu_softgpu::ledger::layout::DeviceState;
 use fastgpu_softgpu::models::Model;
 
 use crate::abi::{Code, Done};
+use crate::numbers::{
+    CU_DEVICE_ATTRIBUTE_ASYNC_ENGINE_COUNT, CU_DEVICE_ATTRIBUTE_CLOCK_RATE,
+    CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+    CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, CU_DEVICE_ATTRIBUTE_COMPUTE_MODE,
+    CU_DEVICE_ATTRIBUTE_ECC_ENABLED, CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH,
+    CU_DEVICE_ATTRIBUTE_GPU_PCI_DEVICE_ID, CU_DEVICE_ATTRIBUTE_GPU_PCI_SUBSYSTEM_ID,
+    CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, CU_DEVICE_ATTRIBUTE_MAX_ACCESS_POLICY_WINDOW_SIZE,
+    CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR, CU_DEVICE_ATTRIBUTE_MAX_PERSISTING_L2_CACHE_SIZE,
+    CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+    CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
+    CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR, CU_DEVICE_ATTRIBUTE_MEM_SYNC_DOMAIN_COUNT,
+    CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+    CU_DEVICE_ATTRIBUTE_PCI_BUS_ID, CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID, CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID,
+    CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK,
+    CU_DEVICE_ATTRIBUTE_SINGLE_TO_DOUBLE_PRECISION_PERF_RATIO,
+    CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED,
+};
 
 /// What a large device of driver 580 answers, by number; 0 where this device cannot do what the real one can.
 #[rustfmt::skip]
@@ -27,41 +44,53 @@ pub(super) fn value(number: i32, model: &Model, device: &DeviceState) -> Done<i3
     let capability = model.compute_capability;
     let hopper = capability.0 >= 9;
     Ok(match number {
-        13 => signed(model.clocks.max * 1_000),
-        16 => signed(model.multiprocessors),
-        20 => signed(device.gauges.compute_mode),
-        32 => i32::from(model.ecc),
-        33 => signed(device.facts.pci[1]),
-        34 => signed(device.facts.pci[2]),
-        36 => signed(model.clocks.memory_max * 1_000),
-        37 => signed(model.memory.bus_bits),
-        38 => signed(model.memory.l2_kib * 1_024),
-        39 => signed(limits.threads),
-        40 => {
+        CU_DEVICE_ATTRIBUTE_CLOCK_RATE => signed(model.clocks.max * 1_000),
+        CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT => signed(model.multiprocessors),
+        CU_DEVICE_ATTRIBUTE_COMPUTE_MODE => signed(device.gauges.compute_mode),
+        CU_DEVICE_ATTRIBUTE_ECC_ENABLED => i32::from(model.ecc),
+        CU_DEVICE_ATTRIBUTE_PCI_BUS_ID => signed(device.facts.pci[1]),
+        CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID => signed(device.facts.pci[2]),
+        CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE => signed(model.clocks.memory_max * 1_000),
+        CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH => signed(model.memory.bus_bits),
+        CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE => signed(model.memory.l2_kib * 1_024),
+        CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR => signed(limits.threads),
+        CU_DEVICE_ATTRIBUTE_ASYNC_ENGINE_COUNT => {
             if model.clocks.memory_max > 5_000 {
                 2
             } else {
                 3
             }
         }
-        50 => signed(device.facts.pci[0]),
-        75 => signed(capability.0),
-        76 => signed(capability.1),
-        81 => signed(limits.shared_bytes),
-        87 => {
+        CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID => signed(device.facts.pci[0]),
+        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR => signed(capability.0),
+        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR => signed(capability.1),
+        CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR => signed(limits.shared_bytes),
+        CU_DEVICE_ATTRIBUTE_SINGLE_TO_DOUBLE_PRECISION_PERF_RATIO => {
             if matches!(capability, (6..=10, 0)) {
                 2
             } else {
                 64
             }
         }
-        97 => signed(limits.shared_block_optin_bytes),
-        106 => signed(limits.blocks),
-        108 | 109 | 111 if capability.0 < 8 => 0,
-        108 => signed(model.memory.l2_kib * 1_024 / 8 * 5),
-        120 | 126 | 127 if !hopper => i32::from(number == 126),
-        139 => signed(u32::from(model.pci.device) << 16 | 0x10de),
-        140 => model.pci.subsystem.cast_signed(),
+        CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN => signed(limits.shared_block_optin_bytes),
+        CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR => signed(limits.blocks),
+        CU_DEVICE_ATTRIBUTE_MAX_PERSISTING_L2_CACHE_SIZE
+        | CU_DEVICE_ATTRIBUTE_MAX_ACCESS_POLICY_WINDOW_SIZE
+        | CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK
+            if capability.0 < 8 =>
+        {
+            0
+        }
+        CU_DEVICE_ATTRIBUTE_MAX_PERSISTING_L2_CACHE_SIZE => signed(model.memory.l2_kib * 1_024 / 8 * 5),
+        CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH
+        | CU_DEVICE_ATTRIBUTE_MEM_SYNC_DOMAIN_COUNT
+        | CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED
+            if !hopper =>
+        {
+            i32::from(number == CU_DEVICE_ATTRIBUTE_MEM_SYNC_DOMAIN_COUNT)
+        }
+        CU_DEVICE_ATTRIBUTE_GPU_PCI_DEVICE_ID => signed(u32::from(model.pci.device) << 16 | 0x10de),
+        CU_DEVICE_ATTRIBUTE_GPU_PCI_SUBSYSTEM_ID => model.pci.subsystem.cast_signed(),
         _ => COMMON[place],
     })
 }

@@ -3,17 +3,15 @@
 use super::copy::{Copy3d, Side3d};
 use super::memory::{Location, check_managed};
 use crate::abi::{CUresult, Code, Done, In, Out};
-use crate::call::{call, per_thread_wanted};
-use crate::contexts::STREAM_LEGACY;
-use crate::engine::Stream;
+use crate::call::call;
+use crate::engine::contexts::STREAM_LEGACY;
 use crate::engine::task::CopyJob;
 use crate::graph::What;
-use crate::handle::Handle;
+use crate::handle::{Handle, StreamHandle};
 use crate::memory::arrays::Array;
 use crate::process::Process;
 use crate::state::State;
-
-type S = Handle<Stream>;
+use crate::threads::per_thread_wanted;
 
 /// Most entries of one batch that are read; beyond this the caller's count is taken for a mistake.
 const BATCH_MAX: usize = 1 << 20;
@@ -30,6 +28,8 @@ pub(crate) struct CopyAttributes {
     flags: u32,
 }
 
+const _: () = assert!(size_of::<CopyAttributes>() == 24);
+
 /// The source is read before the call comes back.
 const ORDER_DURING_CALL: u32 = 2;
 
@@ -37,7 +37,7 @@ const ORDER_DURING_CALL: u32 = 2;
 type Part = (CopyJob, u32);
 
 /// The legacy stream 0 takes no batch, nor does a stream that is recorded.
-fn stream_for(state: &mut State, stream: S) -> Done<S> {
+fn stream_for(state: &mut State, stream: StreamHandle) -> Done<StreamHandle> {
     if stream.value() == STREAM_LEGACY || (stream.is_null() && !per_thread_wanted()) {
         return Err(Code::INVALID_VALUE);
     }
@@ -60,7 +60,7 @@ fn entries(first: &[usize], count: usize) -> Done<Vec<usize>> {
 }
 
 /// Puts copies into a stream, all or none; waits for those whose source is not to be touched afterwards.
-fn run(process: &Process, stream: S, parts: Vec<Part>) -> Done {
+fn run(process: &Process, stream: StreamHandle, parts: Vec<Part>) -> Done {
     let mut state = process.state();
     let context = state.streams.get(stream)?.context;
     let ordinal = state.contexts.get(context)?.ordinal;
@@ -95,7 +95,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn run(&self, process: &Process, stream: S, failed: Out<usize>) -> Done {
+    fn run(&self, process: &Process, stream: StreamHandle, failed: Out<usize>) -> Done {
         failed.set_if_wanted(NO_COPY);
         if self.count == 0 || self.count > BATCH_MAX || self.attribute_count > self.count {
             return Err(Code::INVALID_VALUE);
@@ -129,10 +129,10 @@ pub(crate) extern "C" fn cuMemcpyBatchAsync_v2(
     attributes: In<CopyAttributes>,
     first: In<usize>,
     attribute_count: usize,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     let lines = Lines { to, from, sizes, count, attributes, first, attribute_count };
-    call(|process| lines.run(process, stream, Out(std::ptr::null_mut())))
+    call(|process| lines.run(process, stream, Out::NULL))
 }
 
 /// The form of CUDA 12.8, which says in which copy an error is.
@@ -146,7 +146,7 @@ pub(crate) extern "C" fn cuMemcpyBatchAsync(
     first: In<usize>,
     attribute_count: usize,
     failed: Out<usize>,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     let lines = Lines { to, from, sizes, count, attributes, first, attribute_count };
     call(|process| lines.run(process, stream, failed))
@@ -162,6 +162,8 @@ pub(crate) struct Operand {
     words: [usize; 3],
 }
 
+const _: () = assert!(size_of::<Operand>() == 40);
+
 /// `CUDA_MEMCPY3D_BATCH_OP`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -172,6 +174,8 @@ pub(crate) struct Operation {
     order: u32,
     flags: u32,
 }
+
+const _: () = assert!(size_of::<Operation>() == 112);
 
 impl Operand {
     const POINTER: u32 = 1;
@@ -237,7 +241,7 @@ fn blocks(
     operations: In<Operation>,
     failed: Out<usize>,
     flags: u64,
-    stream: S,
+    stream: StreamHandle,
 ) -> Done {
     failed.set_if_wanted(NO_COPY);
     if count == 0 || count > BATCH_MAX || flags != 0 {
@@ -260,9 +264,9 @@ pub(crate) extern "C" fn cuMemcpy3DBatchAsync_v2(
     count: usize,
     operations: In<Operation>,
     flags: u64,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
-    call(|process| blocks(process, count, operations, Out(std::ptr::null_mut()), flags, stream))
+    call(|process| blocks(process, count, operations, Out::NULL, flags, stream))
 }
 
 /// The form of CUDA 12.8, which says in which copy an error is.
@@ -272,7 +276,7 @@ pub(crate) extern "C" fn cuMemcpy3DBatchAsync(
     operations: In<Operation>,
     failed: Out<usize>,
     flags: u64,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| blocks(process, count, operations, failed, flags, stream))
 }
@@ -284,7 +288,7 @@ fn ranges(
     sizes: In<usize>,
     count: usize,
     flags: u64,
-    stream: S,
+    stream: StreamHandle,
 ) -> Done<Vec<u64>> {
     if count == 0 || count > BATCH_MAX || flags != 0 {
         return Err(Code::INVALID_VALUE);
@@ -310,7 +314,7 @@ pub(crate) extern "C" fn cuMemPrefetchBatchAsync(
     first: In<usize>,
     place_count: usize,
     flags: u64,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| {
         let addresses = ranges(process, addresses, sizes, count, flags, stream)?;
@@ -335,7 +339,7 @@ pub(crate) extern "C" fn cuMemDiscardBatchAsync(
     sizes: In<usize>,
     count: usize,
     flags: u64,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| ranges(process, addresses, sizes, count, flags, stream).map(drop))
 }
@@ -349,7 +353,7 @@ pub(crate) extern "C" fn cuMemDiscardAndPrefetchBatchAsync(
     first: In<usize>,
     place_count: usize,
     flags: u64,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     cuMemPrefetchBatchAsync(addresses, sizes, count, places, first, place_count, flags, stream)
 }

@@ -2,15 +2,11 @@
 
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
-use crate::engine::{Stream, StreamKind};
+use crate::engine::StreamKind;
+use crate::graph::Edge;
 use crate::graph::capture::{Mode, exchange_mode};
-use crate::graph::{Edge, Graph, Node};
-use crate::handle::Handle;
+use crate::handle::{GraphHandle, Handle, NodeHandle, StreamHandle};
 use crate::process::Process;
-
-type S = Handle<Stream>;
-type G = Handle<Graph>;
-type N = Handle<Node>;
 
 /// Words for how a stream's recording stands.
 const NOT_CAPTURING: u32 = 0;
@@ -18,7 +14,7 @@ const ACTIVE: u32 = 1;
 const INVALIDATED: u32 = 2;
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamBeginCapture_v2(stream: S, mode: u32) -> CUresult {
+pub(crate) extern "C" fn cuStreamBeginCapture_v2(stream: StreamHandle, mode: u32) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let stream = state.stream(stream)?;
@@ -28,15 +24,15 @@ pub(crate) extern "C" fn cuStreamBeginCapture_v2(stream: S, mode: u32) -> CUresu
 
 /// The form of before CUDA 10.1, which knew one mode.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamBeginCapture(stream: S) -> CUresult {
+pub(crate) extern "C" fn cuStreamBeginCapture(stream: StreamHandle) -> CUresult {
     cuStreamBeginCapture_v2(stream, 0)
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamBeginCaptureToGraph(
-    stream: S,
-    graph: G,
-    deps: In<N>,
+    stream: StreamHandle,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     _edges: In<u64>,
     count: usize,
     mode: u32,
@@ -51,7 +47,7 @@ pub(crate) extern "C" fn cuStreamBeginCaptureToGraph(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamEndCapture(stream: S, graph: Out<G>) -> CUresult {
+pub(crate) extern "C" fn cuStreamEndCapture(stream: StreamHandle, graph: Out<GraphHandle>) -> CUresult {
     call(|process| {
         let graph = graph.required()?;
         graph.set_if_wanted(Handle::NULL);
@@ -64,7 +60,7 @@ pub(crate) extern "C" fn cuStreamEndCapture(stream: S, graph: Out<G>) -> CUresul
     })
 }
 
-fn status(process: &Process, stream: S) -> Done<u32> {
+fn status(process: &Process, stream: StreamHandle) -> Done<u32> {
     let mut state = process.state();
     let stream = state.stream(stream)?;
     let found = state.streams.get(stream)?;
@@ -85,7 +81,7 @@ fn status(process: &Process, stream: S) -> Done<u32> {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamIsCapturing(stream: S, out: Out<u32>) -> CUresult {
+pub(crate) extern "C" fn cuStreamIsCapturing(stream: StreamHandle, out: Out<u32>) -> CUresult {
     call(|process| {
         let out = out.required()?;
         out.set(status(process, stream)?)
@@ -96,19 +92,19 @@ pub(crate) extern "C" fn cuStreamIsCapturing(stream: S, out: Out<u32>) -> CUresu
 struct Wanted {
     status: Out<u32>,
     id: Out<u64>,
-    graph: Out<G>,
-    deps: Out<*const N>,
+    graph: Out<GraphHandle>,
+    deps: Out<*const NodeHandle>,
     count: Out<usize>,
 }
 
 thread_local! {
     /// What the last question of this thread was answered with: it stays valid until the next one.
-    static DEPS: std::cell::RefCell<Vec<N>> = const { std::cell::RefCell::new(Vec::new()) };
+    static DEPS: std::cell::RefCell<Vec<NodeHandle>> = const { std::cell::RefCell::new(Vec::new()) };
     /// What the edges from there are: plain order, as many times as anybody asked for.
     static EDGES: std::cell::RefCell<Vec<Edge>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-fn information(process: &Process, stream: S, wanted: &Wanted) -> Done {
+fn information(process: &Process, stream: StreamHandle, wanted: &Wanted) -> Done {
     let now = status(process, stream)?;
     wanted.status.set(now)?;
     if now != ACTIVE {
@@ -130,25 +126,22 @@ fn information(process: &Process, stream: S, wanted: &Wanted) -> Done {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamGetCaptureInfo(stream: S, status: Out<u32>, id: Out<u64>) -> CUresult {
-    let nothing = std::ptr::null_mut;
-    let wanted = Wanted {
-        status,
-        id,
-        graph: Out(nothing()),
-        deps: Out(std::ptr::null_mut()),
-        count: Out(std::ptr::null_mut()),
-    };
+pub(crate) extern "C" fn cuStreamGetCaptureInfo(
+    stream: StreamHandle,
+    status: Out<u32>,
+    id: Out<u64>,
+) -> CUresult {
+    let wanted = Wanted { status, id, graph: Out::NULL, deps: Out::NULL, count: Out::NULL };
     call(|process| information(process, stream, &wanted))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamGetCaptureInfo_v2(
-    stream: S,
+    stream: StreamHandle,
     status: Out<u32>,
     id: Out<u64>,
-    graph: Out<G>,
-    deps: Out<*const N>,
+    graph: Out<GraphHandle>,
+    deps: Out<*const NodeHandle>,
     count: Out<usize>,
 ) -> CUresult {
     call(|process| information(process, stream, &Wanted { status, id, graph, deps, count }))
@@ -157,11 +150,11 @@ pub(crate) extern "C" fn cuStreamGetCaptureInfo_v2(
 /// What a recorded stream does next follows what it did, by plain order.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamGetCaptureInfo_v3(
-    stream: S,
+    stream: StreamHandle,
     status: Out<u32>,
     id: Out<u64>,
-    graph: Out<G>,
-    deps: Out<*const N>,
+    graph: Out<GraphHandle>,
+    deps: Out<*const NodeHandle>,
     edges: Out<*const Edge>,
     count: Out<usize>,
 ) -> CUresult {
@@ -178,7 +171,7 @@ pub(crate) extern "C" fn cuStreamGetCaptureInfo_v3(
     })
 }
 
-fn update(process: &Process, stream: S, deps: &[N], replace: bool) -> Done {
+fn update(process: &Process, stream: StreamHandle, deps: &[NodeHandle], replace: bool) -> Done {
     let mut state = process.state();
     let stream = state.stream(stream)?;
     let capture = state.capture_of(stream)?.ok_or(Code::ILLEGAL_STATE)?;
@@ -192,8 +185,8 @@ fn update(process: &Process, stream: S, deps: &[N], replace: bool) -> Done {
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamUpdateCaptureDependencies(
-    stream: S,
-    deps: In<N>,
+    stream: StreamHandle,
+    deps: In<NodeHandle>,
     count: usize,
     flags: u32,
 ) -> CUresult {
@@ -208,8 +201,8 @@ pub(crate) extern "C" fn cuStreamUpdateCaptureDependencies(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamUpdateCaptureDependencies_v2(
-    stream: S,
-    deps: In<N>,
+    stream: StreamHandle,
+    deps: In<NodeHandle>,
     _edges: In<u64>,
     count: usize,
     flags: u32,

@@ -2,17 +2,14 @@
 
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
-use crate::contexts;
-use crate::handle::Handle;
+use crate::handle::ContextHandle;
 use crate::process::Process;
-use crate::state::Context;
-
-type Ctx = Handle<Context>;
+use crate::threads;
 
 /// Flags that a context may have.
 const FLAGS: u32 = 0x3ff;
 
-fn create(process: &'static Process, out: Out<Ctx>, flags: u32, device: i32) -> Done {
+fn create(process: &'static Process, out: Out<ContextHandle>, flags: u32, device: i32) -> Done {
     let out = out.required()?;
     if flags & !FLAGS != 0 {
         return Err(Code::INVALID_VALUE);
@@ -20,26 +17,26 @@ fn create(process: &'static Process, out: Out<Ctx>, flags: u32, device: i32) -> 
     process.index_of(device)?;
     let context = process.state().create_context(process, device, flags, None)?;
     process.start_workers();
-    contexts::push(context);
+    threads::push(context);
     out.set(context)
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxCreate_v2(context: Out<Ctx>, flags: u32, device: i32) -> CUresult {
+pub(crate) extern "C" fn cuCtxCreate_v2(context: Out<ContextHandle>, flags: u32, device: i32) -> CUresult {
     call(|process| create(process, context, flags, device))
 }
 
 /// With affinity, which this device cannot have.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuCtxCreate_v3(
-    context: Out<Ctx>,
+    context: Out<ContextHandle>,
     affinity: In<u64>,
     affinities: i32,
     flags: u32,
     device: i32,
 ) -> CUresult {
     call(|process| {
-        if affinities != 0 || !affinity.0.is_null() {
+        if affinities != 0 || !affinity.is_null() {
             return Err(Code::INVALID_VALUE);
         }
         create(process, context, flags, device)
@@ -55,9 +52,11 @@ pub(crate) struct CreateParameters {
     graphics: usize,
 }
 
+const _: () = assert!(size_of::<CreateParameters>() == 24);
+
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuCtxCreate_v4(
-    context: Out<Ctx>,
+    context: Out<ContextHandle>,
     parameters: In<CreateParameters>,
     flags: u32,
     device: i32,
@@ -72,7 +71,7 @@ pub(crate) extern "C" fn cuCtxCreate_v4(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxDestroy_v2(context: Ctx) -> CUresult {
+pub(crate) extern "C" fn cuCtxDestroy_v2(context: ContextHandle) -> CUresult {
     call(|process| {
         if context.is_null() {
             return Err(Code::INVALID_VALUE);
@@ -88,36 +87,36 @@ pub(crate) extern "C" fn cuCtxDestroy_v2(context: Ctx) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxPushCurrent_v2(context: Ctx) -> CUresult {
+pub(crate) extern "C" fn cuCtxPushCurrent_v2(context: ContextHandle) -> CUresult {
     call(|process| {
         if process.state().contexts.find(context).is_none() {
             return Err(if context.is_null() { Code::INVALID_VALUE } else { Code::INVALID_CONTEXT });
         }
-        contexts::push(context);
+        threads::push(context);
         Ok(())
     })
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxPopCurrent_v2(context: Out<Ctx>) -> CUresult {
+pub(crate) extern "C" fn cuCtxPopCurrent_v2(context: Out<ContextHandle>) -> CUresult {
     call(|_| {
-        let popped = contexts::pop()?;
+        let popped = threads::pop()?;
         context.set_if_wanted(popped);
         Ok(())
     })
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxSetCurrent(context: Ctx) -> CUresult {
+pub(crate) extern "C" fn cuCtxSetCurrent(context: ContextHandle) -> CUresult {
     call(|_| {
-        contexts::set_current(context);
+        threads::set_current(context);
         Ok(())
     })
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxGetCurrent(context: Out<Ctx>) -> CUresult {
-    call(|_| context.set(contexts::current()))
+pub(crate) extern "C" fn cuCtxGetCurrent(context: Out<ContextHandle>) -> CUresult {
+    call(|_| context.set(threads::current()))
 }
 
 #[unsafe(no_mangle)]
@@ -125,7 +124,7 @@ pub(crate) extern "C" fn cuCtxGetDevice(device: Out<i32>) -> CUresult {
     call(|process| {
         let device = device.required()?;
         let state = process.state();
-        let current = contexts::current();
+        let current = threads::current();
         let found = state.contexts.find(current);
         let missing = if current.is_null() { Code::INVALID_CONTEXT } else { Code::CONTEXT_IS_DESTROYED };
         device.set(found.ok_or(missing)?.ordinal)
@@ -133,10 +132,10 @@ pub(crate) extern "C" fn cuCtxGetDevice(device: Out<i32>) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxGetDevice_v2(device: Out<i32>, context: Ctx) -> CUresult {
+pub(crate) extern "C" fn cuCtxGetDevice_v2(device: Out<i32>, context: ContextHandle) -> CUresult {
     call(|process| {
         let device = device.required()?;
-        let context = if context.is_null() { contexts::current() } else { context };
+        let context = if context.is_null() { threads::current() } else { context };
         let state = process.state();
         device.set(state.contexts.find(context).ok_or(Code::INVALID_CONTEXT)?.ordinal)
     })
@@ -166,7 +165,7 @@ pub(crate) extern "C" fn cuCtxSetFlags(flags: u32) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxGetId(context: Ctx, id: Out<u64>) -> CUresult {
+pub(crate) extern "C" fn cuCtxGetId(context: ContextHandle, id: Out<u64>) -> CUresult {
     call(|process| {
         let id = id.required()?;
         let state = process.state();
@@ -176,7 +175,7 @@ pub(crate) extern "C" fn cuCtxGetId(context: Ctx, id: Out<u64>) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxGetApiVersion(context: Ctx, version: Out<u32>) -> CUresult {
+pub(crate) extern "C" fn cuCtxGetApiVersion(context: ContextHandle, version: Out<u32>) -> CUresult {
     call(|process| {
         let version = version.required()?;
         let state = process.state();
@@ -198,7 +197,7 @@ pub(crate) extern "C" fn cuCtxSynchronize() -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxSynchronize_v2(context: Ctx) -> CUresult {
+pub(crate) extern "C" fn cuCtxSynchronize_v2(context: ContextHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let context = if context.is_null() { state.current_view()? } else { context };
@@ -219,7 +218,7 @@ pub(crate) extern "C" fn cuCtxGetStreamPriorityRange(least: Out<i32>, greatest: 
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxAttach(context: Out<Ctx>, flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuCtxAttach(context: Out<ContextHandle>, flags: u32) -> CUresult {
     call(|process| {
         let current = process.state().current()?;
         if flags == 0 { context.set(current) } else { Err(Code::INVALID_VALUE) }
@@ -227,12 +226,12 @@ pub(crate) extern "C" fn cuCtxAttach(context: Out<Ctx>, flags: u32) -> CUresult 
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxDetach(context: Ctx) -> CUresult {
+pub(crate) extern "C" fn cuCtxDetach(context: ContextHandle) -> CUresult {
     call(|process| process.state().contexts.get(context).map(drop).map_err(|_| Code::INVALID_CONTEXT))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuDevicePrimaryCtxRetain(context: Out<Ctx>, device: i32) -> CUresult {
+pub(crate) extern "C" fn cuDevicePrimaryCtxRetain(context: Out<ContextHandle>, device: i32) -> CUresult {
     call(|process| {
         process.index_of(device)?;
         let context = context.required()?;

@@ -1,18 +1,14 @@
 //! Copies: plain ones, in two and three dimensions, from and to arrays.
 
-use crate::abi::{CUresult, Code, Done, In};
+use crate::abi::{CUresult, Code, Done, In, reread};
 use crate::call::call;
-use crate::engine::Stream;
 use crate::engine::task::{CopyJob, Side};
 use crate::graph::What;
-use crate::handle::Handle;
+use crate::handle::{ArrayHandle, ContextHandle, Handle, StreamHandle};
 use crate::memory::Due;
-use crate::memory::arrays::Array;
+use crate::numbers::{CU_MEMORYTYPE_ARRAY, CU_MEMORYTYPE_DEVICE, CU_MEMORYTYPE_HOST, CU_MEMORYTYPE_UNIFIED};
 use crate::process::Process;
-use crate::state::{Context, State};
-
-type S = Handle<Stream>;
-type A = Handle<Array>;
+use crate::state::State;
 
 /// Up to this size a copy from plain host memory does not hold the caller up, in bytes.
 const STAGED_BYTES_MAX: u64 = 64 << 10;
@@ -30,7 +26,7 @@ enum Says {
 type Part = (Says, u64);
 
 /// By when memory must be there that work in a stream uses.
-pub(super) fn due(state: &State, stream: Handle<Stream>) -> Done<Due> {
+pub(super) fn due(state: &State, stream: StreamHandle) -> Done<Due> {
     Ok(if state.streams.get(stream)?.capture.is_some() { Due::AtLaunch } else { Due::Now })
 }
 
@@ -48,7 +44,14 @@ fn check(state: &State, due: Due, (says, address): Part, bytes: u64) -> Done {
 }
 
 /// Puts a copy into a stream; waits for it unless the caller wants to go on.
-fn copy(process: &Process, job: CopyJob, sides: [Part; 2], told: &Copy3d, stream: S, wait: bool) -> Done {
+fn copy(
+    process: &Process,
+    job: CopyJob,
+    sides: [Part; 2],
+    told: &Copy3d,
+    stream: StreamHandle,
+    wait: bool,
+) -> Done {
     let mut state = process.state();
     let current = state.current()?;
     let stream = state.stream(stream)?;
@@ -61,7 +64,7 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], told: &Copy3d, stream
     let ordinal = state.contexts.get(current)?.ordinal;
     let to_plain = !state.memory.knows(job.to.address);
     let captured = due == Due::AtLaunch;
-    // A graph reads plain host memory anew each time it runs. Of other copies only small ones take it with them,
+    // ArrayHandle graph reads plain host memory anew each time it runs. Of other copies only small ones take it with them,
     // as by the driver; the caller waits for the rest.
     let from_plain = !state.memory.knows(job.from.address);
     let read_now = from_plain && !captured && !wait && job.bytes() <= STAGED_BYTES_MAX;
@@ -81,7 +84,7 @@ fn copy(process: &Process, job: CopyJob, sides: [Part; 2], told: &Copy3d, stream
     process.wait_stream(stream)
 }
 
-fn line(process: &Process, from: Part, to: Part, bytes: usize, stream: S, wait: bool) -> Done {
+fn line(process: &Process, from: Part, to: Part, bytes: usize, stream: StreamHandle, wait: bool) -> Done {
     let told = Copy3d { from: Side3d::line(from), to: Side3d::line(to), width: bytes, height: 1, depth: 1 };
     copy(process, CopyJob::line(from.1, to.1, bytes), [from, to], &told, stream, wait)
 }
@@ -92,7 +95,7 @@ pub(crate) extern "C" fn cuMemcpy(to: u64, from: u64, bytes: usize) -> CUresult 
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyAsync(to: u64, from: u64, bytes: usize, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyAsync(to: u64, from: u64, bytes: usize, stream: StreamHandle) -> CUresult {
     call(|process| line(process, (Says::Anything, from), (Says::Anything, to), bytes, stream, false))
 }
 
@@ -102,7 +105,12 @@ pub(crate) extern "C" fn cuMemcpyHtoD_v2(to: u64, from: u64, bytes: usize) -> CU
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyHtoDAsync_v2(to: u64, from: u64, bytes: usize, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyHtoDAsync_v2(
+    to: u64,
+    from: u64,
+    bytes: usize,
+    stream: StreamHandle,
+) -> CUresult {
     call(|process| line(process, (Says::Host, from), (Says::Device, to), bytes, stream, false))
 }
 
@@ -112,7 +120,12 @@ pub(crate) extern "C" fn cuMemcpyDtoH_v2(to: u64, from: u64, bytes: usize) -> CU
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyDtoHAsync_v2(to: u64, from: u64, bytes: usize, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyDtoHAsync_v2(
+    to: u64,
+    from: u64,
+    bytes: usize,
+    stream: StreamHandle,
+) -> CUresult {
     call(|process| line(process, (Says::Device, from), (Says::Host, to), bytes, stream, false))
 }
 
@@ -123,16 +136,21 @@ pub(crate) extern "C" fn cuMemcpyDtoD_v2(to: u64, from: u64, bytes: usize) -> CU
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyDtoDAsync_v2(to: u64, from: u64, bytes: usize, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyDtoDAsync_v2(
+    to: u64,
+    from: u64,
+    bytes: usize,
+    stream: StreamHandle,
+) -> CUresult {
     call(|process| line(process, (Says::Device, from), (Says::Device, to), bytes, stream, false))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemcpyPeer(
     to: u64,
-    to_context: Handle<Context>,
+    to_context: ContextHandle,
     from: u64,
-    from_context: Handle<Context>,
+    from_context: ContextHandle,
     bytes: usize,
 ) -> CUresult {
     cuMemcpyPeerAsync(to, to_context, from, from_context, bytes, Handle::NULL)
@@ -141,11 +159,11 @@ pub(crate) extern "C" fn cuMemcpyPeer(
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemcpyPeerAsync(
     to: u64,
-    to_context: Handle<Context>,
+    to_context: ContextHandle,
     from: u64,
-    from_context: Handle<Context>,
+    from_context: ContextHandle,
     bytes: usize,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| {
         let state = process.state();
@@ -167,18 +185,20 @@ pub(crate) struct Copy2d {
     from_type: u32,
     from_host: u64,
     from_device: u64,
-    from_array: A,
+    from_array: ArrayHandle,
     from_pitch: usize,
     to_x: usize,
     to_y: usize,
     to_type: u32,
     to_host: u64,
     to_device: u64,
-    to_array: A,
+    to_array: ArrayHandle,
     to_pitch: usize,
     width: usize,
     height: usize,
 }
+
+const _: () = assert!(size_of::<Copy2d>() == 128);
 
 /// One side of `CUDA_MEMCPY3D`; a peer copy has a context where there is a spare word here.
 #[repr(C)]
@@ -191,11 +211,13 @@ pub(crate) struct Side3d {
     kind: u32,
     host: u64,
     device: u64,
-    array: A,
+    array: ArrayHandle,
     spare: usize,
     pitch: usize,
     height: usize,
 }
+
+const _: () = assert!(size_of::<Side3d>() == 88);
 
 /// `CUDA_MEMCPY3D`.
 #[repr(C)]
@@ -207,6 +229,8 @@ pub(crate) struct Copy3d {
     height: usize,
     depth: usize,
 }
+
+const _: () = assert!(size_of::<Copy3d>() == 200);
 
 impl Copy2d {
     fn whole(&self) -> Copy3d {
@@ -253,7 +277,7 @@ impl Side3d {
     }
 
     /// An array from an element on, whose elements have so many bytes.
-    pub(super) fn in_array(array: A, [x, y, z]: [usize; 3], element: usize) -> Self {
+    pub(super) fn in_array(array: ArrayHandle, [x, y, z]: [usize; 3], element: usize) -> Self {
         let x = x * element;
         Self { x, y, z, level: 0, kind: 3, host: 0, device: 0, array, spare: 0, pitch: 0, height: 0 }
     }
@@ -265,20 +289,20 @@ impl Side3d {
             Says::Device => (2, 0, address),
             Says::Anything => (4, 0, address),
         };
-        let array = A::NULL;
+        let array = ArrayHandle::NULL;
         Self { x: 0, y: 0, z: 0, level: 0, kind, host, device, array, spare: 0, pitch: 0, height: 0 }
     }
 
     /// Where the first byte is, and how rows and planes follow.
     fn resolve(&self, state: &State, width: usize, height: usize) -> Done<(Side, Says)> {
         let (base, says, pitch, rows) = match self.kind {
-            1 => (self.host, Says::Host, self.pitch, self.height),
-            2 => (self.device, Says::Device, self.pitch, self.height),
-            3 => {
+            CU_MEMORYTYPE_HOST => (self.host, Says::Host, self.pitch, self.height),
+            CU_MEMORYTYPE_DEVICE => (self.device, Says::Device, self.pitch, self.height),
+            CU_MEMORYTYPE_ARRAY => {
                 let array = state.arrays.find(self.array).ok_or(Code::INVALID_HANDLE)?;
                 (array.base, Says::Device, array.descriptor.pitch(), array.descriptor.rows())
             }
-            4 => (self.device, Says::Anything, self.pitch, self.height),
+            CU_MEMORYTYPE_UNIFIED => (self.device, Says::Anything, self.pitch, self.height),
             _ => return Err(Code::INVALID_VALUE),
         };
         let pitch = if pitch == 0 { width } else { pitch };
@@ -295,7 +319,7 @@ impl Side3d {
 }
 
 impl Copy3d {
-    /// A copy of so many bytes, rows and planes.
+    /// ArrayHandle copy of so many bytes, rows and planes.
     pub(super) fn new(from: Side3d, to: Side3d, [width, height, depth]: [usize; 3]) -> Self {
         Self { from, to, width, height, depth }
     }
@@ -315,16 +339,13 @@ impl Copy3d {
 
     /// As words, to be kept.
     pub(super) fn numbers(&self) -> Vec<u64> {
-        let words = In((&raw const *self).cast::<[u64; size_of::<Self>() / 8]>());
-        words.optional().unwrap_or([0; size_of::<Self>() / 8]).to_vec()
+        reread::<_, [u64; size_of::<Self>() / 8]>(self).to_vec()
     }
 
     /// From such words.
     pub(super) fn from_numbers(numbers: &[u64]) -> Done<Self> {
-        if numbers.len() != size_of::<Self>() / 8 {
-            return Err(Code::INVALID_VALUE);
-        }
-        In(numbers.as_ptr().cast::<Self>()).get()
+        let numbers: &[u64; size_of::<Self>() / 8] = numbers.try_into().map_err(|_| Code::INVALID_VALUE)?;
+        Ok(reread(numbers))
     }
 
     fn parts(&self, state: &State) -> Done<(CopyJob, [Part; 2])> {
@@ -335,7 +356,7 @@ impl Copy3d {
         Ok((job, [(from_says, from.address), (to_says, to.address)]))
     }
 
-    fn run(&self, process: &Process, stream: S, wait: bool) -> Done {
+    fn run(&self, process: &Process, stream: StreamHandle, wait: bool) -> Done {
         let state = process.state();
         state.current()?;
         if self.is_empty() {
@@ -359,7 +380,7 @@ pub(crate) extern "C" fn cuMemcpy2DUnaligned_v2(copy: In<Copy2d>) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpy2DAsync_v2(copy: In<Copy2d>, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpy2DAsync_v2(copy: In<Copy2d>, stream: StreamHandle) -> CUresult {
     call(|process| copy.get()?.whole().run(process, stream, false))
 }
 
@@ -369,7 +390,7 @@ pub(crate) extern "C" fn cuMemcpy3D_v2(copy: In<Copy3d>) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpy3DAsync_v2(copy: In<Copy3d>, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpy3DAsync_v2(copy: In<Copy3d>, stream: StreamHandle) -> CUresult {
     call(|process| copy.get()?.run(process, stream, false))
 }
 
@@ -379,12 +400,12 @@ pub(crate) extern "C" fn cuMemcpy3DPeer(copy: In<Copy3d>) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpy3DPeerAsync(copy: In<Copy3d>, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemcpy3DPeerAsync(copy: In<Copy3d>, stream: StreamHandle) -> CUresult {
     call(|process| copy.get()?.run(process, stream, false))
 }
 
-/// A part of an array, by offset into its memory.
-fn in_array(process: &Process, array: A, offset: usize, bytes: usize) -> Done<u64> {
+/// ArrayHandle part of an array, by offset into its memory.
+fn in_array(process: &Process, array: ArrayHandle, offset: usize, bytes: usize) -> Done<u64> {
     let state = process.state();
     state.current()?;
     let array = state.arrays.find(array).ok_or(Code::INVALID_HANDLE)?;
@@ -396,7 +417,12 @@ fn in_array(process: &Process, array: A, offset: usize, bytes: usize) -> Done<u6
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyHtoA_v2(array: A, offset: usize, from: u64, bytes: usize) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyHtoA_v2(
+    array: ArrayHandle,
+    offset: usize,
+    from: u64,
+    bytes: usize,
+) -> CUresult {
     call(|process| {
         let to = in_array(process, array, offset, bytes)?;
         line(process, (Says::Host, from), (Says::Device, to), bytes, Handle::NULL, true)
@@ -404,7 +430,12 @@ pub(crate) extern "C" fn cuMemcpyHtoA_v2(array: A, offset: usize, from: u64, byt
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyAtoH_v2(to: u64, array: A, offset: usize, bytes: usize) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyAtoH_v2(
+    to: u64,
+    array: ArrayHandle,
+    offset: usize,
+    bytes: usize,
+) -> CUresult {
     call(|process| {
         let from = in_array(process, array, offset, bytes)?;
         line(process, (Says::Device, from), (Says::Host, to), bytes, Handle::NULL, true)
@@ -413,11 +444,11 @@ pub(crate) extern "C" fn cuMemcpyAtoH_v2(to: u64, array: A, offset: usize, bytes
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemcpyHtoAAsync_v2(
-    array: A,
+    array: ArrayHandle,
     offset: usize,
     from: u64,
     bytes: usize,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| {
         let to = in_array(process, array, offset, bytes)?;
@@ -428,10 +459,10 @@ pub(crate) extern "C" fn cuMemcpyHtoAAsync_v2(
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemcpyAtoHAsync_v2(
     to: u64,
-    array: A,
+    array: ArrayHandle,
     offset: usize,
     bytes: usize,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| {
         let from = in_array(process, array, offset, bytes)?;
@@ -440,7 +471,12 @@ pub(crate) extern "C" fn cuMemcpyAtoHAsync_v2(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyDtoA_v2(array: A, offset: usize, from: u64, bytes: usize) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyDtoA_v2(
+    array: ArrayHandle,
+    offset: usize,
+    from: u64,
+    bytes: usize,
+) -> CUresult {
     call(|process| {
         let to = in_array(process, array, offset, bytes)?;
         line(process, (Says::Device, from), (Says::Device, to), bytes, Handle::NULL, false)
@@ -448,7 +484,12 @@ pub(crate) extern "C" fn cuMemcpyDtoA_v2(array: A, offset: usize, from: u64, byt
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemcpyAtoD_v2(to: u64, array: A, offset: usize, bytes: usize) -> CUresult {
+pub(crate) extern "C" fn cuMemcpyAtoD_v2(
+    to: u64,
+    array: ArrayHandle,
+    offset: usize,
+    bytes: usize,
+) -> CUresult {
     call(|process| {
         let from = in_array(process, array, offset, bytes)?;
         line(process, (Says::Device, from), (Says::Device, to), bytes, Handle::NULL, false)
@@ -458,9 +499,9 @@ pub(crate) extern "C" fn cuMemcpyAtoD_v2(to: u64, array: A, offset: usize, bytes
 /// Between two arrays of one row, whose elements are of one size.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemcpyAtoA_v2(
-    to: A,
+    to: ArrayHandle,
     to_offset: usize,
-    from: A,
+    from: ArrayHandle,
     from_offset: usize,
     bytes: usize,
 ) -> CUresult {

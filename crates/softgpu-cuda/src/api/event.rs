@@ -3,13 +3,10 @@
 use super::stream::EXTERNAL;
 use crate::abi::{CUresult, Code, Done, Out};
 use crate::call::call;
-use crate::engine::Stream;
+use crate::engine::Event;
 use crate::graph::What;
-use crate::handle::Handle;
+use crate::handle::{EventHandle, StreamHandle};
 use crate::process::Process;
-use crate::state::Event;
-
-type E = Handle<Event>;
 
 /// Flags: wait by sleeping, no time, between processes.
 const FLAGS: u32 = 7;
@@ -19,7 +16,7 @@ const INTERPROCESS: u32 = 4;
 const TICK_NS: u64 = 32;
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuEventCreate(event: Out<E>, flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuEventCreate(event: Out<EventHandle>, flags: u32) -> CUresult {
     call(|process| {
         let event = event.required()?;
         let mut state = process.state();
@@ -35,7 +32,7 @@ pub(crate) extern "C" fn cuEventCreate(event: Out<E>, flags: u32) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuEventDestroy_v2(event: E) -> CUresult {
+pub(crate) extern "C" fn cuEventDestroy_v2(event: EventHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let context = state.events.get(event)?.context;
@@ -46,7 +43,7 @@ pub(crate) extern "C" fn cuEventDestroy_v2(event: E) -> CUresult {
     })
 }
 
-fn record(process: &Process, event: E, stream: Handle<Stream>) -> Done {
+fn record(process: &Process, event: EventHandle, stream: StreamHandle) -> Done {
     let mut state = process.state();
     let stream = state.stream(stream)?;
     drop(state);
@@ -55,12 +52,16 @@ fn record(process: &Process, event: E, stream: Handle<Stream>) -> Done {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuEventRecord(event: E, stream: Handle<Stream>) -> CUresult {
+pub(crate) extern "C" fn cuEventRecord(event: EventHandle, stream: StreamHandle) -> CUresult {
     call(|process| record(process, event, stream))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuEventRecordWithFlags(event: E, stream: Handle<Stream>, flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuEventRecordWithFlags(
+    event: EventHandle,
+    stream: StreamHandle,
+    flags: u32,
+) -> CUresult {
     call(|process| match flags {
         0 => record(process, event, stream),
         EXTERNAL => {
@@ -77,7 +78,7 @@ pub(crate) extern "C" fn cuEventRecordWithFlags(event: E, stream: Handle<Stream>
 }
 
 /// An event that is part of a recording can be neither asked nor waited for.
-fn not_captured(process: &Process, event: E) -> Done {
+fn not_captured(process: &Process, event: EventHandle) -> Done {
     let mut state = process.state();
     let captured = state.events.get(event)?.captured.clone();
     if let Some((capture, _)) = captured.filter(|(capture, _)| state.captures.find(*capture).is_some()) {
@@ -89,7 +90,7 @@ fn not_captured(process: &Process, event: E) -> Done {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuEventQuery(event: E) -> CUresult {
+pub(crate) extern "C" fn cuEventQuery(event: EventHandle) -> CUresult {
     call(|process| {
         not_captured(process, event)?;
         let mut state = process.state();
@@ -103,7 +104,7 @@ pub(crate) extern "C" fn cuEventQuery(event: E) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuEventSynchronize(event: E) -> CUresult {
+pub(crate) extern "C" fn cuEventSynchronize(event: EventHandle) -> CUresult {
     call(|process| {
         not_captured(process, event)?;
         let state = process.state();
@@ -118,7 +119,7 @@ pub(crate) extern "C" fn cuEventSynchronize(event: E) -> CUresult {
     })
 }
 
-fn elapsed(process: &Process, milliseconds: Out<f32>, start: E, end: E) -> Done {
+fn elapsed(process: &Process, milliseconds: Out<f32>, start: EventHandle, end: EventHandle) -> Done {
     let mut state = process.state();
     state.pump(process);
     let wanted = milliseconds.required().map_err(|_| Code::INVALID_HANDLE)?;
@@ -139,12 +140,20 @@ fn elapsed(process: &Process, milliseconds: Out<f32>, start: E, end: E) -> Done 
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuEventElapsedTime(milliseconds: Out<f32>, start: E, end: E) -> CUresult {
+pub(crate) extern "C" fn cuEventElapsedTime(
+    milliseconds: Out<f32>,
+    start: EventHandle,
+    end: EventHandle,
+) -> CUresult {
     call(|process| elapsed(process, milliseconds, start, end))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuEventElapsedTime_v2(milliseconds: Out<f32>, start: E, end: E) -> CUresult {
+pub(crate) extern "C" fn cuEventElapsedTime_v2(
+    milliseconds: Out<f32>,
+    start: EventHandle,
+    end: EventHandle,
+) -> CUresult {
     call(|process| elapsed(process, milliseconds, start, end))
 }
 

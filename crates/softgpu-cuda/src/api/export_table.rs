@@ -10,10 +10,9 @@ use std::sync::atomic::AtomicU32;
 
 use crate::abi::{CUresult, Code, In, Out};
 use crate::call::{bare, call, missing};
-use crate::handle::Handle;
-use crate::modules::Module;
+use crate::engine::{Keepsake, Leave};
+use crate::handle::{ContextHandle, ModuleHandle};
 use crate::process;
-use crate::state::{Context, Keepsake, Leave};
 
 use super::context::cuDevicePrimaryCtxRetain;
 use super::module::cuModuleLoadData;
@@ -130,12 +129,12 @@ extern "C" fn hooks_of_kinds(words: Out<*const AtomicU32>, count: Out<usize>) {
 }
 
 /// Loads the code that a program registered.
-extern "C" fn load(module: Out<Handle<Module>>, binary: *const u8) -> CUresult {
+extern "C" fn load(module: Out<ModuleHandle>, binary: In<u8>) -> CUresult {
     cuModuleLoadData(module, binary)
 }
 
 /// The same with its arguments the other way round.
-extern "C" fn load_second(binary: *const u8, module: Out<Handle<Module>>) -> CUresult {
+extern "C" fn load_second(binary: In<u8>, module: Out<ModuleHandle>) -> CUresult {
     load(module, binary)
 }
 
@@ -149,7 +148,7 @@ extern "C" fn absent() -> CUresult {
 }
 
 /// Keeps a value of the runtime's with a context; null means the current one.
-extern "C" fn keep(context: Handle<Context>, key: usize, value: usize, leave: Option<Leave>) -> CUresult {
+extern "C" fn keep(context: ContextHandle, key: usize, value: usize, leave: Option<Leave>) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let context = if context.is_null() { state.current()? } else { context };
@@ -160,7 +159,7 @@ extern "C" fn keep(context: Handle<Context>, key: usize, value: usize, leave: Op
 }
 
 /// What was kept under a key.
-extern "C" fn kept(value: Out<usize>, context: Handle<Context>, key: usize) -> CUresult {
+extern "C" fn kept(value: Out<usize>, context: ContextHandle, key: usize) -> CUresult {
     call(|process| {
         let state = process.state();
         let context = if context.is_null() { state.current()? } else { context };
@@ -170,7 +169,7 @@ extern "C" fn kept(value: Out<usize>, context: Handle<Context>, key: usize) -> C
 }
 
 /// Lets go of what was kept under a key, and says so to nobody.
-extern "C" fn forget(context: Handle<Context>, key: usize) -> CUresult {
+extern "C" fn forget(context: ContextHandle, key: usize) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let context = if context.is_null() { state.current()? } else { context };

@@ -2,22 +2,16 @@
 
 use crate::abi::{CUresult, Code, Done, Out, Text};
 use crate::call::call;
-use crate::engine::Stream;
 use crate::graph::dot::Detail;
-use crate::graph::{Graph, GraphExec, Node, Owner, What};
-use crate::handle::Handle;
+use crate::graph::{Graph, Owner, What};
+use crate::handle::{GraphExecHandle, GraphHandle, Handle, NodeHandle, StreamHandle};
 use crate::process::Process;
-
-type G = Handle<Graph>;
-type N = Handle<Node>;
-type X = Handle<GraphExec>;
-type S = Handle<Stream>;
 
 /// Flags of instantiation that there are.
 const FLAGS: u64 = 15;
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphCreate(graph: Out<G>, flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuGraphCreate(graph: Out<GraphHandle>, flags: u32) -> CUresult {
     call(|process| {
         let graph = graph.required()?;
         if flags != 0 {
@@ -28,7 +22,7 @@ pub(crate) extern "C" fn cuGraphCreate(graph: Out<G>, flags: u32) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphDestroy(graph: G) -> CUresult {
+pub(crate) extern "C" fn cuGraphDestroy(graph: GraphHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         if state.graph(graph)?.owner != Owner::Program {
@@ -42,7 +36,7 @@ pub(crate) extern "C" fn cuGraphDestroy(graph: G) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphClone(out: Out<G>, graph: G) -> CUresult {
+pub(crate) extern "C" fn cuGraphClone(out: Out<GraphHandle>, graph: GraphHandle) -> CUresult {
     call(|process| {
         let out = out.required()?;
         let mut state = process.state();
@@ -56,17 +50,22 @@ pub(crate) extern "C" fn cuGraphClone(out: Out<G>, graph: G) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphNodeFindInClone(out: Out<N>, original: N, clone: G) -> CUresult {
+pub(crate) extern "C" fn cuGraphNodeFindInClone(
+    out: Out<NodeHandle>,
+    original: NodeHandle,
+    clone: GraphHandle,
+) -> CUresult {
     call(|process| {
         let out = out.required()?;
         let state = process.state();
         let nodes = &state.graph(clone)?.nodes;
-        let same = |node: &&N| state.nodes.find(**node).is_some_and(|node| node.original == original);
+        let same =
+            |node: &&NodeHandle| state.nodes.find(**node).is_some_and(|node| node.original == original);
         out.set(*nodes.iter().find(same).ok_or(Code::INVALID_VALUE)?)
     })
 }
 
-fn instantiate(process: &Process, out: Out<X>, graph: G, flags: u64) -> Done {
+fn instantiate(process: &Process, out: Out<GraphExecHandle>, graph: GraphHandle, flags: u64) -> Done {
     let out = out.required()?;
     if flags & !FLAGS != 0 {
         return Err(Code::INVALID_VALUE);
@@ -81,16 +80,20 @@ fn instantiate(process: &Process, out: Out<X>, graph: G, flags: u64) -> Done {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphInstantiateWithFlags(out: Out<X>, graph: G, flags: u64) -> CUresult {
+pub(crate) extern "C" fn cuGraphInstantiateWithFlags(
+    out: Out<GraphExecHandle>,
+    graph: GraphHandle,
+    flags: u64,
+) -> CUresult {
     call(|process| instantiate(process, out, graph, flags))
 }
 
 /// The older forms can say where it went wrong; nothing here goes wrong at one node.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphInstantiate_v2(
-    out: Out<X>,
-    graph: G,
-    _node: Out<N>,
+    out: Out<GraphExecHandle>,
+    graph: GraphHandle,
+    _node: Out<NodeHandle>,
     _log: Out<u8>,
     _size: usize,
 ) -> CUresult {
@@ -99,9 +102,9 @@ pub(crate) extern "C" fn cuGraphInstantiate_v2(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphInstantiate(
-    out: Out<X>,
-    graph: G,
-    _node: Out<N>,
+    out: Out<GraphExecHandle>,
+    graph: GraphHandle,
+    _node: Out<NodeHandle>,
     _log: Out<u8>,
     _size: usize,
 ) -> CUresult {
@@ -113,15 +116,17 @@ pub(crate) extern "C" fn cuGraphInstantiate(
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InstantiateParameters {
     flags: u64,
-    stream: S,
-    node: N,
+    stream: StreamHandle,
+    node: NodeHandle,
     result: u32,
 }
 
+const _: () = assert!(size_of::<InstantiateParameters>() == 32);
+
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphInstantiateWithParams(
-    out: Out<X>,
-    graph: G,
+    out: Out<GraphExecHandle>,
+    graph: GraphHandle,
     parameters: Out<InstantiateParameters>,
 ) -> CUresult {
     call(|process| {
@@ -135,12 +140,12 @@ pub(crate) extern "C" fn cuGraphInstantiateWithParams(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphExecGetFlags(exec: X, flags: Out<u64>) -> CUresult {
+pub(crate) extern "C" fn cuGraphExecGetFlags(exec: GraphExecHandle, flags: Out<u64>) -> CUresult {
     call(|process| flags.set(process.state().exec(exec)?.flags))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphExecDestroy(exec: X) -> CUresult {
+pub(crate) extern "C" fn cuGraphExecDestroy(exec: GraphExecHandle) -> CUresult {
     call(|process| {
         process.state().destroy_exec(exec)?;
         process.announce_endings();
@@ -149,7 +154,7 @@ pub(crate) extern "C" fn cuGraphExecDestroy(exec: X) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphUpload(exec: X, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuGraphUpload(exec: GraphExecHandle, stream: StreamHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         state.stream(stream)?;
@@ -158,7 +163,7 @@ pub(crate) extern "C" fn cuGraphUpload(exec: X, stream: S) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphLaunch(exec: X, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuGraphLaunch(exec: GraphExecHandle, stream: StreamHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         state.exec(exec)?;
@@ -179,7 +184,7 @@ pub(crate) extern "C" fn cuGraphLaunch(exec: X, stream: S) -> CUresult {
 
 /// Draws a graph, in the language of Graphviz.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphDebugDotPrint(graph: G, path: Text, flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuGraphDebugDotPrint(graph: GraphHandle, path: Text, flags: u32) -> CUresult {
     call(|process| {
         let path = path.get()?;
         let detail = Detail::from_flags(flags).ok_or(Code::INVALID_VALUE)?;

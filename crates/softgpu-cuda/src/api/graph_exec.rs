@@ -6,26 +6,24 @@ use super::node_params::{self, HostParameters, KernelParameters, SetParameters, 
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
 use crate::graph::exec::Mismatch;
-use crate::graph::{Graph, GraphExec, Node, What};
-use crate::handle::Handle;
+use crate::graph::{Graph, What};
+use crate::handle::{ContextHandle, EventHandle, GraphExecHandle, GraphHandle, Handle, NodeHandle};
 use crate::process::Process;
-use crate::state::{Context, Event, State};
-
-type G = Handle<Graph>;
-type N = Handle<Node>;
-type X = Handle<GraphExec>;
+use crate::state::State;
 
 /// `CUgraphExecUpdateResultInfo`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UpdateResult {
     result: u32,
-    node: N,
-    from: N,
+    node: NodeHandle,
+    from: NodeHandle,
 }
 
+const _: () = assert!(size_of::<UpdateResult>() == 24);
+
 /// Only parameters may differ: the nodes must be of the same kinds in the same order.
-fn update(process: &'static Process, exec: X, graph: G) -> Result<(), Mismatch> {
+fn update(process: &'static Process, exec: GraphExecHandle, graph: GraphHandle) -> Result<(), Mismatch> {
     let mut state = process.state();
     if state.graph(graph).map_or(true, Graph::is_moved) {
         return Err(Mismatch::INVALID);
@@ -37,7 +35,11 @@ fn update(process: &'static Process, exec: X, graph: G) -> Result<(), Mismatch> 
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphExecUpdate_v2(exec: X, graph: G, result: Out<UpdateResult>) -> CUresult {
+pub(crate) extern "C" fn cuGraphExecUpdate_v2(
+    exec: GraphExecHandle,
+    graph: GraphHandle,
+    result: Out<UpdateResult>,
+) -> CUresult {
     call(|process| {
         let result = result.required()?;
         let done = update(process, exec, graph);
@@ -48,7 +50,12 @@ pub(crate) extern "C" fn cuGraphExecUpdate_v2(exec: X, graph: G, result: Out<Upd
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphExecUpdate(exec: X, graph: G, node: Out<N>, result: Out<u32>) -> CUresult {
+pub(crate) extern "C" fn cuGraphExecUpdate(
+    exec: GraphExecHandle,
+    graph: GraphHandle,
+    node: Out<NodeHandle>,
+    result: Out<u32>,
+) -> CUresult {
     call(|process| {
         let done = update(process, exec, graph);
         let (number, at) = done.map_or_else(|why| (why.number, why.node), |()| (0, Handle::NULL));
@@ -59,7 +66,12 @@ pub(crate) extern "C" fn cuGraphExecUpdate(exec: X, graph: G, node: Out<N>, resu
 }
 
 /// Gives one step other parameters of the same kind.
-fn change(process: &Process, exec: X, node: N, what: impl FnOnce(&mut State) -> Done<What>) -> Done {
+fn change(
+    process: &Process,
+    exec: GraphExecHandle,
+    node: NodeHandle,
+    what: impl FnOnce(&mut State) -> Done<What>,
+) -> Done {
     let mut state = process.state();
     state.step_mut(exec, node)?;
     let what = what(&mut state)?;
@@ -68,8 +80,8 @@ fn change(process: &Process, exec: X, node: N, what: impl FnOnce(&mut State) -> 
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphExecKernelNodeSetParams_v2(
-    exec: X,
-    node: N,
+    exec: GraphExecHandle,
+    node: NodeHandle,
     asked: In<KernelParameters>,
 ) -> CUresult {
     call(|process| {
@@ -80,8 +92,8 @@ pub(crate) extern "C" fn cuGraphExecKernelNodeSetParams_v2(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphExecKernelNodeSetParams(
-    exec: X,
-    node: N,
+    exec: GraphExecHandle,
+    node: NodeHandle,
     asked: In<KernelParameters>,
 ) -> CUresult {
     call(|process| {
@@ -92,10 +104,10 @@ pub(crate) extern "C" fn cuGraphExecKernelNodeSetParams(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphExecMemcpyNodeSetParams(
-    exec: X,
-    node: N,
+    exec: GraphExecHandle,
+    node: NodeHandle,
     asked: In<Copy3d>,
-    context: Handle<Context>,
+    context: ContextHandle,
 ) -> CUresult {
     call(|process| {
         let asked = asked.get()?;
@@ -105,10 +117,10 @@ pub(crate) extern "C" fn cuGraphExecMemcpyNodeSetParams(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphExecMemsetNodeSetParams(
-    exec: X,
-    node: N,
+    exec: GraphExecHandle,
+    node: NodeHandle,
     asked: In<SetParameters>,
-    context: Handle<Context>,
+    context: ContextHandle,
 ) -> CUresult {
     call(|process| {
         let asked = asked.get()?;
@@ -118,8 +130,8 @@ pub(crate) extern "C" fn cuGraphExecMemsetNodeSetParams(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphExecHostNodeSetParams(
-    exec: X,
-    node: N,
+    exec: GraphExecHandle,
+    node: NodeHandle,
     asked: In<HostParameters>,
 ) -> CUresult {
     call(|process| {
@@ -130,26 +142,26 @@ pub(crate) extern "C" fn cuGraphExecHostNodeSetParams(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphExecEventRecordNodeSetEvent(
-    exec: X,
-    node: N,
-    event: Handle<Event>,
+    exec: GraphExecHandle,
+    node: NodeHandle,
+    event: EventHandle,
 ) -> CUresult {
     call(|process| change(process, exec, node, |state| node_params::event(state, event).map(What::Record)))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphExecEventWaitNodeSetEvent(
-    exec: X,
-    node: N,
-    event: Handle<Event>,
+    exec: GraphExecHandle,
+    node: NodeHandle,
+    event: EventHandle,
 ) -> CUresult {
     call(|process| change(process, exec, node, |state| node_params::event(state, event).map(What::Wait)))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphExecBatchMemOpNodeSetParams(
-    exec: X,
-    node: N,
+    exec: GraphExecHandle,
+    node: NodeHandle,
     asked: In<WordsParameters>,
 ) -> CUresult {
     call(|process| {
@@ -159,7 +171,12 @@ pub(crate) extern "C" fn cuGraphExecBatchMemOpNodeSetParams(
 }
 
 /// Gives the steps of a child graph's node the parameters of another graph of the same shape.
-pub(super) fn change_child(process: &'static Process, exec: X, node: N, graph: G) -> Done {
+pub(super) fn change_child(
+    process: &'static Process,
+    exec: GraphExecHandle,
+    node: NodeHandle,
+    graph: GraphHandle,
+) -> Done {
     let mut state = process.state();
     let What::Child(_) = state.node(node)?.what else { return Err(Code::INVALID_VALUE) };
     state.exec(exec)?;
@@ -170,7 +187,11 @@ pub(super) fn change_child(process: &'static Process, exec: X, node: N, graph: G
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphExecChildGraphNodeSetParams(exec: X, node: N, graph: G) -> CUresult {
+pub(crate) extern "C" fn cuGraphExecChildGraphNodeSetParams(
+    exec: GraphExecHandle,
+    node: NodeHandle,
+    graph: GraphHandle,
+) -> CUresult {
     call(|process| change_child(process, exec, node, graph))
 }
 
@@ -180,7 +201,11 @@ fn can_be_disabled(what: &What) -> bool {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphNodeSetEnabled(exec: X, node: N, enabled: u32) -> CUresult {
+pub(crate) extern "C" fn cuGraphNodeSetEnabled(
+    exec: GraphExecHandle,
+    node: NodeHandle,
+    enabled: u32,
+) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let step = state.step_mut(exec, node)?;
@@ -193,7 +218,11 @@ pub(crate) extern "C" fn cuGraphNodeSetEnabled(exec: X, node: N, enabled: u32) -
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphNodeGetEnabled(exec: X, node: N, enabled: Out<u32>) -> CUresult {
+pub(crate) extern "C" fn cuGraphNodeGetEnabled(
+    exec: GraphExecHandle,
+    node: NodeHandle,
+    enabled: Out<u32>,
+) -> CUresult {
     call(|process| {
         let enabled = enabled.required()?;
         let mut state = process.state();

@@ -1,21 +1,24 @@
 //! Nodes of any kind in one form: a number for the kind, and the parameters that go with it.
 
 use super::copy::Copy3d;
-use super::graph_node::{add, change};
+use super::graph_node::{add_to, change};
 use super::graph_shape::edge_list;
 use super::node_params::{
     self, AllocParameters, ChildParameters, HostParameters, KernelParameters, SetParameters, WordsParameters,
 };
-use crate::abi::{CUresult, Code, Done, In, Out};
+use crate::abi::{CUresult, Code, Done, In, Out, overlay, reread};
 use crate::call::call;
-use crate::graph::{Edge, Graph, GraphExec, Node, What};
-use crate::handle::Handle;
+use crate::graph::{Edge, What};
+use crate::handle::{ContextHandle, EventHandle, GraphExecHandle, GraphHandle, NodeHandle};
+use crate::numbers::{
+    CU_GRAPH_NODE_TYPE_BATCH_MEM_OP, CU_GRAPH_NODE_TYPE_CONDITIONAL, CU_GRAPH_NODE_TYPE_EMPTY,
+    CU_GRAPH_NODE_TYPE_EVENT_RECORD, CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL, CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT,
+    CU_GRAPH_NODE_TYPE_GRAPH, CU_GRAPH_NODE_TYPE_HOST, CU_GRAPH_NODE_TYPE_KERNEL,
+    CU_GRAPH_NODE_TYPE_MEM_ALLOC, CU_GRAPH_NODE_TYPE_MEM_FREE, CU_GRAPH_NODE_TYPE_MEMCPY,
+    CU_GRAPH_NODE_TYPE_MEMSET, CU_GRAPH_NODE_TYPE_WAIT_EVENT,
+};
 use crate::process::Process;
-use crate::state::{Context, Event, State};
-
-type G = Handle<Graph>;
-type N = Handle<Node>;
-type X = Handle<GraphExec>;
+use crate::state::State;
 
 /// `CUgraphNodeParams`: what the kind does not use is zero.
 #[repr(C)]
@@ -27,22 +30,28 @@ pub(crate) struct NodeParameters {
     end: u64,
 }
 
+const _: () = assert!(size_of::<NodeParameters>() == 256);
+
 /// `CUDA_MEMCPY_NODE_PARAMS`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 struct CopyNode {
     zero: [u32; 2],
-    context: Handle<Context>,
+    context: ContextHandle,
     copy: Copy3d,
 }
+
+const _: () = assert!(size_of::<CopyNode>() == 216);
 
 /// `CUDA_MEMSET_NODE_PARAMS_v2`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 struct SetNode {
     set: SetParameters,
-    context: Handle<Context>,
+    context: ContextHandle,
 }
+
+const _: () = assert!(size_of::<SetNode>() == 48);
 
 impl NodeParameters {
     /// The body as what the kind says it is.
@@ -52,30 +61,36 @@ impl NodeParameters {
         if self.zero != [0; 3] || self.end != 0 || self.body[used..].iter().any(|word| *word != 0) {
             return Err(Code::INVALID_VALUE);
         }
-        In(self.body.as_ptr().cast::<T>()).get()
+        Ok(reread(&self.body))
     }
 
     /// What a node of any kind does, but for memory of graphs, which cannot be changed.
-    fn what(&self, process: &Process, state: &mut State, graph: G) -> Done<What> {
+    fn what(&self, process: &Process, state: &mut State, graph: GraphHandle) -> Done<What> {
         match self.kind {
-            0 => node_params::kernel(process, state, &self.body::<KernelParameters>()?),
-            1 => {
+            CU_GRAPH_NODE_TYPE_KERNEL => {
+                node_params::kernel(process, state, &self.body::<KernelParameters>()?)
+            }
+            CU_GRAPH_NODE_TYPE_MEMCPY => {
                 let asked = self.body::<CopyNode>()?;
                 if asked.zero != [0; 2] {
                     return Err(Code::INVALID_VALUE);
                 }
                 node_params::copy(process, state, &asked.copy, asked.context)
             }
-            2 => {
+            CU_GRAPH_NODE_TYPE_MEMSET => {
                 let asked = self.body::<SetNode>()?;
                 node_params::set(process, state, &asked.set, asked.context)
             }
-            3 => node_params::host(&self.body::<HostParameters>()?),
-            4 => node_params::child(state, graph, &self.body::<ChildParameters>()?),
-            5 => self.body::<[u64; 0]>().map(|_| What::Empty),
-            6 => node_params::event(state, self.body::<Handle<Event>>()?).map(What::Wait),
-            7 => node_params::event(state, self.body::<Handle<Event>>()?).map(What::Record),
-            12 => node_params::batch(state, &self.body::<WordsParameters>()?),
+            CU_GRAPH_NODE_TYPE_HOST => node_params::host(&self.body::<HostParameters>()?),
+            CU_GRAPH_NODE_TYPE_GRAPH => node_params::child(state, graph, &self.body::<ChildParameters>()?),
+            CU_GRAPH_NODE_TYPE_EMPTY => self.body::<[u64; 0]>().map(|_| What::Empty),
+            CU_GRAPH_NODE_TYPE_WAIT_EVENT => {
+                node_params::event(state, self.body::<EventHandle>()?).map(What::Wait)
+            }
+            CU_GRAPH_NODE_TYPE_EVENT_RECORD => {
+                node_params::event(state, self.body::<EventHandle>()?).map(What::Record)
+            }
+            CU_GRAPH_NODE_TYPE_BATCH_MEM_OP => node_params::batch(state, &self.body::<WordsParameters>()?),
             _ => Err(Code::INVALID_VALUE),
         }
     }
@@ -83,9 +98,9 @@ impl NodeParameters {
     /// Counts the kinds that are not there.
     fn refuse_missing(&self, process: &Process, function: &str) -> Done {
         let kind = match self.kind {
-            8 => "semaphore-signal",
-            9 => "semaphore-wait",
-            13 => "conditional",
+            CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL => "semaphore-signal",
+            CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT => "semaphore-wait",
+            CU_GRAPH_NODE_TYPE_CONDITIONAL => "conditional",
             _ => return Ok(()),
         };
         process.ledger.count_unsupported(&format!("{function}:{kind}"));
@@ -95,28 +110,27 @@ impl NodeParameters {
 
 fn add_any(
     process: &Process,
-    out: Out<N>,
-    graph: G,
-    deps: (In<N>, In<Edge>, usize),
+    out: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: (In<NodeHandle>, In<Edge>, usize),
     asked: Out<NodeParameters>,
 ) -> Done {
     let out = out.required()?;
     let mut parameters = asked.read()?;
     parameters.refuse_missing(process, "cuGraphAddNode")?;
     let (deps, edges) = (deps.0.list(deps.2)?, edge_list(deps.1, deps.2)?);
-    let known: Vec<(N, Edge)> = deps.iter().copied().zip(edges).collect();
-    let mut node = Handle::NULL;
-    add(process, Out(&raw mut node), graph, (In(deps.as_ptr()), deps.len()), |state| {
+    let known: Vec<(NodeHandle, Edge)> = deps.iter().copied().zip(edges).collect();
+    let node = add_to(process, graph, &deps, |state| {
         known.iter().try_for_each(|(from, edge)| state.check_edge(*from, parameters.kind, *edge))?;
         match parameters.kind {
-            10 => {
+            CU_GRAPH_NODE_TYPE_MEM_ALLOC => {
                 let mut alloc = parameters.body::<AllocParameters>()?;
                 let (what, address) = node_params::alloc(state, graph, &alloc)?;
                 alloc.address = address;
-                Out(parameters.body.as_mut_ptr().cast()).set(alloc)?;
+                overlay(&mut parameters.body, alloc);
                 Ok(what)
             }
-            11 => node_params::free(state, graph, parameters.body::<u64>()?),
+            CU_GRAPH_NODE_TYPE_MEM_FREE => node_params::free(state, graph, parameters.body::<u64>()?),
             _ => parameters.what(process, state, graph),
         }
     })?;
@@ -129,9 +143,9 @@ fn add_any(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddNode_v2(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     edges: In<Edge>,
     count: usize,
     asked: Out<NodeParameters>,
@@ -141,17 +155,17 @@ pub(crate) extern "C" fn cuGraphAddNode_v2(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
     asked: Out<NodeParameters>,
 ) -> CUresult {
-    call(|process| add_any(process, node, graph, (deps, In(std::ptr::null()), count), asked))
+    call(|process| add_any(process, node, graph, (deps, In::NULL, count), asked))
 }
 
 /// What a node is to become; memory of graphs stays what it was.
-fn changed(process: &Process, state: &mut State, node: N, asked: &NodeParameters) -> Done<What> {
+fn changed(process: &Process, state: &mut State, node: NodeHandle, asked: &NodeParameters) -> Done<What> {
     let found = state.node(node)?;
     let graph = found.graph;
     if found.what.number() != asked.kind {
@@ -164,7 +178,7 @@ fn changed(process: &Process, state: &mut State, node: N, asked: &NodeParameters
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphNodeSetParams(node: N, asked: Out<NodeParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphNodeSetParams(node: NodeHandle, asked: Out<NodeParameters>) -> CUresult {
     call(|process| {
         let asked = asked.read()?;
         asked.refuse_missing(process, "cuGraphNodeSetParams")?;
@@ -173,7 +187,11 @@ pub(crate) extern "C" fn cuGraphNodeSetParams(node: N, asked: Out<NodeParameters
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphExecNodeSetParams(exec: X, node: N, asked: Out<NodeParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphExecNodeSetParams(
+    exec: GraphExecHandle,
+    node: NodeHandle,
+    asked: Out<NodeParameters>,
+) -> CUresult {
     call(|process| {
         let asked = asked.read()?;
         asked.refuse_missing(process, "cuGraphExecNodeSetParams")?;

@@ -1,36 +1,34 @@
 //! Kernel nodes: their parameters and attributes.
 
-use std::collections::BTreeMap;
-
 use super::graph_node::{add, change, what};
 use super::launch::{BUFFER_POINTER, BUFFER_SIZE};
+use super::launch_attributes::{
+    CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE, CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP, value_bytes,
+};
 use super::node_params::{self, KernelParameters};
-use crate::abi::{CUresult, Code, Done, In, Out};
+use crate::abi::{CUresult, Code, Done, In, Out, reread};
 use crate::call::call;
-use crate::graph::{Graph, Node, Shown, What};
-use crate::handle::Handle;
+use crate::graph::{Shown, What};
+use crate::handle::{GraphHandle, Handle, NodeHandle};
 use crate::kernels::Builtin;
 use crate::process::Process;
-
-type G = Handle<Graph>;
-type N = Handle<Node>;
 
 /// The older form of the parameters ends earlier.
 const OLD_BYTES: usize = std::mem::offset_of!(KernelParameters, kernel);
 
 /// Reads the older form.
 pub(super) fn read_old(asked: In<KernelParameters>) -> Done<KernelParameters> {
-    let bytes = In(asked.0.cast::<[u8; OLD_BYTES]>()).get()?;
+    let bytes = asked.cast::<[u8; OLD_BYTES]>().get()?;
     let mut whole = [0u8; size_of::<KernelParameters>()];
     whole[..OLD_BYTES].copy_from_slice(&bytes);
-    In(whole.as_ptr().cast::<KernelParameters>()).get()
+    Ok(reread(&whole))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddKernelNode_v2(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
     asked: In<KernelParameters>,
 ) -> CUresult {
@@ -42,9 +40,9 @@ pub(crate) extern "C" fn cuGraphAddKernelNode_v2(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddKernelNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
     asked: In<KernelParameters>,
 ) -> CUresult {
@@ -86,7 +84,7 @@ fn packed(arguments: &[u64], builtin: &Builtin) -> Vec<u64> {
 }
 
 /// What a kernel node was told, its arguments in the form in which they came. They are the node's own.
-fn parameters(process: &Process, node: N) -> Done<KernelParameters> {
+fn parameters(process: &Process, node: NodeHandle) -> Done<KernelParameters> {
     let mut state = process.state();
     let What::Kernel(launch) = what(&state, node)? else { return Err(Code::INVALID_VALUE) };
     let builtin = state.functions.find(launch.function).and_then(|function| function.builtin);
@@ -100,8 +98,8 @@ fn parameters(process: &Process, node: N) -> Done<KernelParameters> {
         grid: launch.grid,
         block: launch.block,
         shared_bytes: launch.shared_bytes,
-        parameters: In(std::ptr::null()),
-        extra: In(std::ptr::null()),
+        parameters: In::NULL,
+        extra: In::NULL,
         kernel: Handle::NULL,
         context: launch.context,
     };
@@ -110,15 +108,18 @@ fn parameters(process: &Process, node: N) -> Done<KernelParameters> {
         *shown = Shown(made);
     }
     if builtin.is_some() {
-        asked.extra = In(shown.0.as_ptr().cast());
+        asked.extra = In::told(shown.0.as_ptr() as usize);
     } else if !shown.0.is_empty() {
-        asked.parameters = In(shown.0.as_ptr().cast());
+        asked.parameters = In::told(shown.0.as_ptr() as usize);
     }
     Ok(asked)
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeGetParams_v2(node: N, out: Out<KernelParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeGetParams_v2(
+    node: NodeHandle,
+    out: Out<KernelParameters>,
+) -> CUresult {
     call(|process| {
         let out = out.required()?;
         let mut asked = parameters(process, node)?;
@@ -133,17 +134,23 @@ pub(crate) extern "C" fn cuGraphKernelNodeGetParams_v2(node: N, out: Out<KernelP
 
 /// In the older form a kernel of a library passes for a function.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeGetParams(node: N, out: Out<KernelParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeGetParams(
+    node: NodeHandle,
+    out: Out<KernelParameters>,
+) -> CUresult {
     call(|process| {
         let out = out.required()?;
         let asked = parameters(process, node)?;
-        let bytes = In((&raw const asked).cast::<[u8; OLD_BYTES]>()).get()?;
-        Out(out.0.cast::<[u8; OLD_BYTES]>()).set(bytes)
+        let bytes = reread::<_, [u8; OLD_BYTES]>(&asked);
+        out.cast::<[u8; OLD_BYTES]>().set(bytes)
     })
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeSetParams_v2(node: N, asked: In<KernelParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeSetParams_v2(
+    node: NodeHandle,
+    asked: In<KernelParameters>,
+) -> CUresult {
     call(|process| {
         let asked = asked.get()?;
         change(process, node, |state| node_params::kernel(process, state, &asked))
@@ -151,48 +158,22 @@ pub(crate) extern "C" fn cuGraphKernelNodeSetParams_v2(node: N, asked: In<Kernel
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeSetParams(node: N, asked: In<KernelParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeSetParams(
+    node: NodeHandle,
+    asked: In<KernelParameters>,
+) -> CUresult {
     call(|process| {
         let asked = read_old(asked)?;
         change(process, node, |state| node_params::kernel(process, state, &asked))
     })
 }
 
-/// Attributes that a kernel node can have, and their value's size in bytes.
-const ATTRIBUTES: [(u32, usize); 11] = [
-    (1, 32),
-    (COOPERATIVE, 4),
-    (4, 12),
-    (5, 4),
-    (PRIORITY, 4),
-    (DOMAIN_MAP, 2),
-    (10, 4),
-    (11, 12),
-    (DEVICE_UPDATABLE, 16),
-    (14, 4),
-    (16, 4),
-];
-/// All blocks at once.
-pub(super) const COOPERATIVE: u32 = 2;
-/// The stream's priority, or another.
-pub(super) const PRIORITY: u32 = 8;
-/// The number of each domain of memory order; one byte for each of the two.
-const DOMAIN_MAP: u32 = 9;
-/// Other kernels may change the node while the graph runs.
-const DEVICE_UPDATABLE: u32 = 13;
-
-/// How much of a value an attribute has.
-fn value_bytes(number: u32) -> Done<usize> {
-    ATTRIBUTES.iter().find(|(known, _)| *known == number).map(|(_, bytes)| *bytes).ok_or(Code::INVALID_VALUE)
-}
-
-/// Those of a launch's attributes that a kernel node has.
-pub(super) fn attributes_of(launch: impl Iterator<Item = (u32, [u64; 8])>) -> BTreeMap<u32, [u64; 8]> {
-    launch.filter(|(number, _)| value_bytes(*number).is_ok()).collect()
-}
-
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeGetAttribute(node: N, number: u32, out: Out<[u64; 8]>) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeGetAttribute(
+    node: NodeHandle,
+    number: u32,
+    out: Out<[u64; 8]>,
+) -> CUresult {
     call(|process| {
         let out = out.required()?;
         let state = process.state();
@@ -200,15 +181,23 @@ pub(crate) extern "C" fn cuGraphKernelNodeGetAttribute(node: N, number: u32, out
         let What::Kernel(_) = what(&state, node)? else { return Err(Code::INVALID_VALUE) };
         let set = state.node(node)?.attributes.get(&number).copied();
         // Without a map, the second domain is another one than the first.
-        let value = set.unwrap_or(if number == DOMAIN_MAP { [0x100, 0, 0, 0, 0, 0, 0, 0] } else { [0; 8] });
+        let value = set.unwrap_or(if number == CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP {
+            [0x100, 0, 0, 0, 0, 0, 0, 0]
+        } else {
+            [0; 8]
+        });
         let value: Vec<u8> = value.iter().flat_map(|word| word.to_le_bytes()).take(bytes).collect();
-        Out(out.0.cast::<u8>()).set_all(&value);
+        out.cast::<u8>().set_all(&value);
         Ok(())
     })
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeSetAttribute(node: N, number: u32, value: In<u8>) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeSetAttribute(
+    node: NodeHandle,
+    number: u32,
+    value: In<u8>,
+) -> CUresult {
     call(|process| {
         let given = value.list(value_bytes(number)?)?;
         let mut value = [0u64; 8];
@@ -220,7 +209,7 @@ pub(crate) extern "C" fn cuGraphKernelNodeSetAttribute(node: N, number: u32, val
         let mut state = process.state();
         let node = state.node_mut(node)?;
         let What::Kernel(_) = node.what else { return Err(Code::INVALID_VALUE) };
-        if number == DEVICE_UPDATABLE && value[0] as u32 != 0 {
+        if number == CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE && value[0] as u32 != 0 {
             process.ledger.count_unsupported("cuGraphKernelNodeSetAttribute:device-updatable");
             return Err(Code::NOT_SUPPORTED);
         }
@@ -231,7 +220,7 @@ pub(crate) extern "C" fn cuGraphKernelNodeSetAttribute(node: N, number: u32, val
 
 /// Both nodes are of one context.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphKernelNodeCopyAttributes(to: N, from: N) -> CUresult {
+pub(crate) extern "C" fn cuGraphKernelNodeCopyAttributes(to: NodeHandle, from: NodeHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let (What::Kernel(one), What::Kernel(other)) = (what(&state, from)?, what(&state, to)?) else {

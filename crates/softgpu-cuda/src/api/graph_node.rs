@@ -6,36 +6,41 @@ use super::pool::PoolProperties;
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
 use crate::engine::item::HostCall;
-use crate::graph::{Graph, Node, What};
-use crate::handle::Handle;
+use crate::graph::What;
+use crate::handle::{ContextHandle, EventHandle, GraphHandle, Handle, NodeHandle};
 use crate::process::Process;
-use crate::state::{Context, Event, State};
-
-type G = Handle<Graph>;
-type N = Handle<Node>;
-type E = Handle<Event>;
+use crate::state::State;
 
 /// Adds a node; its kind is only made when everything else is right.
 pub(super) fn add(
     process: &Process,
-    out: Out<N>,
-    graph: G,
-    deps: (In<N>, usize),
+    out: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: (In<NodeHandle>, usize),
     what: impl FnOnce(&mut State) -> Done<What>,
 ) -> Done {
     let out = out.required()?;
     let deps = deps.0.list(deps.1)?;
+    out.set(add_to(process, graph, &deps, what)?)
+}
+
+/// As [`add`], for who sees to the arguments.
+pub(super) fn add_to(
+    process: &Process,
+    graph: GraphHandle,
+    deps: &[NodeHandle],
+    what: impl FnOnce(&mut State) -> Done<What>,
+) -> Done<NodeHandle> {
     let mut state = process.state();
-    state.check_deps(graph, &deps)?;
+    state.check_deps(graph, deps)?;
     let what = what(&mut state)?;
-    let node = state.add_node(graph, &deps, what)?;
-    out.set(node)
+    state.add_node(graph, deps, what)
 }
 
 /// Gives a node other parameters of the same kind.
 pub(super) fn change(
     process: &'static Process,
-    node: N,
+    node: NodeHandle,
     what: impl FnOnce(&mut State) -> Done<What>,
 ) -> Done {
     let mut state = process.state();
@@ -48,17 +53,17 @@ pub(super) fn change(
 }
 
 /// What a node does.
-pub(super) fn what(state: &State, node: N) -> Done<&What> {
+pub(super) fn what(state: &State, node: NodeHandle) -> Done<&What> {
     state.node(node).map(|node| &node.what)
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphNodeGetType(node: N, out: Out<u32>) -> CUresult {
+pub(crate) extern "C" fn cuGraphNodeGetType(node: NodeHandle, out: Out<u32>) -> CUresult {
     call(|process| out.set(what(&process.state(), node)?.number()))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphDestroyNode(node: N) -> CUresult {
+pub(crate) extern "C" fn cuGraphDestroyNode(node: NodeHandle) -> CUresult {
     call(|process| {
         process.state().remove_node(node)?;
         process.announce_endings();
@@ -67,18 +72,23 @@ pub(crate) extern "C" fn cuGraphDestroyNode(node: N) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphAddEmptyNode(node: Out<N>, graph: G, deps: In<N>, count: usize) -> CUresult {
+pub(crate) extern "C" fn cuGraphAddEmptyNode(
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
+    count: usize,
+) -> CUresult {
     call(|process| add(process, node, graph, (deps, count), |_| Ok(What::Empty)))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddMemcpyNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
     asked: In<Copy3d>,
-    context: Handle<Context>,
+    context: ContextHandle,
 ) -> CUresult {
     call(|process| {
         let asked = asked.get()?;
@@ -87,7 +97,7 @@ pub(crate) extern "C" fn cuGraphAddMemcpyNode(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphMemcpyNodeGetParams(node: N, out: Out<Copy3d>) -> CUresult {
+pub(crate) extern "C" fn cuGraphMemcpyNodeGetParams(node: NodeHandle, out: Out<Copy3d>) -> CUresult {
     call(|process| match what(&process.state(), node)? {
         What::Copy(_, numbers) => out.set(Copy3d::from_numbers(numbers)?),
         _ => Err(Code::INVALID_VALUE),
@@ -95,7 +105,7 @@ pub(crate) extern "C" fn cuGraphMemcpyNodeGetParams(node: N, out: Out<Copy3d>) -
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphMemcpyNodeSetParams(node: N, asked: In<Copy3d>) -> CUresult {
+pub(crate) extern "C" fn cuGraphMemcpyNodeSetParams(node: NodeHandle, asked: In<Copy3d>) -> CUresult {
     call(|process| {
         let asked = asked.get()?;
         change(process, node, |state| node_params::copy(process, state, &asked, Handle::NULL))
@@ -104,12 +114,12 @@ pub(crate) extern "C" fn cuGraphMemcpyNodeSetParams(node: N, asked: In<Copy3d>) 
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddMemsetNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
     asked: In<SetParameters>,
-    context: Handle<Context>,
+    context: ContextHandle,
 ) -> CUresult {
     call(|process| {
         let asked = asked.get()?;
@@ -118,7 +128,7 @@ pub(crate) extern "C" fn cuGraphAddMemsetNode(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphMemsetNodeGetParams(node: N, out: Out<SetParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphMemsetNodeGetParams(node: NodeHandle, out: Out<SetParameters>) -> CUresult {
     call(|process| match what(&process.state(), node)? {
         What::Set(_, numbers) => out.set(node_params::set_parameters(numbers)?),
         _ => Err(Code::INVALID_VALUE),
@@ -126,7 +136,7 @@ pub(crate) extern "C" fn cuGraphMemsetNodeGetParams(node: N, out: Out<SetParamet
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphMemsetNodeSetParams(node: N, asked: In<SetParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphMemsetNodeSetParams(node: NodeHandle, asked: In<SetParameters>) -> CUresult {
     call(|process| {
         let asked = asked.get()?;
         change(process, node, |state| node_params::set(process, state, &asked, Handle::NULL))
@@ -135,9 +145,9 @@ pub(crate) extern "C" fn cuGraphMemsetNodeSetParams(node: N, asked: In<SetParame
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddHostNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
     asked: In<HostParameters>,
 ) -> CUresult {
@@ -148,7 +158,7 @@ pub(crate) extern "C" fn cuGraphAddHostNode(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphHostNodeGetParams(node: N, out: Out<HostParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphHostNodeGetParams(node: NodeHandle, out: Out<HostParameters>) -> CUresult {
     call(|process| match what(&process.state(), node)? {
         What::Host(HostCall::Plain(function, argument)) => {
             out.set(HostParameters { function: Some(*function), argument: *argument })
@@ -158,7 +168,7 @@ pub(crate) extern "C" fn cuGraphHostNodeGetParams(node: N, out: Out<HostParamete
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphHostNodeSetParams(node: N, asked: In<HostParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphHostNodeSetParams(node: NodeHandle, asked: In<HostParameters>) -> CUresult {
     call(|process| {
         let asked = asked.get()?;
         change(process, node, |_| node_params::host(&asked))
@@ -167,11 +177,11 @@ pub(crate) extern "C" fn cuGraphHostNodeSetParams(node: N, asked: In<HostParamet
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddChildGraphNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
-    child: G,
+    child: GraphHandle,
 ) -> CUresult {
     call(|process| {
         let asked = ChildParameters { graph: child, moved: 0 };
@@ -180,7 +190,7 @@ pub(crate) extern "C" fn cuGraphAddChildGraphNode(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphChildGraphNodeGetGraph(node: N, out: Out<G>) -> CUresult {
+pub(crate) extern "C" fn cuGraphChildGraphNodeGetGraph(node: NodeHandle, out: Out<GraphHandle>) -> CUresult {
     call(|process| match what(&process.state(), node)? {
         What::Child(graph) => out.set(*graph),
         _ => Err(Code::INVALID_VALUE),
@@ -189,11 +199,11 @@ pub(crate) extern "C" fn cuGraphChildGraphNodeGetGraph(node: N, out: Out<G>) -> 
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddEventRecordNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
-    event: E,
+    event: EventHandle,
 ) -> CUresult {
     call(|process| {
         add(process, node, graph, (deps, count), |state| node_params::event(state, event).map(What::Record))
@@ -201,7 +211,7 @@ pub(crate) extern "C" fn cuGraphAddEventRecordNode(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphEventRecordNodeGetEvent(node: N, out: Out<E>) -> CUresult {
+pub(crate) extern "C" fn cuGraphEventRecordNodeGetEvent(node: NodeHandle, out: Out<EventHandle>) -> CUresult {
     call(|process| match what(&process.state(), node)? {
         What::Record(event) => out.set(*event),
         _ => Err(Code::INVALID_VALUE),
@@ -209,17 +219,17 @@ pub(crate) extern "C" fn cuGraphEventRecordNodeGetEvent(node: N, out: Out<E>) ->
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphEventRecordNodeSetEvent(node: N, event: E) -> CUresult {
+pub(crate) extern "C" fn cuGraphEventRecordNodeSetEvent(node: NodeHandle, event: EventHandle) -> CUresult {
     call(|process| change(process, node, |state| node_params::event(state, event).map(What::Record)))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddEventWaitNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
-    event: E,
+    event: EventHandle,
 ) -> CUresult {
     call(|process| {
         add(process, node, graph, (deps, count), |state| node_params::event(state, event).map(What::Wait))
@@ -227,7 +237,7 @@ pub(crate) extern "C" fn cuGraphAddEventWaitNode(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphEventWaitNodeGetEvent(node: N, out: Out<E>) -> CUresult {
+pub(crate) extern "C" fn cuGraphEventWaitNodeGetEvent(node: NodeHandle, out: Out<EventHandle>) -> CUresult {
     call(|process| match what(&process.state(), node)? {
         What::Wait(event) => out.set(*event),
         _ => Err(Code::INVALID_VALUE),
@@ -235,15 +245,15 @@ pub(crate) extern "C" fn cuGraphEventWaitNodeGetEvent(node: N, out: Out<E>) -> C
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphEventWaitNodeSetEvent(node: N, event: E) -> CUresult {
+pub(crate) extern "C" fn cuGraphEventWaitNodeSetEvent(node: NodeHandle, event: EventHandle) -> CUresult {
     call(|process| change(process, node, |state| node_params::event(state, event).map(What::Wait)))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddMemAllocNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
     asked: Out<AllocParameters>,
 ) -> CUresult {
@@ -259,7 +269,10 @@ pub(crate) extern "C" fn cuGraphAddMemAllocNode(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphMemAllocNodeGetParams(node: N, out: Out<AllocParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphMemAllocNodeGetParams(
+    node: NodeHandle,
+    out: Out<AllocParameters>,
+) -> CUresult {
     call(|process| {
         let out = out.required()?;
         let What::Alloc(address, bytes) = *what(&process.state(), node)? else {
@@ -272,9 +285,9 @@ pub(crate) extern "C" fn cuGraphMemAllocNodeGetParams(node: N, out: Out<AllocPar
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddMemFreeNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
     address: u64,
 ) -> CUresult {
@@ -282,7 +295,7 @@ pub(crate) extern "C" fn cuGraphAddMemFreeNode(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphMemFreeNodeGetParams(node: N, out: Out<u64>) -> CUresult {
+pub(crate) extern "C" fn cuGraphMemFreeNodeGetParams(node: NodeHandle, out: Out<u64>) -> CUresult {
     call(|process| match what(&process.state(), node)? {
         What::Free(address) => out.set(*address),
         _ => Err(Code::INVALID_VALUE),

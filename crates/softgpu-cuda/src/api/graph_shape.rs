@@ -1,19 +1,16 @@
 //! The shape of graphs: their nodes, and what follows what.
 
-use crate::abi::{CUresult, Code, Done, In, Out};
+use crate::abi::{self, CUresult, Code, Done, In, Out};
 use crate::call::call;
-use crate::graph::{Edge, Graph, Node};
-use crate::handle::Handle;
+use crate::graph::Edge;
+use crate::handle::{GraphHandle, NodeHandle};
 use crate::process::Process;
 use crate::state::State;
-
-type G = Handle<Graph>;
-type N = Handle<Node>;
 
 /// Gives a list to a caller who first asks how long it is; says how many it got.
 fn give<T: Copy>(out: Out<T>, count: Out<usize>, list: &[T]) -> Done {
     let count = count.required()?;
-    if out.0.is_null() {
+    if out.is_null() {
         return count.set(list.len());
     }
     let room = count.read()?;
@@ -25,13 +22,16 @@ fn give<T: Copy>(out: Out<T>, count: Out<usize>, list: &[T]) -> Done {
 fn fill<T: Copy>(out: Out<T>, room: usize, list: &[T]) {
     out.set_all(&list[..list.len().min(room)]);
     for place in list.len()..room {
-        // SAFETY: the caller owes us as many places as it says.
-        unsafe { out.0.add(place).write_bytes(0, 1) };
+        out.at(place).set_if_wanted(abi::reread(&[0u64; 8]));
     }
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphGetNodes(graph: G, out: Out<N>, count: Out<usize>) -> CUresult {
+pub(crate) extern "C" fn cuGraphGetNodes(
+    graph: GraphHandle,
+    out: Out<NodeHandle>,
+    count: Out<usize>,
+) -> CUresult {
     call(|process| {
         let state = process.state();
         give(out, count, &state.graph(graph)?.nodes)
@@ -39,30 +39,35 @@ pub(crate) extern "C" fn cuGraphGetNodes(graph: G, out: Out<N>, count: Out<usize
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphGetRootNodes(graph: G, out: Out<N>, count: Out<usize>) -> CUresult {
+pub(crate) extern "C" fn cuGraphGetRootNodes(
+    graph: GraphHandle,
+    out: Out<NodeHandle>,
+    count: Out<usize>,
+) -> CUresult {
     call(|process| {
         let state = process.state();
         let nodes = &state.graph(graph)?.nodes;
-        let root = |node: &&N| state.nodes.find(**node).is_some_and(|node| node.deps.is_empty());
+        let root = |node: &&NodeHandle| state.nodes.find(**node).is_some_and(|node| node.deps.is_empty());
         give(out, count, &nodes.iter().filter(root).copied().collect::<Vec<_>>())
     })
 }
 
 /// An edge as it is shown: from, to, and what it is beside plain order.
-type Shown = (N, N, Edge);
+type Shown = (NodeHandle, NodeHandle, Edge);
 
 /// The edges that lead to a node.
-fn edges_to(state: &State, to: N) -> Done<Vec<Shown>> {
+fn edges_to(state: &State, to: NodeHandle) -> Done<Vec<Shown>> {
     let node = state.node(to)?;
-    let annotated =
-        |from: N| node.edges.iter().find(|(dep, _)| *dep == from).map_or(Edge::PLAIN, |(_, edge)| *edge);
+    let annotated = |from: NodeHandle| {
+        node.edges.iter().find(|(dep, _)| *dep == from).map_or(Edge::PLAIN, |(_, edge)| *edge)
+    };
     Ok(node.deps.iter().map(|from| (*from, to, annotated(*from))).collect())
 }
 
 /// Where a list of edges goes. Who does not want the data must not lose any.
 struct Wanted {
-    from: Out<N>,
-    to: Out<N>,
+    from: Out<NodeHandle>,
+    to: Out<NodeHandle>,
     data: Out<Edge>,
     count: Out<usize>,
 }
@@ -70,21 +75,21 @@ struct Wanted {
 impl Wanted {
     fn give(self, edges: &[Shown]) -> Done {
         let count = self.count.required()?;
-        let lists = [self.from.0.is_null(), self.to.0.is_null()];
+        let lists = [self.from.is_null(), self.to.is_null()];
         if lists == [true, true] {
-            return if self.data.0.is_null() { count.set(edges.len()) } else { Err(Code::INVALID_VALUE) };
+            return if self.data.is_null() { count.set(edges.len()) } else { Err(Code::INVALID_VALUE) };
         }
-        if self.data.0.is_null() && edges.iter().any(|(_, _, edge)| *edge != Edge::PLAIN) {
+        if self.data.is_null() && edges.iter().any(|(_, _, edge)| *edge != Edge::PLAIN) {
             return Err(Code::LOSSY_QUERY);
         }
         let room = count.read()?;
-        if !self.from.0.is_null() {
+        if !self.from.is_null() {
             fill(self.from, room, &edges.iter().map(|(from, ..)| *from).collect::<Vec<_>>());
         }
-        if !self.to.0.is_null() {
+        if !self.to.is_null() {
             fill(self.to, room, &edges.iter().map(|(_, to, _)| *to).collect::<Vec<_>>());
         }
-        if !self.data.0.is_null() {
+        if !self.data.is_null() {
             fill(self.data, room, &edges.iter().map(|(.., edge)| *edge).collect::<Vec<_>>());
         }
         count.set(edges.len().min(room))
@@ -93,14 +98,14 @@ impl Wanted {
 
 /// Nowhere.
 const fn none<T>() -> Out<T> {
-    Out(std::ptr::null_mut())
+    Out::NULL
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphGetEdges_v2(
-    graph: G,
-    from: Out<N>,
-    to: Out<N>,
+    graph: GraphHandle,
+    from: Out<NodeHandle>,
+    to: Out<NodeHandle>,
     data: Out<Edge>,
     count: Out<usize>,
 ) -> CUresult {
@@ -110,7 +115,7 @@ pub(crate) extern "C" fn cuGraphGetEdges_v2(
         for node in &state.graph(graph)?.nodes {
             edges.extend(edges_to(&state, *node)?);
         }
-        if from.0.is_null() != to.0.is_null() {
+        if from.is_null() != to.is_null() {
             return Err(Code::INVALID_VALUE);
         }
         Wanted { from, to, data, count }.give(&edges)
@@ -118,14 +123,19 @@ pub(crate) extern "C" fn cuGraphGetEdges_v2(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphGetEdges(graph: G, from: Out<N>, to: Out<N>, count: Out<usize>) -> CUresult {
+pub(crate) extern "C" fn cuGraphGetEdges(
+    graph: GraphHandle,
+    from: Out<NodeHandle>,
+    to: Out<NodeHandle>,
+    count: Out<usize>,
+) -> CUresult {
     cuGraphGetEdges_v2(graph, from, to, none(), count)
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphNodeGetDependencies_v2(
-    node: N,
-    out: Out<N>,
+    node: NodeHandle,
+    out: Out<NodeHandle>,
     data: Out<Edge>,
     count: Out<usize>,
 ) -> CUresult {
@@ -136,14 +146,18 @@ pub(crate) extern "C" fn cuGraphNodeGetDependencies_v2(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphNodeGetDependencies(node: N, out: Out<N>, count: Out<usize>) -> CUresult {
+pub(crate) extern "C" fn cuGraphNodeGetDependencies(
+    node: NodeHandle,
+    out: Out<NodeHandle>,
+    count: Out<usize>,
+) -> CUresult {
     cuGraphNodeGetDependencies_v2(node, out, none(), count)
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphNodeGetDependentNodes_v2(
-    node: N,
-    out: Out<N>,
+    node: NodeHandle,
+    out: Out<NodeHandle>,
     data: Out<Edge>,
     count: Out<usize>,
 ) -> CUresult {
@@ -158,14 +172,18 @@ pub(crate) extern "C" fn cuGraphNodeGetDependentNodes_v2(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphNodeGetDependentNodes(node: N, out: Out<N>, count: Out<usize>) -> CUresult {
+pub(crate) extern "C" fn cuGraphNodeGetDependentNodes(
+    node: NodeHandle,
+    out: Out<NodeHandle>,
+    count: Out<usize>,
+) -> CUresult {
     cuGraphNodeGetDependentNodes_v2(node, out, none(), count)
 }
 
 /// Edges as a caller names them.
 struct Named {
-    from: In<N>,
-    to: In<N>,
+    from: In<NodeHandle>,
+    to: In<NodeHandle>,
     data: In<Edge>,
     count: usize,
 }
@@ -180,10 +198,10 @@ impl Named {
 
 /// What edges are; without a list they are plain.
 pub(super) fn edge_list(data: In<Edge>, count: usize) -> Done<Vec<Edge>> {
-    if data.0.is_null() { Ok(vec![Edge::PLAIN; count]) } else { data.list(count) }
+    if data.is_null() { Ok(vec![Edge::PLAIN; count]) } else { data.list(count) }
 }
 
-fn change(process: &Process, graph: G, named: &Named, add: bool) -> Done {
+fn change(process: &Process, graph: GraphHandle, named: &Named, add: bool) -> Done {
     let mut state = process.state();
     state.graph(graph)?;
     for (from, to, edge) in named.list()? {
@@ -211,9 +229,9 @@ fn change(process: &Process, graph: G, named: &Named, add: bool) -> Done {
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddDependencies_v2(
-    graph: G,
-    from: In<N>,
-    to: In<N>,
+    graph: GraphHandle,
+    from: In<NodeHandle>,
+    to: In<NodeHandle>,
     data: In<Edge>,
     count: usize,
 ) -> CUresult {
@@ -221,15 +239,20 @@ pub(crate) extern "C" fn cuGraphAddDependencies_v2(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphAddDependencies(graph: G, from: In<N>, to: In<N>, count: usize) -> CUresult {
-    cuGraphAddDependencies_v2(graph, from, to, In(std::ptr::null()), count)
+pub(crate) extern "C" fn cuGraphAddDependencies(
+    graph: GraphHandle,
+    from: In<NodeHandle>,
+    to: In<NodeHandle>,
+    count: usize,
+) -> CUresult {
+    cuGraphAddDependencies_v2(graph, from, to, In::NULL, count)
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphRemoveDependencies_v2(
-    graph: G,
-    from: In<N>,
-    to: In<N>,
+    graph: GraphHandle,
+    from: In<NodeHandle>,
+    to: In<NodeHandle>,
     data: In<Edge>,
     count: usize,
 ) -> CUresult {
@@ -238,10 +261,10 @@ pub(crate) extern "C" fn cuGraphRemoveDependencies_v2(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphRemoveDependencies(
-    graph: G,
-    from: In<N>,
-    to: In<N>,
+    graph: GraphHandle,
+    from: In<NodeHandle>,
+    to: In<NodeHandle>,
     count: usize,
 ) -> CUresult {
-    cuGraphRemoveDependencies_v2(graph, from, to, In(std::ptr::null()), count)
+    cuGraphRemoveDependencies_v2(graph, from, to, In::NULL, count)
 }

@@ -4,17 +4,14 @@ use super::graph_node::{add, change};
 use super::node_params::{self, WordsParameters};
 use crate::abi::{CUresult, Code, In, Out};
 use crate::call::call;
-use crate::graph::{Graph, Node, Shown, What};
-use crate::handle::Handle;
-
-type G = Handle<Graph>;
-type N = Handle<Node>;
+use crate::graph::{Shown, What};
+use crate::handle::{GraphHandle, NodeHandle};
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGraphAddBatchMemOpNode(
-    node: Out<N>,
-    graph: G,
-    deps: In<N>,
+    node: Out<NodeHandle>,
+    graph: GraphHandle,
+    deps: In<NodeHandle>,
     count: usize,
     asked: In<WordsParameters>,
 ) -> CUresult {
@@ -26,7 +23,10 @@ pub(crate) extern "C" fn cuGraphAddBatchMemOpNode(
 
 /// The list of operations is the node's own.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphBatchMemOpNodeGetParams(node: N, out: Out<WordsParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphBatchMemOpNodeGetParams(
+    node: NodeHandle,
+    out: Out<WordsParameters>,
+) -> CUresult {
     call(|process| {
         let out = out.required()?;
         let mut state = process.state();
@@ -38,14 +38,17 @@ pub(crate) extern "C" fn cuGraphBatchMemOpNodeGetParams(node: N, out: Out<WordsP
         out.set(WordsParameters {
             context: words.context,
             count: words.told.len() as u32,
-            operations: In(found.shown.0.as_ptr().cast()),
+            operations: In::told(found.shown.0.as_ptr() as usize),
             flags: 0,
         })
     })
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphBatchMemOpNodeSetParams(node: N, asked: In<WordsParameters>) -> CUresult {
+pub(crate) extern "C" fn cuGraphBatchMemOpNodeSetParams(
+    node: NodeHandle,
+    asked: In<WordsParameters>,
+) -> CUresult {
     call(|process| {
         let asked = asked.get()?;
         change(process, node, |state| node_params::batch(state, &asked))

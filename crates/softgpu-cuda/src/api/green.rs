@@ -2,15 +2,12 @@
 
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
-use crate::contexts;
-use crate::engine::{Stream, StreamKind};
-use crate::green::{Green, MULTIPROCESSORS, Resource, Resources};
-use crate::handle::Handle;
+use crate::engine::StreamKind;
+use crate::green::{Green, GreenPart, MULTIPROCESSORS, Resource, Resources};
+use crate::handle::{ContextHandle, EventHandle, GreenHandle, ResourcesHandle, StreamHandle};
 use crate::process::Process;
-use crate::state::{Context, Event, State};
-
-type G = Handle<Green>;
-type Ctx = Handle<Context>;
+use crate::state::State;
+use crate::threads;
 
 /// The one flag of a green context, which it must have: a default stream of its own.
 const DEFAULT_STREAM: u32 = 1;
@@ -26,7 +23,7 @@ fn check_kind(kind: u32) -> Done {
     if kind == MULTIPROCESSORS { Ok(()) } else { Err(Code::INVALID_RESOURCE_TYPE) }
 }
 
-fn find(state: &State, green: G) -> Done<&Green> {
+fn find(state: &State, green: GreenHandle) -> Done<&Green> {
     let destroyed = if green.is_null() { Code::INVALID_CONTEXT } else { Code::CONTEXT_IS_DESTROYED };
     state.greens.find(green).ok_or(destroyed)
 }
@@ -37,12 +34,16 @@ pub(crate) extern "C" fn cuDeviceGetDevResource(device: i32, resource: Out<Resou
         let resource = resource.required()?;
         process.index_of(device)?;
         check_kind(kind)?;
-        resource.set(State::multiprocessors_of_device(process, device)?)
+        resource.set(GreenPart::multiprocessors_of_device(process, device)?)
     })
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxGetDevResource(context: Ctx, resource: Out<Resource>, kind: u32) -> CUresult {
+pub(crate) extern "C" fn cuCtxGetDevResource(
+    context: ContextHandle,
+    resource: Out<Resource>,
+    kind: u32,
+) -> CUresult {
     call(|process| {
         let resource = resource.required()?;
         check_kind(kind)?;
@@ -51,13 +52,17 @@ pub(crate) extern "C" fn cuCtxGetDevResource(context: Ctx, resource: Out<Resourc
         let found = state.contexts.find(context).ok_or(Code::INVALID_CONTEXT)?;
         match state.greens.find(found.green) {
             Some(green) => resource.set(green.multiprocessors),
-            None => resource.set(State::multiprocessors_of_device(process, found.ordinal)?),
+            None => resource.set(GreenPart::multiprocessors_of_device(process, found.ordinal)?),
         }
     })
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGreenCtxGetDevResource(green: G, resource: Out<Resource>, kind: u32) -> CUresult {
+pub(crate) extern "C" fn cuGreenCtxGetDevResource(
+    green: GreenHandle,
+    resource: Out<Resource>,
+    kind: u32,
+) -> CUresult {
     call(|process| {
         let resource = resource.required()?;
         check_kind(kind)?;
@@ -78,7 +83,7 @@ pub(crate) extern "C" fn cuDevSmResourceSplitByCount(
     call(|process| {
         let count = count.required()?;
         let input = input.get()?.checked()?;
-        let simulated = groups.0.is_null();
+        let simulated = groups.is_null();
         let wanted = if simulated { u32::MAX } else { count.read()? };
         if !simulated && !(1..=PARTS_MAX).contains(&wanted) {
             return Err(Code::INVALID_VALUE);
@@ -96,7 +101,7 @@ pub(crate) extern "C" fn cuDevSmResourceSplitByCount(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuDevResourceGenerateDesc(
-    description: Out<Handle<Resources>>,
+    description: Out<ResourcesHandle>,
     parts: In<Resource>,
     count: u32,
 ) -> CUresult {
@@ -113,8 +118,8 @@ pub(crate) extern "C" fn cuDevResourceGenerateDesc(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGreenCtxCreate(
-    green: Out<G>,
-    description: Handle<Resources>,
+    green: Out<GreenHandle>,
+    description: ResourcesHandle,
     device: i32,
     flags: u32,
 ) -> CUresult {
@@ -131,7 +136,7 @@ pub(crate) extern "C" fn cuGreenCtxCreate(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGreenCtxDestroy(green: G) -> CUresult {
+pub(crate) extern "C" fn cuGreenCtxDestroy(green: GreenHandle) -> CUresult {
     call(|process| {
         let state = process.state();
         let found = find(&state, green)?;
@@ -145,7 +150,7 @@ pub(crate) extern "C" fn cuGreenCtxDestroy(green: G) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxFromGreenCtx(context: Out<Ctx>, green: G) -> CUresult {
+pub(crate) extern "C" fn cuCtxFromGreenCtx(context: Out<ContextHandle>, green: GreenHandle) -> CUresult {
     call(|process| {
         let context = context.required()?;
         context.set(find(&process.state(), green)?.view)
@@ -154,11 +159,11 @@ pub(crate) extern "C" fn cuCtxFromGreenCtx(context: Out<Ctx>, green: G) -> CUres
 
 /// Without a green context it is about the current one.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGreenCtxGetId(green: G, id: Out<u64>) -> CUresult {
+pub(crate) extern "C" fn cuGreenCtxGetId(green: GreenHandle, id: Out<u64>) -> CUresult {
     call(|process| {
         let id = id.required()?;
         let state = process.state();
-        let view = if green.is_null() { contexts::current() } else { find(&state, green)?.view };
+        let view = if green.is_null() { threads::current() } else { find(&state, green)?.view };
         let found = state.contexts.find(view).filter(|found| !found.green.is_null());
         id.set(found.ok_or(Code::INVALID_CONTEXT)?.id)
     })
@@ -166,8 +171,8 @@ pub(crate) extern "C" fn cuGreenCtxGetId(green: G, id: Out<u64>) -> CUresult {
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuGreenCtxStreamCreate(
-    stream: Out<Handle<Stream>>,
-    green: G,
+    stream: Out<StreamHandle>,
+    green: GreenHandle,
     flags: u32,
     priority: i32,
 ) -> CUresult {
@@ -185,7 +190,7 @@ pub(crate) extern "C" fn cuGreenCtxStreamCreate(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamGetGreenCtx(stream: Handle<Stream>, green: Out<G>) -> CUresult {
+pub(crate) extern "C" fn cuStreamGetGreenCtx(stream: StreamHandle, green: Out<GreenHandle>) -> CUresult {
     call(|process| {
         let green = green.required()?;
         let mut state = process.state();
@@ -196,7 +201,7 @@ pub(crate) extern "C" fn cuStreamGetGreenCtx(stream: Handle<Stream>, green: Out<
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGreenCtxRecordEvent(green: G, event: Handle<Event>) -> CUresult {
+pub(crate) extern "C" fn cuGreenCtxRecordEvent(green: GreenHandle, event: EventHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let view = find(&state, green)?.view;
@@ -205,7 +210,7 @@ pub(crate) extern "C" fn cuGreenCtxRecordEvent(green: G, event: Handle<Event>) -
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGreenCtxWaitEvent(green: G, event: Handle<Event>) -> CUresult {
+pub(crate) extern "C" fn cuGreenCtxWaitEvent(green: GreenHandle, event: EventHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let view = find(&state, green)?.view;
@@ -213,12 +218,12 @@ pub(crate) extern "C" fn cuGreenCtxWaitEvent(green: G, event: Handle<Event>) -> 
     })
 }
 
-fn known(process: &Process, context: Ctx) -> Done {
+fn known(process: &Process, context: ContextHandle) -> Done {
     process.state().contexts.find(context).map(drop).ok_or(Code::INVALID_CONTEXT)
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxRecordEvent(context: Ctx, event: Handle<Event>) -> CUresult {
+pub(crate) extern "C" fn cuCtxRecordEvent(context: ContextHandle, event: EventHandle) -> CUresult {
     call(|process| {
         known(process, context)?;
         process.state().record_all(process, event, context)
@@ -226,7 +231,7 @@ pub(crate) extern "C" fn cuCtxRecordEvent(context: Ctx, event: Handle<Event>) ->
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxWaitEvent(context: Ctx, event: Handle<Event>) -> CUresult {
+pub(crate) extern "C" fn cuCtxWaitEvent(context: ContextHandle, event: EventHandle) -> CUresult {
     call(|process| {
         known(process, context)?;
         let mut state = process.state();

@@ -21,7 +21,8 @@ fn allocate(process: &Process, address: Out<u64>, bytes: usize, flags: u32) -> D
     if bytes == 0 {
         return address.set(0);
     }
-    let base = state.allocate_host(current, bytes as u64, flags)?;
+    let home = state.home(current)?;
+    let base = state.allocate_host(home, bytes as u64, flags)?;
     address.set(base)
 }
 
@@ -63,7 +64,8 @@ pub(crate) extern "C" fn cuMemHostRegister_v2(address: u64, bytes: usize, flags:
             return Err(Code::INVALID_VALUE);
         }
         state.refuse_unsafe()?;
-        state.register(current, address, bytes as u64, flags)
+        let home = state.home(current)?;
+        state.register(home, address, bytes as u64, flags)
     })
 }
 

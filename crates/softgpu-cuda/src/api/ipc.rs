@@ -2,10 +2,9 @@
 
 use crate::abi::{CUresult, Code, Out};
 use crate::call::call;
-use crate::handle::Handle;
+use crate::engine::shared_events::IpcEventHandle;
+use crate::handle::EventHandle;
 use crate::memory::ipc::IpcHandle;
-use crate::shared_events::EventHandle;
-use crate::state::Event;
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuIpcGetMemHandle(handle: Out<IpcHandle>, address: u64) -> CUresult {
@@ -53,7 +52,7 @@ pub(crate) extern "C" fn cuIpcCloseMemHandle(address: u64) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuIpcGetEventHandle(handle: Out<EventHandle>, event: Handle<Event>) -> CUresult {
+pub(crate) extern "C" fn cuIpcGetEventHandle(handle: Out<IpcEventHandle>, event: EventHandle) -> CUresult {
     call(|process| {
         let handle = handle.required()?;
         let exported = process.state().export_event(process, event)?;
@@ -62,7 +61,7 @@ pub(crate) extern "C" fn cuIpcGetEventHandle(handle: Out<EventHandle>, event: Ha
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuIpcOpenEventHandle(event: Out<Handle<Event>>, handle: EventHandle) -> CUresult {
+pub(crate) extern "C" fn cuIpcOpenEventHandle(event: Out<EventHandle>, handle: IpcEventHandle) -> CUresult {
     call(|process| {
         let event = event.required()?;
         let mut state = process.state();

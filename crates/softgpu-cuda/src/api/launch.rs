@@ -2,19 +2,19 @@
 
 use std::ffi::c_void;
 
-use super::graph_kernel::{COOPERATIVE, PRIORITY, attributes_of};
+use super::launch_attributes::{
+    CU_LAUNCH_ATTRIBUTE_COOPERATIVE, CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT,
+    CU_LAUNCH_ATTRIBUTE_PRIORITY, CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT, attributes_of,
+};
 use crate::abi::{CUresult, Code, Done, In};
 use crate::call::call;
-use crate::engine::{Engine, Op, Stream, Task};
+use crate::engine::{Engine, Op, Task};
 use crate::graph::{Launch, What};
-use crate::handle::Handle;
+use crate::handle::{ContextHandle, FunctionHandle, Handle, StreamHandle};
 use crate::kernels::Builtin;
-use crate::modules::Function;
+use crate::numbers::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
 use crate::process::Process;
-use crate::state::{Context, State};
-
-type F = Handle<Function>;
-type S = Handle<Stream>;
+use crate::state::State;
 
 /// Marks in the list of `extra` arguments.
 pub(super) const BUFFER_POINTER: usize = 1;
@@ -36,20 +36,20 @@ const SMALL_PART: u64 = 16;
 /// What a launch says, whichever function it came by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
-    pub(super) function: F,
+    pub(super) function: FunctionHandle,
     pub(super) grid: [u32; 3],
     pub(super) block: [u32; 3],
     pub(super) shared_bytes: u32,
-    pub(super) parameters: In<*const c_void>,
+    pub(super) parameters: In<In<c_void>>,
     pub(super) extra: In<usize>,
     pub(super) cooperative: bool,
 }
 
 /// The bits of a number of 4 or 8 bytes.
-fn bits(at: *const c_void, size: usize) -> Done<u64> {
+fn bits(at: In<c_void>, size: usize) -> Done<u64> {
     match size {
-        8 => In(at.cast::<u64>()).get(),
-        _ => In(at.cast::<u32>()).get().map(u64::from),
+        8 => at.cast::<u64>().get(),
+        _ => at.cast::<u32>().get().map(u64::from),
     }
 }
 
@@ -58,24 +58,24 @@ fn arguments(builtin: &Builtin, asked: &Asked) -> Done<Vec<u64>> {
     if builtin.parameters.is_empty() {
         return Ok(Vec::new());
     }
-    if !asked.parameters.0.is_null() {
+    if !asked.parameters.is_null() {
         let pointers = asked.parameters.list(builtin.parameters.len())?;
         return pointers.into_iter().zip(builtin.parameters).map(|(at, size)| bits(at, *size)).collect();
     }
     let mut buffer = None;
     let mut length = 0;
     for pair in 0..EXTRA_MAX {
-        let word = |index: usize| In(asked.extra.0.wrapping_add(2 * pair + index)).get();
+        let word = |index: usize| asked.extra.at(2 * pair + index).get();
         match word(0)? {
             BUFFER_POINTER => buffer = Some(word(1)?),
-            BUFFER_SIZE => length = In(word(1)? as *const usize).get()?,
+            BUFFER_SIZE => length = In::<usize>::told(word(1)?).get()?,
             _ => break,
         }
     }
     let buffer = buffer.ok_or(Code::INVALID_VALUE)?;
     let each = builtin.offsets().into_iter().zip(builtin.parameters).map(|(offset, size)| {
         let fits = offset + size <= length;
-        if fits { bits((buffer + offset) as *const c_void, *size) } else { Err(Code::INVALID_VALUE) }
+        if fits { bits(In::told(buffer + offset), *size) } else { Err(Code::INVALID_VALUE) }
     });
     each.collect()
 }
@@ -84,7 +84,13 @@ fn check_shape(process: &Process, state: &State, asked: &Asked, ordinal: i32) ->
     let [x, y, z] = asked.block;
     let threads = x.checked_mul(y).and_then(|area| area.checked_mul(z)).unwrap_or(u32::MAX);
     let [width, height, depth] = asked.grid;
-    let optin = state.functions.get(asked.function)?.attributes.get(&8).copied().unwrap_or(0);
+    let optin = state
+        .functions
+        .get(asked.function)?
+        .attributes
+        .get(&CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES)
+        .copied()
+        .unwrap_or(0);
     let shared_max = SHARED_MAX.max(u32::try_from(optin).unwrap_or(0));
     let wrong = threads == 0
         || threads > THREADS_MAX
@@ -113,7 +119,7 @@ pub(super) fn prepare(
     process: &Process,
     state: &mut State,
     asked: &Asked,
-    context: Handle<Context>,
+    context: ContextHandle,
 ) -> Done<Launch> {
     let ordinal = state.contexts.find(context).ok_or(Code::INVALID_CONTEXT)?.ordinal;
     let builtin = state.functions.get(asked.function)?.builtin;
@@ -123,8 +129,8 @@ pub(super) fn prepare(
         process.ledger.count_unsupported(&format!("kernel:{name}"));
         return Err(Code::NOT_SUPPORTED);
     };
-    let both = !asked.parameters.0.is_null() && !asked.extra.0.is_null();
-    let neither = asked.parameters.0.is_null() && asked.extra.0.is_null() && !builtin.parameters.is_empty();
+    let both = !asked.parameters.is_null() && !asked.extra.is_null();
+    let neither = asked.parameters.is_null() && asked.extra.is_null() && !builtin.parameters.is_empty();
     if both || neither {
         return Err(Code::INVALID_VALUE);
     }
@@ -138,12 +144,12 @@ pub(super) fn prepare(
     let task = (!kernel.touches_nothing()).then_some(Task::Kernel(kernel));
     let op = Op::Work { engine, ns, task };
     let Asked { function, grid, block, shared_bytes, .. } = *asked;
-    let packed = asked.parameters.0.is_null();
+    let packed = asked.parameters.is_null();
     Ok(Launch { function, context, grid, block, shared_bytes, arguments, packed, op })
 }
 
 /// Launches a kernel. If the stream is recorded, the node has the launch's attributes, and the stream's priority.
-fn launch(process: &Process, stream: S, asked: &Asked, attributes: &[Attribute]) -> Done {
+fn launch(process: &Process, stream: StreamHandle, asked: &Asked, attributes: &[Attribute]) -> Done {
     let mut state = process.state();
     if asked.function.is_null() {
         return Err(Code::INVALID_HANDLE);
@@ -164,7 +170,10 @@ fn launch(process: &Process, stream: S, asked: &Asked, attributes: &[Attribute])
     let priority = state.streams.get(stream)?.priority;
     let node = state.recorded(stream, || What::Kernel(prepared))?.ok_or(Code::ILLEGAL_STATE)?;
     let mut all = attributes_of(attributes.iter().map(|one| (one.number, one.value)));
-    for (number, value) in [(PRIORITY, priority.cast_unsigned()), (COOPERATIVE, asked.cooperative.into())] {
+    for (number, value) in [
+        (CU_LAUNCH_ATTRIBUTE_PRIORITY, priority.cast_unsigned()),
+        (CU_LAUNCH_ATTRIBUTE_COOPERATIVE, asked.cooperative.into()),
+    ] {
         if value != 0 {
             all.entry(number).or_insert([value.into(), 0, 0, 0, 0, 0, 0, 0]);
         }
@@ -175,7 +184,7 @@ fn launch(process: &Process, stream: S, asked: &Asked, attributes: &[Attribute])
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuLaunchKernel(
-    function: F,
+    function: FunctionHandle,
     grid_x: u32,
     grid_y: u32,
     grid_z: u32,
@@ -183,8 +192,8 @@ pub(crate) extern "C" fn cuLaunchKernel(
     block_y: u32,
     block_z: u32,
     shared_bytes: u32,
-    stream: S,
-    parameters: In<*const c_void>,
+    stream: StreamHandle,
+    parameters: In<In<c_void>>,
     extra: In<usize>,
 ) -> CUresult {
     call(|process| {
@@ -196,7 +205,7 @@ pub(crate) extern "C" fn cuLaunchKernel(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuLaunchCooperativeKernel(
-    function: F,
+    function: FunctionHandle,
     grid_x: u32,
     grid_y: u32,
     grid_z: u32,
@@ -204,12 +213,12 @@ pub(crate) extern "C" fn cuLaunchCooperativeKernel(
     block_y: u32,
     block_z: u32,
     shared_bytes: u32,
-    stream: S,
-    parameters: In<*const c_void>,
+    stream: StreamHandle,
+    parameters: In<In<c_void>>,
 ) -> CUresult {
     call(|process| {
         let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
-        let extra = In(std::ptr::null());
+        let extra = In::NULL;
         let asked = Asked { function, grid, block, shared_bytes, parameters, extra, cooperative: true };
         launch(process, stream, &asked, &[])
     })
@@ -222,10 +231,12 @@ pub(crate) struct Configuration {
     pub(super) grid: [u32; 3],
     pub(super) block: [u32; 3],
     shared_bytes: u32,
-    stream: S,
+    stream: StreamHandle,
     attributes: In<Attribute>,
     attribute_count: u32,
 }
+
+const _: () = assert!(size_of::<Configuration>() == 56);
 
 impl Configuration {
     /// The attributes of the launch.
@@ -246,22 +257,24 @@ pub(crate) struct Attribute {
     pub(super) value: [u64; 8],
 }
 
-/// Attributes that are numbered; most are hints to a real device.
-const LAUNCH_COMPLETION_EVENT: u32 = 12;
-const PROGRAMMATIC_EVENT: u32 = 7;
+const _: () = assert!(size_of::<Attribute>() == 72);
+
+/// Most attributes of one launch.
 const ATTRIBUTES_MAX: u32 = 64;
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuLaunchKernelEx(
     configuration: In<Configuration>,
-    function: F,
-    parameters: In<*const c_void>,
+    function: FunctionHandle,
+    parameters: In<In<c_void>>,
     extra: In<usize>,
 ) -> CUresult {
     call(|process| {
         let asked = configuration.get()?;
         let attributes = asked.attributes()?;
-        let cooperative = attributes.iter().any(|one| one.number == COOPERATIVE && one.value[0] as u32 != 0);
+        let cooperative = attributes
+            .iter()
+            .any(|one| one.number == CU_LAUNCH_ATTRIBUTE_COOPERATIVE && one.value[0] as u32 != 0);
         let Configuration { grid, block, shared_bytes, stream, .. } = asked;
         launch(
             process,
@@ -270,9 +283,12 @@ pub(crate) extern "C" fn cuLaunchKernelEx(
             &attributes,
         )?;
         // Events that are reached early are reached with the kernel here.
-        for one in
-            attributes.iter().filter(|one| matches!(one.number, PROGRAMMATIC_EVENT | LAUNCH_COMPLETION_EVENT))
-        {
+        for one in attributes.iter().filter(|one| {
+            matches!(
+                one.number,
+                CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT | CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT
+            )
+        }) {
             let mut state = process.state();
             let stream = state.stream(stream)?;
             state.record(process, Handle::of(one.value[0] as usize), stream)?;
@@ -285,13 +301,15 @@ pub(crate) extern "C" fn cuLaunchKernelEx(
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DeviceLaunch {
-    function: F,
+    function: FunctionHandle,
     grid: [u32; 3],
     block: [u32; 3],
     shared_bytes: u32,
-    stream: S,
-    parameters: In<*const c_void>,
+    stream: StreamHandle,
+    parameters: In<In<c_void>>,
 }
+
+const _: () = assert!(size_of::<DeviceLaunch>() == 56);
 
 /// One cooperative kernel on several devices.
 #[unsafe(no_mangle)]
@@ -306,7 +324,7 @@ pub(crate) extern "C" fn cuLaunchCooperativeKernelMultiDevice(
         }
         for one in list.list(count as usize)? {
             let DeviceLaunch { function, grid, block, shared_bytes, stream, parameters } = one;
-            let extra = In(std::ptr::null());
+            let extra = In::NULL;
             launch(
                 process,
                 stream,

@@ -4,17 +4,14 @@ use std::collections::HashMap;
 use std::ffi::{c_char, c_void};
 
 use super::module::{charge_code, read_file};
-use crate::abi::{CUresult, Code, Done, Out, Text};
+use crate::abi::{CUresult, Code, Done, In, Out, Text};
 use crate::call::call;
-use crate::handle::Handle;
-use crate::modules::{Function, Image, Library, Module};
+use crate::handle::{FunctionHandle, LibraryHandle, ModuleHandle};
+use crate::modules::{Image, Library};
 use crate::process::Process;
 
-type L = Handle<Library>;
-type F = Handle<Function>;
-
 /// A library is only looked into when it is used: bad images load.
-fn load(process: &Process, library: Out<L>, image: Done<Image>) -> Done {
+fn load(process: &Process, library: Out<LibraryHandle>, image: Done<Image>) -> Done {
     let library = library.required()?;
     let mut state = process.state();
     let handle = state.libraries.insert(Library {
@@ -31,8 +28,8 @@ fn load(process: &Process, library: Out<L>, image: Done<Image>) -> Done {
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuLibraryLoadData(
-    library: Out<L>,
-    image: *const u8,
+    library: Out<LibraryHandle>,
+    image: In<u8>,
     _jit: *mut u32,
     _jit_values: *mut *mut c_void,
     _jit_count: u32,
@@ -50,7 +47,7 @@ pub(crate) extern "C" fn cuLibraryLoadData(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuLibraryLoadFromFile(
-    library: Out<L>,
+    library: Out<LibraryHandle>,
     path: Text,
     _jit: *mut u32,
     _jit_values: *mut *mut c_void,
@@ -63,7 +60,7 @@ pub(crate) extern "C" fn cuLibraryLoadFromFile(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuLibraryUnload(library: L) -> CUresult {
+pub(crate) extern "C" fn cuLibraryUnload(library: LibraryHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let library = state.libraries.remove(library)?;
@@ -78,7 +75,11 @@ pub(crate) extern "C" fn cuLibraryUnload(library: L) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuLibraryGetKernel(kernel: Out<F>, library: L, name: Text) -> CUresult {
+pub(crate) extern "C" fn cuLibraryGetKernel(
+    kernel: Out<FunctionHandle>,
+    library: LibraryHandle,
+    name: Text,
+) -> CUresult {
     call(|process| {
         let kernel = kernel.required()?;
         let name = name.get()?;
@@ -91,12 +92,16 @@ pub(crate) extern "C" fn cuLibraryGetKernel(kernel: Out<F>, library: L, name: Te
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuLibraryGetKernelCount(count: Out<u32>, library: L) -> CUresult {
+pub(crate) extern "C" fn cuLibraryGetKernelCount(count: Out<u32>, library: LibraryHandle) -> CUresult {
     call(|process| count.set(process.state().libraries.get(library)?.kernels.len() as u32))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuLibraryEnumerateKernels(out: Out<F>, count: u32, library: L) -> CUresult {
+pub(crate) extern "C" fn cuLibraryEnumerateKernels(
+    out: Out<FunctionHandle>,
+    count: u32,
+    library: LibraryHandle,
+) -> CUresult {
     call(|process| {
         let out = out.required()?;
         let state = process.state();
@@ -107,7 +112,7 @@ pub(crate) extern "C" fn cuLibraryEnumerateKernels(out: Out<F>, count: u32, libr
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuLibraryGetModule(module: Out<Handle<Module>>, library: L) -> CUresult {
+pub(crate) extern "C" fn cuLibraryGetModule(module: Out<ModuleHandle>, library: LibraryHandle) -> CUresult {
     call(|process| {
         let module = module.required()?;
         let mut state = process.state();
@@ -123,7 +128,7 @@ pub(crate) extern "C" fn cuLibraryGetModule(module: Out<Handle<Module>>, library
 }
 
 /// No image of this device has variables.
-fn variable(process: &Process, library: L, name: Text) -> Done {
+fn variable(process: &Process, library: LibraryHandle, name: Text) -> Done {
     name.get()?;
     process.state().libraries.get(library)?;
     Err(Code::NOT_FOUND)
@@ -133,7 +138,7 @@ fn variable(process: &Process, library: L, name: Text) -> Done {
 pub(crate) extern "C" fn cuLibraryGetGlobal(
     _address: Out<u64>,
     _bytes: Out<usize>,
-    library: L,
+    library: LibraryHandle,
     name: Text,
 ) -> CUresult {
     call(|process| variable(process, library, name))
@@ -143,7 +148,7 @@ pub(crate) extern "C" fn cuLibraryGetGlobal(
 pub(crate) extern "C" fn cuLibraryGetManaged(
     _address: Out<u64>,
     _bytes: Out<usize>,
-    library: L,
+    library: LibraryHandle,
     name: Text,
 ) -> CUresult {
     call(|process| variable(process, library, name))
@@ -151,7 +156,10 @@ pub(crate) extern "C" fn cuLibraryGetManaged(
 
 /// A kernel's function in the current context.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuKernelGetFunction(function: Out<F>, kernel: F) -> CUresult {
+pub(crate) extern "C" fn cuKernelGetFunction(
+    function: Out<FunctionHandle>,
+    kernel: FunctionHandle,
+) -> CUresult {
     call(|process| {
         let function = function.required()?;
         let mut state = process.state();
@@ -166,7 +174,7 @@ pub(crate) extern "C" fn cuKernelGetFunction(function: Out<F>, kernel: F) -> CUr
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuKernelGetLibrary(library: Out<L>, kernel: F) -> CUresult {
+pub(crate) extern "C" fn cuKernelGetLibrary(library: Out<LibraryHandle>, kernel: FunctionHandle) -> CUresult {
     call(|process| {
         let found = process.state().functions.get(kernel)?.library;
         library.set(found.ok_or(Code::INVALID_HANDLE)?)
@@ -174,6 +182,6 @@ pub(crate) extern "C" fn cuKernelGetLibrary(library: Out<L>, kernel: F) -> CUres
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuKernelGetName(name: Out<*const c_char>, kernel: F) -> CUresult {
+pub(crate) extern "C" fn cuKernelGetName(name: Out<*const c_char>, kernel: FunctionHandle) -> CUresult {
     super::module::cuFuncGetName(name, kernel)
 }

@@ -4,7 +4,7 @@ use fastgpu_softgpu::ledger::layout::Class;
 
 use crate::abi::{CUresult, Code, Done, Out};
 use crate::call::call;
-use crate::state::LIMITS;
+use crate::engine::LIMITS;
 
 /// The limit on a thread's stack.
 const STACK: usize = 0;

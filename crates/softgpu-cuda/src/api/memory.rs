@@ -2,6 +2,7 @@
 
 use crate::abi::{CUresult, Code, Done, Out};
 use crate::call::call;
+use crate::handle::StreamHandle;
 use crate::memory::Kind;
 use crate::process::Process;
 use crate::state::State;
@@ -31,7 +32,8 @@ fn allocate(process: &Process, address: Out<u64>, bytes: u64) -> Done {
     let mut state = process.state();
     let current = state.current()?;
     state.refuse_unsafe()?;
-    match state.allocate(process, current, bytes) {
+    let home = state.home(current)?;
+    match state.allocate(process, home, bytes) {
         Ok(base) => address.set(base),
         Err(code) => {
             if code == Code::OUT_OF_MEMORY {
@@ -77,7 +79,8 @@ pub(crate) extern "C" fn cuMemAllocManaged(address: Out<u64>, bytes: usize, flag
             return Err(Code::INVALID_VALUE);
         }
         state.refuse_unsafe()?;
-        let base = state.allocate_managed(process, current, bytes as u64)?;
+        let home = state.home(current)?;
+        let base = state.allocate_managed(process, home, bytes as u64)?;
         address.set(base)
     })
 }
@@ -136,6 +139,8 @@ pub(crate) struct Location {
     pub(crate) id: i32,
 }
 
+const _: () = assert!(size_of::<Location>() == 8);
+
 impl Location {
     /// On a device.
     pub(crate) const DEVICE: u32 = 1;
@@ -162,13 +167,7 @@ pub(super) fn check_managed(state: &State, address: u64, bytes: usize) -> Done {
     if matches!(found.kind, Kind::Managed { .. }) { Ok(()) } else { Err(Code::INVALID_VALUE) }
 }
 
-fn prefetch(
-    process: &Process,
-    address: u64,
-    bytes: usize,
-    to: Option<i32>,
-    stream: crate::handle::Handle<crate::engine::Stream>,
-) -> Done {
+fn prefetch(process: &Process, address: u64, bytes: usize, to: Option<i32>, stream: StreamHandle) -> Done {
     let mut state = process.state();
     state.current()?;
     state.stream(stream)?;
@@ -182,7 +181,7 @@ pub(crate) extern "C" fn cuMemPrefetchAsync(
     address: u64,
     bytes: usize,
     device: i32,
-    stream: crate::handle::Handle<crate::engine::Stream>,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| {
         let to = if device == -1 {
@@ -200,7 +199,7 @@ pub(crate) extern "C" fn cuMemPrefetchAsync_v2(
     bytes: usize,
     to: Location,
     flags: u32,
-    stream: crate::handle::Handle<crate::engine::Stream>,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| {
         if flags != 0 {

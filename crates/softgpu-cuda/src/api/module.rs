@@ -4,18 +4,20 @@ use std::ffi::{c_char, c_void};
 
 use fastgpu_softgpu::ledger::layout::Class;
 
-use crate::abi::{CUresult, Code, Done, Out, Text};
+use crate::abi::{CUresult, Code, Done, In, Out, Text};
 use crate::call::call;
-use crate::handle::Handle;
+use crate::handle::{ContextHandle, FunctionHandle, ModuleHandle};
 use crate::memory::GRANULE;
-use crate::modules::{CODE_FREE_BYTES, Function, Image, Module};
+use crate::modules::{CODE_FREE_BYTES, Image};
+use crate::numbers::{
+    CU_FUNC_ATTRIBUTE_BINARY_VERSION, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+    CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, CU_FUNC_ATTRIBUTE_NUM_REGS,
+    CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, CU_FUNC_ATTRIBUTE_PTX_VERSION,
+};
 use crate::process::Process;
 use crate::state::State;
 
-type M = Handle<Module>;
-type F = Handle<Function>;
-
-fn load(process: &Process, module: Out<M>, image: &Image) -> Done {
+fn load(process: &Process, module: Out<ModuleHandle>, image: &Image) -> Done {
     let module = module.required()?;
     let mut state = process.state();
     let current = state.current()?;
@@ -25,12 +27,7 @@ fn load(process: &Process, module: Out<M>, image: &Image) -> Done {
 }
 
 /// Large code takes memory of the context's device.
-pub(super) fn charge_code(
-    process: &Process,
-    state: &mut State,
-    context: Handle<crate::state::Context>,
-    bytes: u64,
-) -> Done {
+pub(super) fn charge_code(process: &Process, state: &mut State, context: ContextHandle, bytes: u64) -> Done {
     if bytes <= CODE_FREE_BYTES {
         return Ok(());
     }
@@ -42,7 +39,7 @@ pub(super) fn charge_code(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuModuleLoadData(module: Out<M>, image: *const u8) -> CUresult {
+pub(crate) extern "C" fn cuModuleLoadData(module: Out<ModuleHandle>, image: In<u8>) -> CUresult {
     call(|process| {
         process.state().current()?;
         load(process, module, &Image::at(image)?)
@@ -51,8 +48,8 @@ pub(crate) extern "C" fn cuModuleLoadData(module: Out<M>, image: *const u8) -> C
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuModuleLoadDataEx(
-    module: Out<M>,
-    image: *const u8,
+    module: Out<ModuleHandle>,
+    image: In<u8>,
     _options: u32,
     _names: *mut u32,
     _values: *mut *mut c_void,
@@ -61,7 +58,7 @@ pub(crate) extern "C" fn cuModuleLoadDataEx(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuModuleLoadFatBinary(module: Out<M>, image: *const u8) -> CUresult {
+pub(crate) extern "C" fn cuModuleLoadFatBinary(module: Out<ModuleHandle>, image: In<u8>) -> CUresult {
     cuModuleLoadData(module, image)
 }
 
@@ -72,11 +69,11 @@ pub(super) fn read_file(path: Text) -> Done<Image> {
     if text.as_bytes().len() < 4 {
         return Err(Code::INVALID_IMAGE);
     }
-    Image::at(text.as_ptr().cast())
+    Image::of_file(text.as_bytes_with_nul())
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuModuleLoad(module: Out<M>, path: Text) -> CUresult {
+pub(crate) extern "C" fn cuModuleLoad(module: Out<ModuleHandle>, path: Text) -> CUresult {
     call(|process| {
         process.state().current()?;
         load(process, module, &read_file(path)?)
@@ -84,7 +81,7 @@ pub(crate) extern "C" fn cuModuleLoad(module: Out<M>, path: Text) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuModuleUnload(module: M) -> CUresult {
+pub(crate) extern "C" fn cuModuleUnload(module: ModuleHandle) -> CUresult {
     call(|process| {
         let context = process.state().modules.get(module)?.context;
         process.wait_context(context)?;
@@ -105,7 +102,11 @@ pub(crate) extern "C" fn cuModuleGetLoadingMode(mode: Out<u32>) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuModuleGetFunction(function: Out<F>, module: M, name: Text) -> CUresult {
+pub(crate) extern "C" fn cuModuleGetFunction(
+    function: Out<FunctionHandle>,
+    module: ModuleHandle,
+    name: Text,
+) -> CUresult {
     call(|process| {
         let function = function.required()?;
         let name = name.get()?;
@@ -116,12 +117,16 @@ pub(crate) extern "C" fn cuModuleGetFunction(function: Out<F>, module: M, name: 
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuModuleGetFunctionCount(count: Out<u32>, module: M) -> CUresult {
+pub(crate) extern "C" fn cuModuleGetFunctionCount(count: Out<u32>, module: ModuleHandle) -> CUresult {
     call(|process| count.set(process.state().modules.get(module)?.functions.len() as u32))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuModuleEnumerateFunctions(out: Out<F>, count: u32, module: M) -> CUresult {
+pub(crate) extern "C" fn cuModuleEnumerateFunctions(
+    out: Out<FunctionHandle>,
+    count: u32,
+    module: ModuleHandle,
+) -> CUresult {
     call(|process| {
         let out = out.required()?;
         let state = process.state();
@@ -136,7 +141,7 @@ pub(crate) extern "C" fn cuModuleEnumerateFunctions(out: Out<F>, count: u32, mod
 pub(crate) extern "C" fn cuModuleGetGlobal_v2(
     _address: Out<u64>,
     _bytes: Out<usize>,
-    module: M,
+    module: ModuleHandle,
     name: Text,
 ) -> CUresult {
     call(|process| {
@@ -147,7 +152,7 @@ pub(crate) extern "C" fn cuModuleGetGlobal_v2(
 }
 
 /// The value of a function's attribute.
-fn attribute(process: &Process, state: &State, function: F, number: u32) -> Done<i32> {
+fn attribute(process: &Process, state: &State, function: FunctionHandle, number: u32) -> Done<i32> {
     let found = state.functions.get(function)?;
     if let Some(value) = found.attributes.get(&number) {
         return Ok(*value);
@@ -156,19 +161,23 @@ fn attribute(process: &Process, state: &State, function: F, number: u32) -> Done
     let capability = model.compute_capability;
     let version = (capability.0 * 10 + capability.1).cast_signed();
     match number {
-        0 => Ok(1_024),
+        CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK => Ok(1_024),
         1..=3 | 7 | 10..=15 => Ok(0),
-        4 => Ok(10),
-        5 => Ok(75),
-        6 => Ok(version),
-        8 => Ok(49_152),
-        9 => Ok(-1),
+        CU_FUNC_ATTRIBUTE_NUM_REGS => Ok(10),
+        CU_FUNC_ATTRIBUTE_PTX_VERSION => Ok(75),
+        CU_FUNC_ATTRIBUTE_BINARY_VERSION => Ok(version),
+        CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES => Ok(49_152),
+        CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT => Ok(-1),
         _ => Err(Code::INVALID_VALUE),
     }
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuFuncGetAttribute(value: Out<i32>, number: u32, function: F) -> CUresult {
+pub(crate) extern "C" fn cuFuncGetAttribute(
+    value: Out<i32>,
+    number: u32,
+    function: FunctionHandle,
+) -> CUresult {
     call(|process| {
         let value = value.required()?;
         let found = attribute(process, &process.state(), function, number)?;
@@ -177,7 +186,7 @@ pub(crate) extern "C" fn cuFuncGetAttribute(value: Out<i32>, number: u32, functi
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuFuncSetAttribute(function: F, number: u32, value: i32) -> CUresult {
+pub(crate) extern "C" fn cuFuncSetAttribute(function: FunctionHandle, number: u32, value: i32) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let found = state.functions.get_mut(function)?;
@@ -193,7 +202,7 @@ pub(crate) extern "C" fn cuFuncSetAttribute(function: F, number: u32, value: i32
 pub(crate) extern "C" fn cuKernelGetAttribute(
     value: Out<i32>,
     number: u32,
-    kernel: F,
+    kernel: FunctionHandle,
     device: i32,
 ) -> CUresult {
     call(|process| {
@@ -205,7 +214,12 @@ pub(crate) extern "C" fn cuKernelGetAttribute(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuKernelSetAttribute(number: u32, value: i32, kernel: F, device: i32) -> CUresult {
+pub(crate) extern "C" fn cuKernelSetAttribute(
+    number: u32,
+    value: i32,
+    kernel: FunctionHandle,
+    device: i32,
+) -> CUresult {
     match call(|process| process.index_of(device).map(drop)) {
         0 => cuFuncSetAttribute(kernel, number, value),
         code => code,
@@ -213,7 +227,7 @@ pub(crate) extern "C" fn cuKernelSetAttribute(number: u32, value: i32, kernel: F
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuFuncSetCacheConfig(function: F, config: u32) -> CUresult {
+pub(crate) extern "C" fn cuFuncSetCacheConfig(function: FunctionHandle, config: u32) -> CUresult {
     call(|process| {
         process.state().functions.get(function)?;
         if config > 3 { Err(Code::INVALID_VALUE) } else { Ok(()) }
@@ -221,7 +235,11 @@ pub(crate) extern "C" fn cuFuncSetCacheConfig(function: F, config: u32) -> CUres
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuKernelSetCacheConfig(kernel: F, config: u32, device: i32) -> CUresult {
+pub(crate) extern "C" fn cuKernelSetCacheConfig(
+    kernel: FunctionHandle,
+    config: u32,
+    device: i32,
+) -> CUresult {
     match call(|process| process.index_of(device).map(drop)) {
         0 => cuFuncSetCacheConfig(kernel, config),
         code => code,
@@ -229,7 +247,7 @@ pub(crate) extern "C" fn cuKernelSetCacheConfig(kernel: F, config: u32, device: 
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuFuncSetSharedMemConfig(function: F, config: u32) -> CUresult {
+pub(crate) extern "C" fn cuFuncSetSharedMemConfig(function: FunctionHandle, config: u32) -> CUresult {
     call(|process| {
         process.state().functions.get(function)?;
         if config > 2 { Err(Code::INVALID_VALUE) } else { Ok(()) }
@@ -237,7 +255,7 @@ pub(crate) extern "C" fn cuFuncSetSharedMemConfig(function: F, config: u32) -> C
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuFuncGetModule(module: Out<M>, function: F) -> CUresult {
+pub(crate) extern "C" fn cuFuncGetModule(module: Out<ModuleHandle>, function: FunctionHandle) -> CUresult {
     call(|process| {
         let module = module.required()?;
         let found = process.state().functions.get(function)?.module;
@@ -246,13 +264,13 @@ pub(crate) extern "C" fn cuFuncGetModule(module: Out<M>, function: F) -> CUresul
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuFuncGetName(name: Out<*const c_char>, function: F) -> CUresult {
+pub(crate) extern "C" fn cuFuncGetName(name: Out<*const c_char>, function: FunctionHandle) -> CUresult {
     call(|process| name.set(process.state().functions.get(function)?.name.as_ptr()))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuFuncGetParamInfo(
-    function: F,
+    function: FunctionHandle,
     index: usize,
     offset: Out<usize>,
     size: Out<usize>,
@@ -269,7 +287,7 @@ pub(crate) extern "C" fn cuFuncGetParamInfo(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuKernelGetParamInfo(
-    kernel: F,
+    kernel: FunctionHandle,
     index: usize,
     offset: Out<usize>,
     size: Out<usize>,
@@ -278,12 +296,12 @@ pub(crate) extern "C" fn cuKernelGetParamInfo(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuFuncLoad(function: F) -> CUresult {
+pub(crate) extern "C" fn cuFuncLoad(function: FunctionHandle) -> CUresult {
     call(|process| process.state().functions.get(function).map(drop))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuFuncIsLoaded(loaded: Out<u32>, function: F) -> CUresult {
+pub(crate) extern "C" fn cuFuncIsLoaded(loaded: Out<u32>, function: FunctionHandle) -> CUresult {
     call(|process| {
         process.state().functions.get(function)?;
         loaded.set(1)

@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
-use crate::handle::Handle;
+use crate::handle::PhysicalHandle;
 use crate::memory::GRANULE;
-use crate::memory::physical::Physical;
 use crate::process::Process;
-
-type H = Handle<Physical>;
 
 /// What is best for speed, in bytes.
 const RECOMMENDED: u64 = 512 << 20;
@@ -27,6 +24,8 @@ pub(crate) struct Properties {
     handle_types: u64,
     flags: u64,
 }
+
+const _: () = assert!(size_of::<Properties>() == 32);
 
 impl Properties {
     fn check(&self, process: &Process) -> Done {
@@ -58,7 +57,10 @@ pub(crate) extern "C" fn cuMulticastGetGranularity(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMulticastCreate(handle: Out<H>, properties: In<Properties>) -> CUresult {
+pub(crate) extern "C" fn cuMulticastCreate(
+    handle: Out<PhysicalHandle>,
+    properties: In<Properties>,
+) -> CUresult {
     call(|process| {
         let handle = handle.required()?;
         let asked = properties.get()?;
@@ -74,7 +76,7 @@ pub(crate) extern "C" fn cuMulticastCreate(handle: Out<H>, properties: In<Proper
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMulticastAddDevice(handle: H, device: i32) -> CUresult {
+pub(crate) extern "C" fn cuMulticastAddDevice(handle: PhysicalHandle, device: i32) -> CUresult {
     call(|process| {
         process.index_of(device)?;
         process.state().join_team(process, handle, device)
@@ -82,7 +84,7 @@ pub(crate) extern "C" fn cuMulticastAddDevice(handle: H, device: i32) -> CUresul
 }
 
 /// Waits until all devices of a team have been added, by whomever.
-pub(super) fn wait_for_team(process: &Process, handle: H) -> Done {
+pub(super) fn wait_for_team(process: &Process, handle: PhysicalHandle) -> Done {
     loop {
         // Another thread may let go of it meanwhile.
         let place = process.state().team_place(handle)?;
@@ -95,9 +97,9 @@ pub(super) fn wait_for_team(process: &Process, handle: H) -> Done {
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMulticastBindMem(
-    handle: H,
+    handle: PhysicalHandle,
     offset: usize,
-    physical: H,
+    physical: PhysicalHandle,
     from: usize,
     bytes: usize,
     flags: u64,
@@ -113,7 +115,7 @@ pub(crate) extern "C" fn cuMulticastBindMem(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMulticastBindAddr(
-    handle: H,
+    handle: PhysicalHandle,
     offset: usize,
     address: u64,
     bytes: usize,
@@ -131,7 +133,12 @@ pub(crate) extern "C" fn cuMulticastBindAddr(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMulticastUnbind(handle: H, device: i32, offset: usize, bytes: usize) -> CUresult {
+pub(crate) extern "C" fn cuMulticastUnbind(
+    handle: PhysicalHandle,
+    device: i32,
+    offset: usize,
+    bytes: usize,
+) -> CUresult {
     call(|process| {
         process.index_of(device)?;
         process.state().unbind(process, handle, device, offset as u64, bytes as u64)

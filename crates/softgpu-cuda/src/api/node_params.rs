@@ -5,31 +5,32 @@ use std::ffi::c_void;
 use super::copy::Copy3d;
 use super::launch::{Asked, prepare};
 use super::pool::PoolProperties;
-use super::words::{Operation, words};
+use super::words::{self, Operation};
 use crate::abi::{Code, Done, In};
-use crate::contexts;
 use crate::engine::item::HostCall;
 use crate::engine::task::SetJob;
-use crate::graph::{Graph, Owner, What};
-use crate::handle::Handle;
+use crate::graph::{Owner, What};
+use crate::handle::{ContextHandle, EventHandle, FunctionHandle, GraphHandle};
 use crate::memory::Due;
-use crate::modules::Function;
 use crate::process::Process;
-use crate::state::{Context, Event, State};
+use crate::state::State;
+use crate::threads;
 
 /// `CUDA_KERNEL_NODE_PARAMS`, as of CUDA 12; the older form ends before the kernel.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KernelParameters {
-    pub(super) function: Handle<Function>,
+    pub(super) function: FunctionHandle,
     pub(super) grid: [u32; 3],
     pub(super) block: [u32; 3],
     pub(super) shared_bytes: u32,
-    pub(super) parameters: In<*const c_void>,
+    pub(super) parameters: In<In<c_void>>,
     pub(super) extra: In<usize>,
-    pub(super) kernel: Handle<Function>,
-    pub(super) context: Handle<Context>,
+    pub(super) kernel: FunctionHandle,
+    pub(super) context: ContextHandle,
 }
+
+const _: () = assert!(size_of::<KernelParameters>() == 72);
 
 /// `CUDA_MEMSET_NODE_PARAMS`.
 #[repr(C)]
@@ -43,6 +44,8 @@ pub(crate) struct SetParameters {
     pub(super) height: usize,
 }
 
+const _: () = assert!(size_of::<SetParameters>() == 40);
+
 /// `CUDA_HOST_NODE_PARAMS`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +53,8 @@ pub(crate) struct HostParameters {
     pub(super) function: Option<extern "C" fn(usize)>,
     pub(super) argument: usize,
 }
+
+const _: () = assert!(size_of::<HostParameters>() == 16);
 
 /// `CUDA_MEM_ALLOC_NODE_PARAMS`; the address is an answer.
 #[repr(C)]
@@ -62,32 +67,38 @@ pub(crate) struct AllocParameters {
     pub(super) address: u64,
 }
 
+const _: () = assert!(size_of::<AllocParameters>() == 120);
+
 /// `CUDA_CHILD_GRAPH_NODE_PARAMS`: a graph, which is copied (0) or moved (1).
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ChildParameters {
-    pub(super) graph: Handle<Graph>,
+    pub(super) graph: GraphHandle,
     pub(super) moved: u32,
 }
+
+const _: () = assert!(size_of::<ChildParameters>() == 16);
 
 /// `CUDA_BATCH_MEM_OP_NODE_PARAMS`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WordsParameters {
-    pub(super) context: Handle<Context>,
+    pub(super) context: ContextHandle,
     pub(super) count: u32,
     pub(super) operations: In<Operation>,
     pub(super) flags: u32,
 }
 
+const _: () = assert!(size_of::<WordsParameters>() == 32);
+
 /// The context that a node is for: the current one, if none is named.
-fn context_or_current(state: &State, context: Handle<Context>) -> Done<Handle<Context>> {
-    let context = if context.is_null() { contexts::current() } else { context };
+fn context_or_current(state: &State, context: ContextHandle) -> Done<ContextHandle> {
+    let context = if context.is_null() { threads::current() } else { context };
     state.contexts.find(context).map(|_| context).ok_or(Code::INVALID_CONTEXT)
 }
 
 /// The device of the context that a node is for.
-fn ordinal(state: &State, context: Handle<Context>) -> Done<i32> {
+fn ordinal(state: &State, context: ContextHandle) -> Done<i32> {
     Ok(state.contexts.get(context_or_current(state, context)?)?.ordinal)
 }
 
@@ -116,7 +127,7 @@ pub(super) fn set(
     process: &Process,
     state: &mut State,
     asked: &SetParameters,
-    context: Handle<Context>,
+    context: ContextHandle,
 ) -> Done<What> {
     if !matches!(asked.size, 1 | 2 | 4) || asked.width == 0 || asked.height == 0 {
         return Err(Code::INVALID_VALUE);
@@ -147,7 +158,7 @@ pub(super) fn copy(
     process: &Process,
     state: &mut State,
     asked: &Copy3d,
-    context: Handle<Context>,
+    context: ContextHandle,
 ) -> Done<What> {
     if asked.is_empty() {
         return Err(Code::INVALID_VALUE);
@@ -165,12 +176,12 @@ pub(super) fn host(asked: &HostParameters) -> Done<What> {
 }
 
 /// An event that a node records or waits for.
-pub(super) fn event(state: &State, event: Handle<Event>) -> Done<Handle<Event>> {
+pub(super) fn event(state: &State, event: EventHandle) -> Done<EventHandle> {
     state.events.get(event).map(|_| event)
 }
 
 /// A node that allocates, and the address that it promises.
-pub(super) fn alloc(state: &mut State, graph: Handle<Graph>, asked: &AllocParameters) -> Done<(What, u64)> {
+pub(super) fn alloc(state: &mut State, graph: GraphHandle, asked: &AllocParameters) -> Done<(What, u64)> {
     if asked.bytes == 0 || state.graph(graph)?.is_moved() {
         return Err(Code::INVALID_VALUE);
     }
@@ -180,7 +191,7 @@ pub(super) fn alloc(state: &mut State, graph: Handle<Graph>, asked: &AllocParame
 }
 
 /// A node that frees what a node allocated; one for each allocation in each graph.
-pub(super) fn free(state: &State, graph: Handle<Graph>, address: u64) -> Done<What> {
+pub(super) fn free(state: &State, graph: GraphHandle, address: u64) -> Done<What> {
     let freed = state
         .nodes
         .iter()
@@ -193,7 +204,7 @@ pub(super) fn free(state: &State, graph: Handle<Graph>, address: u64) -> Done<Wh
 }
 
 /// A node with a graph inside it.
-pub(super) fn child(state: &mut State, parent: Handle<Graph>, asked: &ChildParameters) -> Done<What> {
+pub(super) fn child(state: &mut State, parent: GraphHandle, asked: &ChildParameters) -> Done<What> {
     match asked.moved {
         0 if state.has_memory_nodes(asked.graph)? => Err(Code::NOT_SUPPORTED),
         0 => state.clone_graph(asked.graph, Owner::Parent).map(What::Child),
@@ -208,5 +219,6 @@ pub(super) fn batch(state: &State, asked: &WordsParameters) -> Done<What> {
         return Err(Code::INVALID_VALUE);
     }
     let context = context_or_current(state, asked.context)?;
-    words(state, context, Due::AtLaunch, asked.operations, asked.count).map(What::Words)
+    let operations = words::read(asked.operations, asked.count)?;
+    words::words(state, context, Due::AtLaunch, &operations).map(What::Words)
 }

@@ -7,11 +7,8 @@ use fastgpu_softgpu::models::Model;
 use super::launch::Configuration;
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
-use crate::handle::Handle;
-use crate::modules::Function;
+use crate::handle::FunctionHandle;
 use crate::process::Process;
-
-type F = Handle<Function>;
 
 /// Most threads of a block.
 const THREADS_MAX: i32 = 1_024;
@@ -26,7 +23,7 @@ const CLUSTER_SHAPE: u32 = 4;
 const CACHING: u32 = 1;
 
 /// The model of the current context's device, for a function that is known.
-fn model_for(process: &Process, function: F) -> Done<&'static Model> {
+fn model_for(process: &Process, function: FunctionHandle) -> Done<&'static Model> {
     let state = process.state();
     let current = state.current()?;
     state.functions.get(function)?;
@@ -43,7 +40,7 @@ fn blocks_of(model: &Model, block: i32) -> Done<i32> {
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuOccupancyMaxActiveBlocksPerMultiprocessor(
     blocks: Out<i32>,
-    function: F,
+    function: FunctionHandle,
     block: i32,
     _shared: usize,
 ) -> CUresult {
@@ -56,7 +53,7 @@ pub(crate) extern "C" fn cuOccupancyMaxActiveBlocksPerMultiprocessor(
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(
     blocks: Out<i32>,
-    function: F,
+    function: FunctionHandle,
     block: i32,
     shared: usize,
     _flags: u32,
@@ -67,7 +64,7 @@ pub(crate) extern "C" fn cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuOccupancyAvailableDynamicSMemPerBlock(
     bytes: Out<usize>,
-    function: F,
+    function: FunctionHandle,
     _blocks: i32,
     _block: i32,
 ) -> CUresult {
@@ -81,7 +78,7 @@ pub(crate) extern "C" fn cuOccupancyAvailableDynamicSMemPerBlock(
 pub(crate) extern "C" fn cuOccupancyMaxPotentialBlockSize(
     grid: Out<i32>,
     block: Out<i32>,
-    function: F,
+    function: FunctionHandle,
     _size: *const c_void,
     _shared: usize,
     most: i32,
@@ -99,7 +96,7 @@ pub(crate) extern "C" fn cuOccupancyMaxPotentialBlockSize(
 pub(crate) extern "C" fn cuOccupancyMaxPotentialBlockSizeWithFlags(
     grid: Out<i32>,
     block: Out<i32>,
-    function: F,
+    function: FunctionHandle,
     size: *const c_void,
     shared: usize,
     most: i32,
@@ -112,7 +109,7 @@ pub(crate) extern "C" fn cuOccupancyMaxPotentialBlockSizeWithFlags(
 }
 
 /// The model, if it has clusters, and how many blocks one may have.
-fn clusters(process: &Process, function: F) -> Done<(&'static Model, i32)> {
+fn clusters(process: &Process, function: FunctionHandle) -> Done<(&'static Model, i32)> {
     let model = model_for(process, function)?;
     if model.compute_capability.0 < 9 {
         return Err(Code::NOT_SUPPORTED);
@@ -124,7 +121,7 @@ fn clusters(process: &Process, function: F) -> Done<(&'static Model, i32)> {
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuOccupancyMaxPotentialClusterSize(
     size: Out<i32>,
-    function: F,
+    function: FunctionHandle,
     configuration: In<Configuration>,
 ) -> CUresult {
     call(|process| {
@@ -138,7 +135,7 @@ pub(crate) extern "C" fn cuOccupancyMaxPotentialClusterSize(
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuOccupancyMaxActiveClusters(
     count: Out<i32>,
-    function: F,
+    function: FunctionHandle,
     configuration: In<Configuration>,
 ) -> CUresult {
     call(|process| {

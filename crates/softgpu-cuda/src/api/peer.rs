@@ -2,9 +2,8 @@
 
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
-use crate::handle::Handle;
+use crate::handle::ContextHandle;
 use crate::process::Process;
-use crate::state::Context;
 
 /// Whether two devices can reach each other.
 fn linked(process: &Process, one: i32, other: i32) -> Done<bool> {
@@ -109,7 +108,7 @@ pub(crate) extern "C" fn cuDeviceGetP2PAtomicCapabilities(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxEnablePeerAccess(peer: Handle<Context>, flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuCtxEnablePeerAccess(peer: ContextHandle, flags: u32) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let current = state.current()?;
@@ -131,7 +130,7 @@ pub(crate) extern "C" fn cuCtxEnablePeerAccess(peer: Handle<Context>, flags: u32
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuCtxDisablePeerAccess(peer: Handle<Context>) -> CUresult {
+pub(crate) extern "C" fn cuCtxDisablePeerAccess(peer: ContextHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let current = state.current()?;

@@ -6,6 +6,19 @@ use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
 use crate::handle::Handle;
 use crate::memory::{Allocation, Kind};
+use crate::numbers::{
+    CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION, CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION,
+    CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY, CU_MEMORYTYPE_DEVICE, CU_MEMORYTYPE_HOST,
+    CU_POINTER_ATTRIBUTE_ACCESS_FLAGS, CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES,
+    CU_POINTER_ATTRIBUTE_BUFFER_ID, CU_POINTER_ATTRIBUTE_CONTEXT, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
+    CU_POINTER_ATTRIBUTE_DEVICE_POINTER, CU_POINTER_ATTRIBUTE_HOST_POINTER,
+    CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE, CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE,
+    CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE, CU_POINTER_ATTRIBUTE_IS_MANAGED,
+    CU_POINTER_ATTRIBUTE_MAPPED, CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR, CU_POINTER_ATTRIBUTE_MAPPING_SIZE,
+    CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID, CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+    CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE, CU_POINTER_ATTRIBUTE_P2P_TOKENS, CU_POINTER_ATTRIBUTE_RANGE_SIZE,
+    CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS,
+};
 use crate::state::State;
 
 /// The value of an attribute: what to write, as words of 4 or 8 bytes.
@@ -21,38 +34,42 @@ fn value(state: &State, attribute: u32, address: u64) -> Done<Value> {
     let on_device = found.on_device();
     let managed = matches!(found.kind, Kind::Managed { .. });
     Ok(match attribute {
-        1 => Value::Wide(context_of(state, found)),
-        2 => Value::Word(if on_device { 2 } else { 1 }),
-        3 => Value::Wide(address),
-        4 if on_device && !managed => return Err(Code::INVALID_VALUE),
-        4 => Value::Wide(address),
-        5 => Value::Pair(0, 0),
-        6 => Value::Word((found.sync_memops || managed).into()),
-        7 => Value::Wide(found.id),
-        8 => Value::Word(managed.into()),
-        9 => Value::Word(found.ordinal.cast_unsigned()),
-        10 => Value::Word(matches!(found.kind, Kind::Small { .. } | Kind::Large).into()),
-        11 => Value::Wide(found.base),
-        12 => Value::Wide(found.bytes),
-        13 => Value::Word(1),
-        14 => Value::Word(match found.kind {
+        CU_POINTER_ATTRIBUTE_CONTEXT => Value::Wide(context_of(state, found)),
+        CU_POINTER_ATTRIBUTE_MEMORY_TYPE => {
+            Value::Word(if on_device { CU_MEMORYTYPE_DEVICE } else { CU_MEMORYTYPE_HOST })
+        }
+        CU_POINTER_ATTRIBUTE_DEVICE_POINTER => Value::Wide(address),
+        CU_POINTER_ATTRIBUTE_HOST_POINTER if on_device && !managed => return Err(Code::INVALID_VALUE),
+        CU_POINTER_ATTRIBUTE_HOST_POINTER => Value::Wide(address),
+        CU_POINTER_ATTRIBUTE_P2P_TOKENS => Value::Pair(0, 0),
+        CU_POINTER_ATTRIBUTE_SYNC_MEMOPS => Value::Word((found.sync_memops || managed).into()),
+        CU_POINTER_ATTRIBUTE_BUFFER_ID => Value::Wide(found.id),
+        CU_POINTER_ATTRIBUTE_IS_MANAGED => Value::Word(managed.into()),
+        CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL => Value::Word(found.ordinal.cast_unsigned()),
+        CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE => {
+            Value::Word(matches!(found.kind, Kind::Small { .. } | Kind::Large).into())
+        }
+        CU_POINTER_ATTRIBUTE_RANGE_START_ADDR => Value::Wide(found.base),
+        CU_POINTER_ATTRIBUTE_RANGE_SIZE => Value::Wide(found.bytes),
+        CU_POINTER_ATTRIBUTE_MAPPED => Value::Word(1),
+        CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES => Value::Word(match found.kind {
             Kind::Mapping { .. } => 1,
             Kind::Pool { pool } => state.pools.find(pool).map_or(0, |pool| pool.handle_types),
             _ => 0,
         }),
-        15 => Value::Word(u32::from(on_device && !managed)),
-        16 => Value::Word(match found.kind {
+        CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE => Value::Word(u32::from(on_device && !managed)),
+        CU_POINTER_ATTRIBUTE_ACCESS_FLAGS => Value::Word(match found.kind {
             Kind::Mapping { access, .. } => access,
             _ => 3,
         }),
-        17 => Value::Wide(match found.kind {
+        CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE => Value::Wide(match found.kind {
             Kind::Pool { pool } => pool.value() as u64,
             _ => 0,
         }),
-        18 => Value::Wide(found.mapped),
-        19 => Value::Wide(found.base),
-        20 => Value::Wide(found.id),
-        21 => Value::Word(u32::from(on_device && !managed)),
+        CU_POINTER_ATTRIBUTE_MAPPING_SIZE => Value::Wide(found.mapped),
+        CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR => Value::Wide(found.base),
+        CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID => Value::Wide(found.id),
+        CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE => Value::Word(u32::from(on_device && !managed)),
         _ => return Err(Code::INVALID_VALUE),
     })
 }
@@ -63,9 +80,9 @@ fn context_of(state: &State, found: &Allocation) -> u64 {
 
 fn write(to: Out<c_void>, value: &Value) -> Done {
     match value {
-        Value::Word(word) => Out(to.0.cast::<u32>()).set(*word),
-        Value::Wide(word) => Out(to.0.cast::<u64>()).set(*word),
-        Value::Pair(one, other) => Out(to.0.cast::<[u64; 2]>()).set([*one, *other]),
+        Value::Word(word) => to.cast::<u32>().set(*word),
+        Value::Wide(word) => to.cast::<u64>().set(*word),
+        Value::Pair(one, other) => to.cast::<[u64; 2]>().set([*one, *other]),
     }
 }
 
@@ -78,12 +95,29 @@ pub(crate) extern "C" fn cuPointerGetAttribute(out: Out<c_void>, attribute: u32,
     })
 }
 
+/// Whether an attribute's value has 8 bytes.
+fn is_wide(attribute: u32) -> bool {
+    matches!(
+        attribute,
+        CU_POINTER_ATTRIBUTE_CONTEXT
+            | CU_POINTER_ATTRIBUTE_DEVICE_POINTER
+            | CU_POINTER_ATTRIBUTE_HOST_POINTER
+            | CU_POINTER_ATTRIBUTE_BUFFER_ID
+            | CU_POINTER_ATTRIBUTE_RANGE_START_ADDR
+            | CU_POINTER_ATTRIBUTE_RANGE_SIZE
+            | CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE
+            | CU_POINTER_ATTRIBUTE_MAPPING_SIZE
+            | CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR
+            | CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID
+    )
+}
+
 /// Several at once: what cannot be answered is zero, and nothing is an error.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuPointerGetAttributes(
     count: u32,
     attributes: In<u32>,
-    outs: In<*mut c_void>,
+    outs: In<Out<c_void>>,
     address: u64,
 ) -> CUresult {
     call(|process| {
@@ -92,15 +126,17 @@ pub(crate) extern "C" fn cuPointerGetAttributes(
         let state = process.state();
         for (attribute, out) in attributes.into_iter().zip(outs) {
             match value(&state, attribute, address) {
-                Ok(found) => write(Out(out), &found)?,
-                Err(_) if attribute > 21 => return Err(Code::INVALID_VALUE),
-                // The device of what is no device's is -2.
-                Err(_) if attribute == 9 => Out(out.cast::<i32>()).set(-2)?,
-                Err(_) if matches!(attribute, 1 | 3 | 4 | 7 | 11 | 12 | 17..=20) => {
-                    Out(out.cast::<u64>()).set(0)?
+                Ok(found) => write(out, &found)?,
+                Err(_) if attribute > CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE => {
+                    return Err(Code::INVALID_VALUE);
                 }
-                Err(_) if attribute == 5 => Out(out.cast::<[u64; 2]>()).set([0; 2])?,
-                Err(_) => Out(out.cast::<u32>()).set(0)?,
+                // The device of what is no device's is -2.
+                Err(_) if attribute == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL => out.cast::<i32>().set(-2)?,
+                Err(_) if is_wide(attribute) => out.cast::<u64>().set(0)?,
+                Err(_) if attribute == CU_POINTER_ATTRIBUTE_P2P_TOKENS => {
+                    out.cast::<[u64; 2]>().set([0; 2])?
+                }
+                Err(_) => out.cast::<u32>().set(0)?,
             }
         }
         Ok(())
@@ -114,7 +150,7 @@ pub(crate) extern "C" fn cuPointerSetAttribute(from: In<u32>, attribute: u32, ad
         let mut state = process.state();
         let base =
             state.memory.around(address).filter(|found| found.on_device()).ok_or(Code::INVALID_VALUE)?.base;
-        if attribute != 6 {
+        if attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS {
             return Err(Code::INVALID_VALUE);
         }
         if let Some(found) = state.memory.at_mut(base) {
@@ -130,9 +166,9 @@ fn range_value(state: &State, attribute: u32, address: u64) -> Done<i32> {
         return Err(Code::INVALID_VALUE);
     };
     match attribute {
-        1 => Ok(0),
-        2 => Ok(-2),
-        4 => Ok(on.unwrap_or(-1)),
+        CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY => Ok(0),
+        CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION => Ok(-2),
+        CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION => Ok(on.unwrap_or(-1)),
         _ => Err(Code::INVALID_VALUE),
     }
 }
@@ -157,7 +193,7 @@ pub(crate) extern "C" fn cuMemRangeGetAttribute(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemRangeGetAttributes(
-    outs: In<*mut i32>,
+    outs: In<Out<i32>>,
     sizes: In<usize>,
     attributes: In<u32>,
     count: usize,
@@ -174,7 +210,7 @@ pub(crate) extern "C" fn cuMemRangeGetAttributes(
         let state = process.state();
         outs.into_iter().zip(attributes).try_for_each(|(out, attribute)| {
             let found = range_value(&state, attribute, address)?;
-            Out(out).set(found)
+            out.set(found)
         })
     })
 }

@@ -3,16 +3,19 @@
 use super::memory::Location;
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
+use crate::engine::Op;
 use crate::engine::item::Item;
-use crate::engine::{Op, Stream};
 use crate::graph::What;
-use crate::handle::Handle;
+use crate::handle::{PoolHandle, StreamHandle};
 use crate::memory::Kind;
 use crate::memory::pools::Pool;
+use crate::numbers::{
+    CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT,
+    CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES,
+    CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES, CU_MEMPOOL_ATTR_USED_MEM_CURRENT,
+    CU_MEMPOOL_ATTR_USED_MEM_HIGH,
+};
 use crate::process::Process;
-
-type S = Handle<Stream>;
-type P = Handle<Pool>;
 
 /// A file descriptor: the one way to show a pool to other processes.
 pub(super) const POSIX_FILE: u32 = 1;
@@ -30,6 +33,8 @@ pub(crate) struct PoolProperties {
     spare: [u8; 54],
 }
 
+const _: () = assert!(size_of::<PoolProperties>() == 88);
+
 impl PoolProperties {
     /// Plain memory of a device.
     pub(super) fn of_device(id: i32) -> Self {
@@ -38,7 +43,13 @@ impl PoolProperties {
     }
 }
 
-fn allocate(process: &Process, address: Out<u64>, bytes: usize, pool: Option<P>, stream: S) -> Done {
+fn allocate(
+    process: &Process,
+    address: Out<u64>,
+    bytes: usize,
+    pool: Option<PoolHandle>,
+    stream: StreamHandle,
+) -> Done {
     let address = address.required()?;
     let mut state = process.state();
     let stream = state.stream(stream)?;
@@ -58,7 +69,8 @@ fn allocate(process: &Process, address: Out<u64>, bytes: usize, pool: Option<P>,
         }
         return address.set(base);
     }
-    match state.allocate_from_pool(process, pool, stream, bytes as u64) {
+    let home = state.home(state.root(state.streams.get(stream)?.context))?;
+    match state.allocate_from_pool(process, pool, home, stream, bytes as u64) {
         Ok(base) => address.set(base),
         Err(code) => {
             address.set_if_wanted(0);
@@ -68,7 +80,7 @@ fn allocate(process: &Process, address: Out<u64>, bytes: usize, pool: Option<P>,
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemAllocAsync(address: Out<u64>, bytes: usize, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemAllocAsync(address: Out<u64>, bytes: usize, stream: StreamHandle) -> CUresult {
     call(|process| allocate(process, address, bytes, None, stream))
 }
 
@@ -76,14 +88,14 @@ pub(crate) extern "C" fn cuMemAllocAsync(address: Out<u64>, bytes: usize, stream
 pub(crate) extern "C" fn cuMemAllocFromPoolAsync(
     address: Out<u64>,
     bytes: usize,
-    pool: P,
-    stream: S,
+    pool: PoolHandle,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| allocate(process, address, bytes, Some(pool), stream))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemFreeAsync(address: u64, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemFreeAsync(address: u64, stream: StreamHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let stream = state.stream(stream)?;
@@ -113,7 +125,7 @@ pub(crate) extern "C" fn cuMemFreeAsync(address: u64, stream: S) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuDeviceGetDefaultMemPool(pool: Out<P>, device: i32) -> CUresult {
+pub(crate) extern "C" fn cuDeviceGetDefaultMemPool(pool: Out<PoolHandle>, device: i32) -> CUresult {
     call(|process| {
         let pool = pool.required()?;
         process.index_of(device)?;
@@ -123,7 +135,7 @@ pub(crate) extern "C" fn cuDeviceGetDefaultMemPool(pool: Out<P>, device: i32) ->
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuDeviceGetMemPool(pool: Out<P>, device: i32) -> CUresult {
+pub(crate) extern "C" fn cuDeviceGetMemPool(pool: Out<PoolHandle>, device: i32) -> CUresult {
     call(|process| {
         let pool = pool.required()?;
         process.index_of(device)?;
@@ -133,7 +145,7 @@ pub(crate) extern "C" fn cuDeviceGetMemPool(pool: Out<P>, device: i32) -> CUresu
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuDeviceSetMemPool(device: i32, pool: P) -> CUresult {
+pub(crate) extern "C" fn cuDeviceSetMemPool(device: i32, pool: PoolHandle) -> CUresult {
     call(|process| {
         process.index_of(device)?;
         let mut state = process.state();
@@ -141,7 +153,7 @@ pub(crate) extern "C" fn cuDeviceSetMemPool(device: i32, pool: P) -> CUresult {
         if found.ordinal != device || found.on_host || found.imported {
             return Err(Code::INVALID_VALUE);
         }
-        state.primaries[device.cast_unsigned() as usize].pool = Some(pool);
+        state.device_pools[device.cast_unsigned() as usize].current = Some(pool);
         Ok(())
     })
 }
@@ -149,7 +161,7 @@ pub(crate) extern "C" fn cuDeviceSetMemPool(device: i32, pool: P) -> CUresult {
 /// The pool of a place, as of CUDA 13.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemGetDefaultMemPool(
-    pool: Out<P>,
+    pool: Out<PoolHandle>,
     location: In<Location>,
     _kind: u32,
 ) -> CUresult {
@@ -162,7 +174,11 @@ pub(crate) extern "C" fn cuMemGetDefaultMemPool(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemGetMemPool(pool: Out<P>, location: In<Location>, _kind: u32) -> CUresult {
+pub(crate) extern "C" fn cuMemGetMemPool(
+    pool: Out<PoolHandle>,
+    location: In<Location>,
+    _kind: u32,
+) -> CUresult {
     call(|process| {
         let pool = pool.required()?;
         let ordinal = location.get()?.ordinal(process)?.ok_or(Code::NOT_SUPPORTED)?;
@@ -172,7 +188,7 @@ pub(crate) extern "C" fn cuMemGetMemPool(pool: Out<P>, location: In<Location>, _
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemSetMemPool(location: In<Location>, _kind: u32, pool: P) -> CUresult {
+pub(crate) extern "C" fn cuMemSetMemPool(location: In<Location>, _kind: u32, pool: PoolHandle) -> CUresult {
     match location.optional() {
         Some(Location { kind: Location::DEVICE, id }) => cuDeviceSetMemPool(id, pool),
         _ => Code::INVALID_VALUE.0,
@@ -180,7 +196,7 @@ pub(crate) extern "C" fn cuMemSetMemPool(location: In<Location>, _kind: u32, poo
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemPoolCreate(pool: Out<P>, properties: In<PoolProperties>) -> CUresult {
+pub(crate) extern "C" fn cuMemPoolCreate(pool: Out<PoolHandle>, properties: In<PoolProperties>) -> CUresult {
     call(|process| {
         let pool = pool.required()?;
         let asked = properties.get()?;
@@ -202,10 +218,10 @@ pub(crate) extern "C" fn cuMemPoolCreate(pool: Out<P>, properties: In<PoolProper
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemPoolDestroy(pool: P) -> CUresult {
+pub(crate) extern "C" fn cuMemPoolDestroy(pool: PoolHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
-        let default = state.primaries.iter().any(|primary| primary.default_pool == Some(pool));
+        let default = state.device_pools.iter().any(|pools| pools.first == Some(pool));
         let found = state.pools.get_mut(pool).map_err(|_| Code::INVALID_VALUE)?;
         if default || found.ended {
             return Err(Code::INVALID_VALUE);
@@ -217,7 +233,7 @@ pub(crate) extern "C" fn cuMemPoolDestroy(pool: P) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemPoolTrimTo(pool: P, keep: usize) -> CUresult {
+pub(crate) extern "C" fn cuMemPoolTrimTo(pool: PoolHandle, keep: usize) -> CUresult {
     call(|process| {
         let mut state = process.state();
         state.pools.get(pool).map_err(|_| Code::INVALID_VALUE)?;
@@ -230,7 +246,11 @@ pub(crate) extern "C" fn cuMemPoolTrimTo(pool: P, keep: usize) -> CUresult {
 
 /// Attributes are 32 bits wide up to 3, 64 bits from 4.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemPoolGetAttribute(pool: P, attribute: u32, value: Out<u64>) -> CUresult {
+pub(crate) extern "C" fn cuMemPoolGetAttribute(
+    pool: PoolHandle,
+    attribute: u32,
+    value: Out<u64>,
+) -> CUresult {
     call(|process| {
         let value = value.required()?;
         let mut state = process.state();
@@ -238,27 +258,37 @@ pub(crate) extern "C" fn cuMemPoolGetAttribute(pool: P, attribute: u32, value: O
         state.settle(process, false);
         let pool = state.pools.get(pool).map_err(|_| Code::INVALID_VALUE)?;
         match attribute {
-            1..=3 => Out(value.0.cast::<i32>()).set(pool.reuse[attribute as usize - 1]),
-            4 => value.set(pool.threshold),
-            5 => value.set(pool.reserved[0]),
-            6 => value.set(pool.reserved[1]),
-            7 => value.set(pool.used[0]),
-            8 => value.set(pool.used[1]),
+            CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES
+                ..=CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES => {
+                value.cast::<i32>().set(pool.reuse[attribute as usize - 1])
+            }
+            CU_MEMPOOL_ATTR_RELEASE_THRESHOLD => value.set(pool.threshold),
+            CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT => value.set(pool.reserved[0]),
+            CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH => value.set(pool.reserved[1]),
+            CU_MEMPOOL_ATTR_USED_MEM_CURRENT => value.set(pool.used[0]),
+            CU_MEMPOOL_ATTR_USED_MEM_HIGH => value.set(pool.used[1]),
             _ => Err(Code::INVALID_VALUE),
         }
     })
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemPoolSetAttribute(pool: P, attribute: u32, value: Out<u64>) -> CUresult {
+pub(crate) extern "C" fn cuMemPoolSetAttribute(
+    pool: PoolHandle,
+    attribute: u32,
+    value: Out<u64>,
+) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let pool = state.pools.get_mut(pool).map_err(|_| Code::INVALID_VALUE)?;
         match attribute {
-            1..=3 => pool.reuse[attribute as usize - 1] = Out(value.0.cast::<i32>()).read()?,
-            4 => pool.threshold = value.read()?,
-            6 if value.read()? == 0 => pool.reserved[1] = pool.reserved[0],
-            8 if value.read()? == 0 => pool.used[1] = pool.used[0],
+            CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES
+                ..=CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES => {
+                pool.reuse[attribute as usize - 1] = value.cast::<i32>().read()?
+            }
+            CU_MEMPOOL_ATTR_RELEASE_THRESHOLD => pool.threshold = value.read()?,
+            CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH if value.read()? == 0 => pool.reserved[1] = pool.reserved[0],
+            CU_MEMPOOL_ATTR_USED_MEM_HIGH if value.read()? == 0 => pool.used[1] = pool.used[0],
             _ => return Err(Code::INVALID_VALUE),
         }
         Ok(())
@@ -273,8 +303,10 @@ pub(crate) struct Access {
     pub(crate) flags: u32,
 }
 
+const _: () = assert!(size_of::<Access>() == 12);
+
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemPoolSetAccess(pool: P, list: In<Access>, count: usize) -> CUresult {
+pub(crate) extern "C" fn cuMemPoolSetAccess(pool: PoolHandle, list: In<Access>, count: usize) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let list = list.list(count)?;
@@ -293,7 +325,11 @@ pub(crate) extern "C" fn cuMemPoolSetAccess(pool: P, list: In<Access>, count: us
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemPoolGetAccess(flags: Out<u32>, pool: P, location: In<Location>) -> CUresult {
+pub(crate) extern "C" fn cuMemPoolGetAccess(
+    flags: Out<u32>,
+    pool: PoolHandle,
+    location: In<Location>,
+) -> CUresult {
     call(|process| {
         let flags = flags.required()?;
         let location = location.get()?;

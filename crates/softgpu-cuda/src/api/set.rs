@@ -3,15 +3,12 @@
 use super::copy::due;
 use crate::abi::{CUresult, Code, Done};
 use crate::call::call;
-use crate::engine::Stream;
 use crate::engine::task::SetJob;
 use crate::graph::What;
-use crate::handle::Handle;
+use crate::handle::{Handle, StreamHandle};
 use crate::process::Process;
 
-type S = Handle<Stream>;
-
-fn set(process: &Process, job: SetJob, stream: S) -> Done {
+fn set(process: &Process, job: SetJob, stream: StreamHandle) -> Done {
     let mut state = process.state();
     let current = state.current()?;
     let stream = state.stream(stream)?;
@@ -42,17 +39,32 @@ fn row(address: u64, value: u32, size: usize, width: usize) -> SetJob {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemsetD8Async(address: u64, value: u8, count: usize, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemsetD8Async(
+    address: u64,
+    value: u8,
+    count: usize,
+    stream: StreamHandle,
+) -> CUresult {
     call(|process| set(process, row(address, value.into(), 1, count), stream))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemsetD16Async(address: u64, value: u16, count: usize, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemsetD16Async(
+    address: u64,
+    value: u16,
+    count: usize,
+    stream: StreamHandle,
+) -> CUresult {
     call(|process| set(process, row(address, value.into(), 2, count), stream))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemsetD32Async(address: u64, value: u32, count: usize, stream: S) -> CUresult {
+pub(crate) extern "C" fn cuMemsetD32Async(
+    address: u64,
+    value: u32,
+    count: usize,
+    stream: StreamHandle,
+) -> CUresult {
     call(|process| set(process, row(address, value, 4, count), stream))
 }
 
@@ -78,7 +90,7 @@ pub(crate) extern "C" fn cuMemsetD2D8Async(
     value: u8,
     width: usize,
     height: usize,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| {
         set(process, SetJob { address, value: value.into(), size: 1, width, height, pitch }, stream)
@@ -92,7 +104,7 @@ pub(crate) extern "C" fn cuMemsetD2D16Async(
     value: u16,
     width: usize,
     height: usize,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| {
         set(process, SetJob { address, value: value.into(), size: 2, width, height, pitch }, stream)
@@ -106,7 +118,7 @@ pub(crate) extern "C" fn cuMemsetD2D32Async(
     value: u32,
     width: usize,
     height: usize,
-    stream: S,
+    stream: StreamHandle,
 ) -> CUresult {
     call(|process| set(process, SetJob { address, value, size: 4, width, height, pitch }, stream))
 }

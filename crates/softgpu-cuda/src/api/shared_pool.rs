@@ -1,20 +1,19 @@
 //! Pools of other processes, and showing them ours.
 
+use crate::handle::Handle;
+use crate::threads;
 use std::ffi::c_void;
 
 use super::pool::POSIX_FILE;
 use crate::abi::{CUresult, Code, In, Out};
 use crate::call::call;
-use crate::handle::Handle;
-use crate::memory::pools::Pool;
+use crate::handle::PoolHandle;
 use crate::memory::shared_pools::PointerData;
-
-type P = Handle<Pool>;
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemPoolExportToShareableHandle(
     out: Out<i32>,
-    pool: P,
+    pool: PoolHandle,
     kind: u32,
     flags: u64,
 ) -> CUresult {
@@ -31,7 +30,7 @@ pub(crate) extern "C" fn cuMemPoolExportToShareableHandle(
 /// The descriptor comes as a pointer's value, and stays the caller's.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemPoolImportFromShareableHandle(
-    pool: Out<P>,
+    pool: Out<PoolHandle>,
     descriptor: *mut c_void,
     kind: u32,
     flags: u64,
@@ -59,13 +58,16 @@ pub(crate) extern "C" fn cuMemPoolExportPointer(data: Out<PointerData>, address:
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemPoolImportPointer(
     address: Out<u64>,
-    pool: P,
+    pool: PoolHandle,
     data: In<PointerData>,
 ) -> CUresult {
     call(|process| {
         let address = address.required()?;
         let data = data.get()?;
-        let base = process.state().import_pool_pointer(process, pool, data)?;
+        let mut state = process.state();
+        let current = threads::current();
+        let context = if state.contexts.find(current).is_some() { current } else { Handle::NULL };
+        let base = state.import_pool_pointer(process, pool, context, data)?;
         address.set(base)
     })
 }

@@ -2,11 +2,17 @@
 
 use std::os::raw::c_char;
 
-use crate::abi::{CUresult, Code, Out, Text};
+use crate::abi::{CUresult, Code, Done, Out, Text};
 use crate::call::{bare, call};
 use crate::codes::CODES;
 use crate::exports::{self, Found};
 use crate::process;
+
+/// Attaches the process to the ledger; others may ask something of it from then on.
+fn initialise() -> Done {
+    process::initialise()?.start_workers();
+    Ok(())
+}
 
 /// CUDA 13.0, which driver 580 brings.
 const CUDA_VERSION: u32 = 13_000;
@@ -15,7 +21,7 @@ const PER_THREAD_DEFAULT_STREAM: u64 = 2;
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuInit(flags: u32) -> CUresult {
-    bare(|| if flags == 0 { process::initialise() } else { Err(Code::INVALID_VALUE) })
+    bare(|| if flags == 0 { initialise() } else { Err(Code::INVALID_VALUE) })
 }
 
 #[unsafe(no_mangle)]
@@ -49,23 +55,22 @@ pub(crate) extern "C" fn cuGetErrorString(code: u32, text: Out<*const c_char>) -
     text_of(code, text, false)
 }
 
-fn search(symbol: Text, function: Out<*const ()>, version: i32, flags: u64, status: Out<u32>) -> CUresult {
-    bare(|| {
-        let function = function.required()?;
-        let name = symbol.get()?;
-        if flags > 3 || version > CUDA_VERSION.cast_signed() {
-            return Err(Code::INVALID_VALUE);
-        }
-        let version = u32::try_from(version).unwrap_or(u32::MAX);
-        let found = exports::search(name, version, flags & PER_THREAD_DEFAULT_STREAM != 0);
-        let (address, word) = match found {
-            Found::At(address) => (address, 0),
-            Found::Unknown => (std::ptr::null(), 1),
-            Found::TooNew => (std::ptr::null(), 2),
-        };
-        status.set_if_wanted(word);
-        function.set(address)
-    })
+/// Says whether the name is unknown (1) or too new (2) for the caller; 0: it was found.
+fn search(symbol: Text, function: Out<*const ()>, version: i32, flags: u64) -> Done<u32> {
+    let function = function.required()?;
+    let name = symbol.get()?;
+    if flags > 3 || version > CUDA_VERSION.cast_signed() {
+        return Err(Code::INVALID_VALUE);
+    }
+    let version = u32::try_from(version).unwrap_or(u32::MAX);
+    let found = exports::search(name, version, flags & PER_THREAD_DEFAULT_STREAM != 0);
+    let (address, word) = match found {
+        Found::At(address) => (address, 0),
+        Found::Unknown => (std::ptr::null(), 1),
+        Found::TooNew => (std::ptr::null(), 2),
+    };
+    function.set(address)?;
+    Ok(word)
 }
 
 #[unsafe(no_mangle)]
@@ -75,11 +80,10 @@ pub(crate) extern "C" fn cuGetProcAddress(
     version: i32,
     flags: u64,
 ) -> CUresult {
-    let mut status = 0;
-    match search(symbol, function, version, flags, Out(&raw mut status)) {
-        0 if status != 0 => Code::NOT_FOUND.0,
-        result => result,
-    }
+    bare(|| match search(symbol, function, version, flags)? {
+        0 => Ok(()),
+        _ => Err(Code::NOT_FOUND),
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -90,7 +94,10 @@ pub(crate) extern "C" fn cuGetProcAddress_v2(
     flags: u64,
     status: Out<u32>,
 ) -> CUresult {
-    search(symbol, function, version, flags, status)
+    bare(|| {
+        status.set_if_wanted(search(symbol, function, version, flags)?);
+        Ok(())
+    })
 }
 
 /// The driver dropped it with CUDA 12.

@@ -5,12 +5,8 @@ use crate::call::call;
 use crate::engine::item::HostCall;
 use crate::engine::{Stream, StreamKind};
 use crate::graph::What;
-use crate::green::Green;
-use crate::handle::Handle;
+use crate::handle::{ContextHandle, EventHandle, GreenHandle, Handle, StreamHandle};
 use crate::process::Process;
-use crate::state::{Context, Event};
-
-type S = Handle<Stream>;
 
 /// Flag of events in a recorded stream: a node that records or waits at each launch.
 pub(super) const EXTERNAL: u32 = 1;
@@ -19,7 +15,7 @@ const NON_BLOCKING: u32 = 1;
 /// The highest priority there is; lower numbers are higher.
 const PRIORITY_MIN: i32 = -5;
 
-fn create(process: &Process, out: Out<S>, flags: u32, priority: i32) -> Done {
+fn create(process: &Process, out: Out<StreamHandle>, flags: u32, priority: i32) -> Done {
     let out = out.required()?;
     let mut state = process.state();
     let current = state.current_view()?;
@@ -33,18 +29,22 @@ fn create(process: &Process, out: Out<S>, flags: u32, priority: i32) -> Done {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamCreate(stream: Out<S>, flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuStreamCreate(stream: Out<StreamHandle>, flags: u32) -> CUresult {
     call(|process| create(process, stream, flags, 0))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamCreateWithPriority(stream: Out<S>, flags: u32, priority: i32) -> CUresult {
+pub(crate) extern "C" fn cuStreamCreateWithPriority(
+    stream: Out<StreamHandle>,
+    flags: u32,
+    priority: i32,
+) -> CUresult {
     call(|process| create(process, stream, flags, priority))
 }
 
 /// What is in the stream still happens; the handle is gone at once.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamDestroy_v2(stream: S) -> CUresult {
+pub(crate) extern "C" fn cuStreamDestroy_v2(stream: StreamHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let owned = |found: &&Stream| found.owned && !found.ended;
@@ -70,7 +70,7 @@ pub(crate) extern "C" fn cuStreamDestroy_v2(stream: S) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamQuery(stream: S) -> CUresult {
+pub(crate) extern "C" fn cuStreamQuery(stream: StreamHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let stream = state.stream(stream)?;
@@ -92,7 +92,7 @@ pub(crate) extern "C" fn cuStreamQuery(stream: S) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamSynchronize(stream: S) -> CUresult {
+pub(crate) extern "C" fn cuStreamSynchronize(stream: StreamHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let stream = state.stream(stream)?;
@@ -114,7 +114,7 @@ pub(crate) extern "C" fn cuStreamSynchronize(stream: S) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamWaitEvent(stream: S, event: Handle<Event>, flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuStreamWaitEvent(stream: StreamHandle, event: EventHandle, flags: u32) -> CUresult {
     call(|process| {
         let mut state = process.state();
         let stream = state.stream(stream)?;
@@ -133,7 +133,7 @@ pub(crate) extern "C" fn cuStreamWaitEvent(stream: S, event: Handle<Event>, flag
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamGetFlags(stream: S, flags: Out<u32>) -> CUresult {
+pub(crate) extern "C" fn cuStreamGetFlags(stream: StreamHandle, flags: Out<u32>) -> CUresult {
     call(|process| {
         let flags = flags.required()?;
         let mut state = process.state();
@@ -143,7 +143,7 @@ pub(crate) extern "C" fn cuStreamGetFlags(stream: S, flags: Out<u32>) -> CUresul
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamGetPriority(stream: S, priority: Out<i32>) -> CUresult {
+pub(crate) extern "C" fn cuStreamGetPriority(stream: StreamHandle, priority: Out<i32>) -> CUresult {
     call(|process| {
         let priority = priority.required()?;
         let mut state = process.state();
@@ -153,7 +153,7 @@ pub(crate) extern "C" fn cuStreamGetPriority(stream: S, priority: Out<i32>) -> C
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamGetId(stream: S, id: Out<u64>) -> CUresult {
+pub(crate) extern "C" fn cuStreamGetId(stream: StreamHandle, id: Out<u64>) -> CUresult {
     call(|process| {
         let id = id.required()?;
         let mut state = process.state();
@@ -163,7 +163,7 @@ pub(crate) extern "C" fn cuStreamGetId(stream: S, id: Out<u64>) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamGetCtx(stream: S, context: Out<Handle<Context>>) -> CUresult {
+pub(crate) extern "C" fn cuStreamGetCtx(stream: StreamHandle, context: Out<ContextHandle>) -> CUresult {
     call(|process| {
         let context = context.required()?;
         let mut state = process.state();
@@ -175,9 +175,9 @@ pub(crate) extern "C" fn cuStreamGetCtx(stream: S, context: Out<Handle<Context>>
 /// A stream of a green context is of that and of the primary context it is in.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamGetCtx_v2(
-    stream: S,
-    context: Out<Handle<Context>>,
-    green: Out<Handle<Green>>,
+    stream: StreamHandle,
+    context: Out<ContextHandle>,
+    green: Out<GreenHandle>,
 ) -> CUresult {
     call(|process| {
         let mut state = process.state();
@@ -191,7 +191,7 @@ pub(crate) extern "C" fn cuStreamGetCtx_v2(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamGetDevice(stream: S, device: Out<i32>) -> CUresult {
+pub(crate) extern "C" fn cuStreamGetDevice(stream: StreamHandle, device: Out<i32>) -> CUresult {
     call(|process| {
         let device = device.required()?;
         let mut state = process.state();
@@ -201,7 +201,7 @@ pub(crate) extern "C" fn cuStreamGetDevice(stream: S, device: Out<i32>) -> CUres
     })
 }
 
-fn call_host(process: &Process, stream: S, call: impl FnOnce(S) -> HostCall) -> Done {
+fn call_host(process: &Process, stream: StreamHandle, call: impl FnOnce(StreamHandle) -> HostCall) -> Done {
     let mut state = process.state();
     let named = if stream.value() == 0 { Handle::of(0) } else { stream };
     let stream = state.stream(stream)?;
@@ -212,7 +212,7 @@ fn call_host(process: &Process, stream: S, call: impl FnOnce(S) -> HostCall) -> 
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuLaunchHostFunc(
-    stream: S,
+    stream: StreamHandle,
     function: Option<extern "C" fn(usize)>,
     argument: usize,
 ) -> CUresult {
@@ -224,7 +224,7 @@ pub(crate) extern "C" fn cuLaunchHostFunc(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamAddCallback(
-    stream: S,
+    stream: StreamHandle,
     function: Option<extern "C" fn(usize, CUresult, usize)>,
     argument: usize,
     flags: u32,
@@ -245,7 +245,7 @@ pub(crate) extern "C" fn cuStreamAddCallback(
 /// Memory belongs to one stream, one thread or all: this device need not know.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamAttachMemAsync(
-    stream: S,
+    stream: StreamHandle,
     address: u64,
     _bytes: usize,
     flags: u32,
@@ -260,7 +260,11 @@ pub(crate) extern "C" fn cuStreamAttachMemAsync(
 
 /// Attributes of streams are hints; they are read back as zero.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamGetAttribute(stream: S, _attribute: u32, value: Out<[u64; 8]>) -> CUresult {
+pub(crate) extern "C" fn cuStreamGetAttribute(
+    stream: StreamHandle,
+    _attribute: u32,
+    value: Out<[u64; 8]>,
+) -> CUresult {
     call(|process| {
         let value = value.required()?;
         process.state().stream(stream)?;
@@ -269,7 +273,11 @@ pub(crate) extern "C" fn cuStreamGetAttribute(stream: S, _attribute: u32, value:
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamSetAttribute(stream: S, _attribute: u32, value: Out<[u64; 8]>) -> CUresult {
+pub(crate) extern "C" fn cuStreamSetAttribute(
+    stream: StreamHandle,
+    _attribute: u32,
+    value: Out<[u64; 8]>,
+) -> CUresult {
     call(|process| {
         value.required()?;
         process.state().stream(stream).map(drop)
@@ -277,7 +285,7 @@ pub(crate) extern "C" fn cuStreamSetAttribute(stream: S, _attribute: u32, value:
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamCopyAttributes(to: S, from: S) -> CUresult {
+pub(crate) extern "C" fn cuStreamCopyAttributes(to: StreamHandle, from: StreamHandle) -> CUresult {
     call(|process| {
         let mut state = process.state();
         state.stream(to)?;

@@ -3,7 +3,7 @@
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call_always;
 use crate::process::Process;
-use crate::suspend::{self, Ask};
+use crate::running::suspend::{self, Ask};
 
 /// Most pairs of devices that are read.
 const PAIRS_MAX: u32 = 64;
@@ -32,6 +32,8 @@ pub(crate) struct LockArguments {
     reserved: u32,
     spare: [u64; 7],
 }
+
+const _: () = assert!(size_of::<LockArguments>() == 64);
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuCheckpointProcessLock(pid: i32, arguments: In<LockArguments>) -> CUresult {
@@ -74,6 +76,8 @@ pub(crate) struct RestoreArguments {
     reserved: [u8; 44],
     spare: u64,
 }
+
+const _: () = assert!(size_of::<RestoreArguments>() == 64);
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuCheckpointProcessRestore(pid: i32, arguments: In<RestoreArguments>) -> CUresult {

@@ -2,19 +2,17 @@
 
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
-use crate::handle::Handle;
+use crate::handle::TextureHandle;
+use crate::memory::textures::{ResourceDescription, Texture, TextureDescription, ViewDescription};
 use crate::process::Process;
 use crate::state::State;
-use crate::textures::{ResourceDescription, Texture, TextureDescription, ViewDescription};
-
-type T = Handle<Texture>;
 
 fn create(
     process: &Process,
     resource: In<ResourceDescription>,
     sampling: Option<TextureDescription>,
     view: Option<ViewDescription>,
-) -> Done<T> {
+) -> Done<TextureHandle> {
     let resource = resource.get()?;
     let mut state = process.state();
     let context = state.current()?;
@@ -28,13 +26,13 @@ fn create(
 }
 
 /// A texture or, without sampling, a surface.
-fn find(state: &State, handle: T, sampled: bool) -> Done<&Texture> {
+fn find(state: &State, handle: TextureHandle, sampled: bool) -> Done<&Texture> {
     state.current()?;
     let found = state.textures.find(handle).filter(|one| one.sampling.is_some() == sampled);
     found.ok_or(Code::INVALID_VALUE)
 }
 
-fn destroy(process: &Process, handle: T, sampled: bool) -> Done {
+fn destroy(process: &Process, handle: TextureHandle, sampled: bool) -> Done {
     let mut state = process.state();
     find(&state, handle, sampled)?;
     state.textures.remove(handle).map(drop)
@@ -42,7 +40,7 @@ fn destroy(process: &Process, handle: T, sampled: bool) -> Done {
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuTexObjectCreate(
-    texture: Out<T>,
+    texture: Out<TextureHandle>,
     resource: In<ResourceDescription>,
     sampling: In<TextureDescription>,
     view: In<ViewDescription>,
@@ -55,27 +53,39 @@ pub(crate) extern "C" fn cuTexObjectCreate(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuTexObjectDestroy(texture: T) -> CUresult {
+pub(crate) extern "C" fn cuTexObjectDestroy(texture: TextureHandle) -> CUresult {
     call(|process| destroy(process, texture, true))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuTexObjectGetResourceDesc(out: Out<ResourceDescription>, texture: T) -> CUresult {
+pub(crate) extern "C" fn cuTexObjectGetResourceDesc(
+    out: Out<ResourceDescription>,
+    texture: TextureHandle,
+) -> CUresult {
     call(|process| out.set(find(&process.state(), texture, true)?.resource))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuTexObjectGetTextureDesc(out: Out<TextureDescription>, texture: T) -> CUresult {
+pub(crate) extern "C" fn cuTexObjectGetTextureDesc(
+    out: Out<TextureDescription>,
+    texture: TextureHandle,
+) -> CUresult {
     call(|process| out.set(find(&process.state(), texture, true)?.sampling.ok_or(Code::INVALID_VALUE)?))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuTexObjectGetResourceViewDesc(out: Out<ViewDescription>, texture: T) -> CUresult {
+pub(crate) extern "C" fn cuTexObjectGetResourceViewDesc(
+    out: Out<ViewDescription>,
+    texture: TextureHandle,
+) -> CUresult {
     call(|process| out.set(find(&process.state(), texture, true)?.view.ok_or(Code::INVALID_VALUE)?))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuSurfObjectCreate(surface: Out<T>, resource: In<ResourceDescription>) -> CUresult {
+pub(crate) extern "C" fn cuSurfObjectCreate(
+    surface: Out<TextureHandle>,
+    resource: In<ResourceDescription>,
+) -> CUresult {
     call(|process| {
         let surface = surface.required()?;
         let made = create(process, resource, None, None)?;
@@ -84,11 +94,14 @@ pub(crate) extern "C" fn cuSurfObjectCreate(surface: Out<T>, resource: In<Resour
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuSurfObjectDestroy(surface: T) -> CUresult {
+pub(crate) extern "C" fn cuSurfObjectDestroy(surface: TextureHandle) -> CUresult {
     call(|process| destroy(process, surface, false))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuSurfObjectGetResourceDesc(out: Out<ResourceDescription>, surface: T) -> CUresult {
+pub(crate) extern "C" fn cuSurfObjectGetResourceDesc(
+    out: Out<ResourceDescription>,
+    surface: TextureHandle,
+) -> CUresult {
     call(|process| out.set(find(&process.state(), surface, false)?.resource))
 }

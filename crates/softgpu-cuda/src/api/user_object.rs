@@ -2,12 +2,8 @@
 
 use crate::abi::{CUresult, Code, Done, Out};
 use crate::call::call;
-use crate::graph::Graph;
 use crate::graph::objects::{Ending, Kept, UserObject};
-use crate::handle::Handle;
-
-type O = Handle<UserObject>;
-type G = Handle<Graph>;
+use crate::handle::{GraphHandle, UserObjectHandle};
 
 /// The one flag, which must be there: nothing waits for the end of an object.
 const NO_DESTRUCTOR_SYNC: u32 = 1;
@@ -21,7 +17,7 @@ fn counted(count: u32) -> Done<u32> {
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuUserObjectCreate(
-    object: Out<O>,
+    object: Out<UserObjectHandle>,
     argument: usize,
     destroy: Option<extern "C" fn(usize)>,
     references: u32,
@@ -39,7 +35,7 @@ pub(crate) extern "C" fn cuUserObjectCreate(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuUserObjectRetain(object: O, count: u32) -> CUresult {
+pub(crate) extern "C" fn cuUserObjectRetain(object: UserObjectHandle, count: u32) -> CUresult {
     call(|process| {
         let count = counted(count)?;
         process.state().retain_object(object, count)
@@ -47,7 +43,7 @@ pub(crate) extern "C" fn cuUserObjectRetain(object: O, count: u32) -> CUresult {
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuUserObjectRelease(object: O, count: u32) -> CUresult {
+pub(crate) extern "C" fn cuUserObjectRelease(object: UserObjectHandle, count: u32) -> CUresult {
     call(|process| {
         let count = counted(count)?;
         process.state().release_object(object, count)?;
@@ -57,7 +53,12 @@ pub(crate) extern "C" fn cuUserObjectRelease(object: O, count: u32) -> CUresult 
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphRetainUserObject(graph: G, object: O, count: u32, flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuGraphRetainUserObject(
+    graph: GraphHandle,
+    object: UserObjectHandle,
+    count: u32,
+    flags: u32,
+) -> CUresult {
     call(|process| {
         let count = counted(count)?;
         if flags & !MOVE != 0 {
@@ -70,7 +71,11 @@ pub(crate) extern "C" fn cuGraphRetainUserObject(graph: G, object: O, count: u32
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuGraphReleaseUserObject(graph: G, object: O, count: u32) -> CUresult {
+pub(crate) extern "C" fn cuGraphReleaseUserObject(
+    graph: GraphHandle,
+    object: UserObjectHandle,
+    count: u32,
+) -> CUresult {
     call(|process| {
         let count = counted(count)?;
         process.state().unkeep(graph, Kept { object, count })?;

@@ -6,13 +6,9 @@ use super::memory::Location;
 use super::pool::Access;
 use crate::abi::{CUresult, Code, Done, In, Out};
 use crate::call::call;
-use crate::handle::Handle;
-use crate::memory::physical::Physical;
+use crate::handle::{ContextHandle, PhysicalHandle};
 use crate::memory::{GRANULE, Kind};
 use crate::process::Process;
-use crate::state::Context;
-
-type H = Handle<Physical>;
 
 /// `CUmemAllocationProp`.
 #[repr(C)]
@@ -24,6 +20,8 @@ pub(crate) struct Properties {
     security: usize,
     flags: [u8; 8],
 }
+
+const _: () = assert!(size_of::<Properties>() == 32);
 
 /// A file descriptor.
 const POSIX_FILE: u32 = 1;
@@ -82,7 +80,7 @@ pub(crate) extern "C" fn cuMemAddressFree(address: u64, bytes: usize) -> CUresul
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemCreate(
-    handle: Out<H>,
+    handle: Out<PhysicalHandle>,
     bytes: usize,
     properties: In<Properties>,
     flags: u64,
@@ -103,7 +101,7 @@ pub(crate) extern "C" fn cuMemCreate(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemRelease(handle: H) -> CUresult {
+pub(crate) extern "C" fn cuMemRelease(handle: PhysicalHandle) -> CUresult {
     call(|process| process.state().drop_physical(process, handle, false))
 }
 
@@ -112,7 +110,7 @@ pub(crate) extern "C" fn cuMemMap(
     address: u64,
     bytes: usize,
     offset: usize,
-    handle: H,
+    handle: PhysicalHandle,
     flags: u64,
 ) -> CUresult {
     call(|process| {
@@ -136,7 +134,7 @@ fn wait_for_all(process: &Process) -> Done {
     let (sound, failed): (Vec<_>, Vec<_>) = {
         let state = process.state();
         let sound =
-            |context: &Handle<Context>| state.contexts.get(*context).is_ok_and(|one| one.error.is_none());
+            |context: &ContextHandle| state.contexts.get(*context).is_ok_and(|one| one.error.is_none());
         state.contexts.handles(|_| true).into_iter().partition(sound)
     };
     failed.into_iter().for_each(|context| process.wait_until_still(context));
@@ -193,7 +191,7 @@ pub(crate) extern "C" fn cuMemGetAccess(flags: Out<u64>, location: In<Location>,
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuMemRetainAllocationHandle(handle: Out<H>, address: u64) -> CUresult {
+pub(crate) extern "C" fn cuMemRetainAllocationHandle(handle: Out<PhysicalHandle>, address: u64) -> CUresult {
     call(|process| {
         let handle = handle.required()?;
         let mut state = process.state();
@@ -210,7 +208,7 @@ pub(crate) extern "C" fn cuMemRetainAllocationHandle(handle: Out<H>, address: u6
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemGetAllocationPropertiesFromHandle(
     properties: Out<Properties>,
-    handle: H,
+    handle: PhysicalHandle,
 ) -> CUresult {
     call(|process| {
         let state = process.state();
@@ -232,7 +230,7 @@ pub(crate) extern "C" fn cuMemGetAllocationPropertiesFromHandle(
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemExportToShareableHandle(
     out: Out<i32>,
-    handle: H,
+    handle: PhysicalHandle,
     kind: u32,
     flags: u64,
 ) -> CUresult {
@@ -252,7 +250,7 @@ pub(crate) extern "C" fn cuMemExportToShareableHandle(
 /// The descriptor comes as a pointer's value.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuMemImportFromShareableHandle(
-    handle: Out<H>,
+    handle: Out<PhysicalHandle>,
     descriptor: *mut c_void,
     kind: u32,
 ) -> CUresult {

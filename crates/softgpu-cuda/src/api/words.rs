@@ -1,17 +1,15 @@
 //! Words in memory that streams write and wait for.
 
 use super::copy::due;
-use crate::abi::{CUresult, Code, Done, In};
+use crate::abi::{CUresult, Code, Done, In, reread};
 use crate::call::call;
+use crate::engine::Op;
 use crate::engine::item::{Condition, Word};
-use crate::engine::{Op, Stream};
 use crate::graph::{What, Words};
-use crate::handle::Handle;
+use crate::handle::{ContextHandle, StreamHandle};
 use crate::memory::{Allocation, Due, Kind};
 use crate::process::Process;
-use crate::state::{Context, State};
-
-type S = Handle<Stream>;
+use crate::state::State;
 
 /// A batch has fewer operations than this.
 const BATCH_END: u32 = 256;
@@ -39,6 +37,8 @@ pub(crate) struct Operation {
     spare: [u64; 2],
 }
 
+const _: () = assert!(size_of::<Operation>() == 48);
+
 impl Operation {
     fn new(kind: u32, address: u64, value: u64, flags: u32) -> Self {
         Self { kind, barrier_flags: 0, address, value, flags, gap: 0, spare: [0; 2] }
@@ -46,7 +46,7 @@ impl Operation {
 
     /// As words, to be kept.
     fn numbers(&self) -> [u64; 6] {
-        In((&raw const *self).cast::<[u64; 6]>()).optional().unwrap_or_default()
+        reread(self)
     }
 
     /// The word, checked: the device may touch it, and it is not memory that moves.
@@ -83,40 +83,43 @@ impl Operation {
     }
 }
 
-/// Operations as something that a stream or a node can do.
-pub(super) fn words(
-    state: &State,
-    context: Handle<Context>,
-    due: Due,
-    operations: In<Operation>,
-    count: u32,
-) -> Done<Words> {
+/// The operations that a program asks for.
+pub(super) fn read(operations: In<Operation>, count: u32) -> Done<Vec<Operation>> {
     if count >= BATCH_END {
         return Err(Code::INVALID_VALUE);
     }
-    let operations = operations.list(count as usize)?;
+    operations.list(count as usize)
+}
+
+/// Operations as something that a stream or a node can do.
+pub(super) fn words(
+    state: &State,
+    context: ContextHandle,
+    due: Due,
+    operations: &[Operation],
+) -> Done<Words> {
     let ops = operations.iter().map(|asked| asked.op(state, due)).collect::<Done<_>>()?;
     Ok(Words { context, told: operations.iter().map(Operation::numbers).collect(), ops })
 }
 
-fn put(process: &Process, stream: S, operations: In<Operation>, count: u32) -> Done {
+fn put(process: &Process, stream: StreamHandle, operations: impl FnOnce() -> Done<Vec<Operation>>) -> Done {
     let mut state = process.state();
     let stream = state.stream(stream)?;
     let context = state.streams.get(stream)?.context;
     let due = due(&state, stream)?;
-    let words = words(&state, context, due, operations, count)?;
+    let words = words(&state, context, due, &operations()?)?;
     drop(state);
     process.make_room(stream, false)?;
     process.state().submit(process, stream, What::Words(words), false)
 }
 
-fn put_one(process: &Process, stream: S, operation: Operation) -> Done {
-    put(process, stream, In(&raw const operation), 1)
+fn put_one(process: &Process, stream: StreamHandle, operation: Operation) -> Done {
+    put(process, stream, || Ok(vec![operation]))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamWriteValue32_v2(
-    stream: S,
+    stream: StreamHandle,
     address: u64,
     value: u32,
     flags: u32,
@@ -126,7 +129,7 @@ pub(crate) extern "C" fn cuStreamWriteValue32_v2(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamWriteValue64_v2(
-    stream: S,
+    stream: StreamHandle,
     address: u64,
     value: u64,
     flags: u32,
@@ -135,37 +138,53 @@ pub(crate) extern "C" fn cuStreamWriteValue64_v2(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamWaitValue32_v2(stream: S, address: u64, value: u32, flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuStreamWaitValue32_v2(
+    stream: StreamHandle,
+    address: u64,
+    value: u32,
+    flags: u32,
+) -> CUresult {
     call(|process| put_one(process, stream, Operation::new(WAIT_32, address, value.into(), flags)))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamWaitValue64_v2(stream: S, address: u64, value: u64, flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuStreamWaitValue64_v2(
+    stream: StreamHandle,
+    address: u64,
+    value: u64,
+    flags: u32,
+) -> CUresult {
     call(|process| put_one(process, stream, Operation::new(WAIT_64, address, value, flags)))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamBatchMemOp_v2(
-    stream: S,
+    stream: StreamHandle,
     count: u32,
     operations: In<Operation>,
     flags: u32,
 ) -> CUresult {
     call(
-        |process| if flags == 0 { put(process, stream, operations, count) } else { Err(Code::INVALID_VALUE) },
+        |process| {
+            if flags == 0 {
+                put(process, stream, || read(operations, count))
+            } else {
+                Err(Code::INVALID_VALUE)
+            }
+        },
     )
 }
 
 /// What the forms of before CUDA 11.7 answer: a driver must be started in a way of its own to offer them, and the
 /// attributes of these devices say, as the real ones', that it was not.
-fn older(process: &Process, stream: S) -> Done {
+fn older(process: &Process, stream: StreamHandle) -> Done {
     process.state().stream(stream)?;
     Err(Code::NOT_SUPPORTED)
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamWriteValue32(
-    stream: S,
+    stream: StreamHandle,
     _address: u64,
     _value: u32,
     _flags: u32,
@@ -175,7 +194,7 @@ pub(crate) extern "C" fn cuStreamWriteValue32(
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamWriteValue64(
-    stream: S,
+    stream: StreamHandle,
     _address: u64,
     _value: u64,
     _flags: u32,
@@ -184,18 +203,28 @@ pub(crate) extern "C" fn cuStreamWriteValue64(
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamWaitValue32(stream: S, _address: u64, _value: u32, _flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuStreamWaitValue32(
+    stream: StreamHandle,
+    _address: u64,
+    _value: u32,
+    _flags: u32,
+) -> CUresult {
     call(|process| older(process, stream))
 }
 
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn cuStreamWaitValue64(stream: S, _address: u64, _value: u64, _flags: u32) -> CUresult {
+pub(crate) extern "C" fn cuStreamWaitValue64(
+    stream: StreamHandle,
+    _address: u64,
+    _value: u64,
+    _flags: u32,
+) -> CUresult {
     call(|process| older(process, stream))
 }
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn cuStreamBatchMemOp(
-    stream: S,
+    stream: StreamHandle,
     _count: u32,
     _operations: In<Operation>,
     _flags: u32,

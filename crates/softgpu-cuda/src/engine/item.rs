@@ -1,21 +1,19 @@
 //! One thing in a stream.
 
-use std::sync::atomic::Ordering::{Acquire, Release};
-use std::sync::atomic::{AtomicU32, AtomicU64};
-
 use fastgpu_softgpu::ledger::events::Signal;
 use fastgpu_softgpu::schedule::Position;
 
-use super::{Stream, Task};
+use super::Task;
 use crate::abi::CUresult;
-use crate::handle::Handle;
-use crate::state::Event;
+use crate::handle::{EventHandle, StreamHandle};
+use crate::numbers::{CU_STREAM_WAIT_VALUE_AND, CU_STREAM_WAIT_VALUE_EQ, CU_STREAM_WAIT_VALUE_GEQ};
+use crate::sys;
 
 /// An item of a stream, by name: it is done when the stream has passed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Dep {
     /// The stream.
-    pub(crate) stream: Handle<Stream>,
+    pub(crate) stream: StreamHandle,
     /// Which item of it, counted from 0 when the stream was made.
     pub(crate) number: u64,
 }
@@ -35,7 +33,7 @@ pub(crate) enum Op {
     /// A function of the program, called when everything before it is complete.
     Host(HostCall),
     /// An event is reached.
-    Record(Handle<Event>),
+    Record(EventHandle),
     /// An event that other processes hold too is reached.
     Signal(Signal),
     /// Waits until such an event is reached, wherever it was recorded.
@@ -88,24 +86,12 @@ impl Word {
     }
 
     fn read(self) -> u64 {
-        if self.wide {
-            // SAFETY: range and alignment were checked when it was asked for, and memory in use is not unmapped.
-            unsafe { AtomicU64::from_ptr(self.address as *mut u64) }.load(Acquire)
-        } else {
-            // SAFETY: as above.
-            u64::from(unsafe { AtomicU32::from_ptr(self.address as *mut u32) }.load(Acquire))
-        }
+        sys::load(self.address, self.wide)
     }
 
     /// Writes it; whoever sees the value sees all that was written before.
     pub(crate) fn write(self, value: u64) {
-        if self.wide {
-            // SAFETY: as for reading.
-            unsafe { AtomicU64::from_ptr(self.address as *mut u64) }.store(value, Release);
-        } else {
-            // SAFETY: as for reading.
-            unsafe { AtomicU32::from_ptr(self.address as *mut u32) }.store(value as u32, Release);
-        }
+        sys::store(self.address, self.wide, value);
     }
 }
 
@@ -126,10 +112,10 @@ impl Condition {
         let value = self.word.read();
         let all = if self.word.wide { u64::MAX } else { u32::MAX.into() };
         match self.kind {
-            0 if self.word.wide => value.wrapping_sub(self.value).cast_signed() >= 0,
-            0 => (value as u32).wrapping_sub(self.value as u32).cast_signed() >= 0,
-            1 => value == self.value,
-            2 => value & self.value != 0,
+            CU_STREAM_WAIT_VALUE_GEQ if self.word.wide => value.wrapping_sub(self.value).cast_signed() >= 0,
+            CU_STREAM_WAIT_VALUE_GEQ => (value as u32).wrapping_sub(self.value as u32).cast_signed() >= 0,
+            CU_STREAM_WAIT_VALUE_EQ => value == self.value,
+            CU_STREAM_WAIT_VALUE_AND => value & self.value != 0,
             _ => (value | self.value) & all != all,
         }
     }

@@ -1,26 +1,25 @@
 //! Effects: which may happen now, and what follows when one has.
 
+use super::EnginePart;
 use super::item::{Effect, HostCall, Word};
-use super::{Dep, Op, Stream, Task};
+use super::{Dep, Op, Task};
 use crate::abi::Done;
-use crate::call::call_back;
-use crate::graph::objects::Ending;
-use crate::handle::Handle;
+use crate::handle::{ContextHandle, StreamHandle};
 use crate::kernels::Fault;
 use crate::process::Process;
-use crate::state::{Context, State};
 
 /// An effect that somebody has taken on.
 #[derive(Debug)]
 pub(crate) struct Job {
     dep: Dep,
     /// The context whose memory it is about; `None`: it is about none.
-    of: Option<Handle<Context>>,
-    what: What,
+    of: Option<ContextHandle>,
+    pub(crate) what: What,
 }
 
+/// What is to be done.
 #[derive(Debug)]
-enum What {
+pub(crate) enum What {
     Task(Task),
     Write(Word, u64),
     Host(HostCall),
@@ -35,7 +34,7 @@ pub(crate) enum Willing {
     Host,
 }
 
-impl State {
+impl EnginePart {
     /// An effect whose turn has come, if there is one; it is ours from now on.
     pub(crate) fn next_job(&mut self, willing: Willing) -> Option<Job> {
         for place in 0..self.active.len() {
@@ -70,7 +69,7 @@ impl State {
     }
 
     /// Passes over items that have no effect, or had it.
-    fn skip_done(&mut self, handle: Handle<Stream>) {
+    fn skip_done(&mut self, handle: StreamHandle) {
         while let Some(stream) = self.streams.find(handle) {
             let Some(item) = stream.item(stream.effected) else { return };
             // A word or an event of others that is waited for comes before the effects behind it.
@@ -91,7 +90,7 @@ impl State {
             .is_none_or(|stream| stream.effected > dep.number || stream.base > dep.number)
     }
 
-    fn finish(&mut self, process: &Process, Job { dep, of, .. }: &Job, result: Done) {
+    pub(crate) fn finish(&mut self, process: &Process, Job { dep, of, .. }: &Job, result: Done) {
         self.running -= 1;
         if let Some(place) = self.moving.iter().position(|context| Some(*context) == *of) {
             self.moving.swap_remove(place);
@@ -110,47 +109,5 @@ impl State {
             process.ledger.ring_fault();
             self.fail_context(process, context, code);
         }
-    }
-}
-
-impl Process {
-    /// Moves the bytes of one item, if one is ready.
-    pub(crate) fn help_with_bytes(&self) -> bool {
-        self.help(Willing::Bytes)
-    }
-
-    /// Calls what is due at the end of one user object, if there is one.
-    fn help_to_end(&self) -> bool {
-        let Some(Ending(function, argument)) = self.state().next_ending() else { return false };
-        call_back(|| function(argument));
-        true
-    }
-
-    /// Takes on one effect, if there is one, and sees it through. Called without the state's lock.
-    pub(crate) fn help(&self, willing: Willing) -> bool {
-        if willing == Willing::Host && self.help_to_end() {
-            return true;
-        }
-        let Some(job) = self.state().next_job(willing) else { return false };
-        let result = match &job.what {
-            What::Task(task) => task.run(),
-            What::Write(word, value) => {
-                word.write(*value);
-                Ok(())
-            }
-            What::Host(HostCall::Plain(function, argument)) => {
-                call_back(|| function(*argument));
-                Ok(())
-            }
-            What::Host(HostCall::WithStream(function, stream, argument)) => {
-                call_back(|| function(*stream, 0, *argument));
-                Ok(())
-            }
-        };
-        self.state().finish(self, &job, result);
-        self.progress.notify_all();
-        // What waited for this goes on.
-        self.ring_worker();
-        true
     }
 }

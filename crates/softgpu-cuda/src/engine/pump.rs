@@ -3,13 +3,13 @@
 use fastgpu_softgpu::ledger::layout::DeviceState;
 use fastgpu_softgpu::schedule::{ContextSlot, CopyEngine, Position};
 
+use super::EnginePart;
 use super::item::{Effect, Item, Place};
 use super::{Dep, Engine, Op, Stream};
 use crate::abi::{Code, Done};
-use crate::handle::Handle;
+use crate::handle::{ContextHandle, EventHandle, StreamHandle};
 use crate::kernels::Fault;
 use crate::process::Process;
-use crate::state::{Context, State};
 
 /// What an item waits for, seen from where it wants to be placed.
 enum Before {
@@ -21,9 +21,9 @@ enum Before {
     Open,
 }
 
-impl State {
+impl EnginePart {
     /// Puts an item at the end of a stream. Stream 0 and blocking streams wait for each other.
-    pub(crate) fn enqueue(&mut self, process: &Process, handle: Handle<Stream>, item: Item) -> Done<Dep> {
+    pub(crate) fn enqueue(&mut self, process: &Process, handle: StreamHandle, item: Item) -> Done<Dep> {
         let mut item = item;
         let stream = self.streams.get(handle)?;
         let (context, kind, number) = (stream.context, stream.kind, stream.end());
@@ -53,13 +53,13 @@ impl State {
 
     fn order_with_stream_0(
         &self,
-        handle: Handle<Stream>,
-        context: Handle<Context>,
+        handle: StreamHandle,
+        context: ContextHandle,
         kind: super::StreamKind,
         deps: &mut Vec<Dep>,
     ) {
         let Some(context) = self.contexts.find(context) else { return };
-        let end_of = |other: Handle<Stream>| {
+        let end_of = |other: StreamHandle| {
             let stream = self.streams.find(other)?;
             (!stream.queue.is_empty()).then(|| Dep { stream: other, number: stream.end() - 1 })
         };
@@ -67,7 +67,7 @@ impl State {
             super::StreamKind::NonBlocking => {}
             super::StreamKind::Blocking => deps.extend(end_of(context.legacy)),
             super::StreamKind::Legacy => {
-                let blocking = |other: &Handle<Stream>| {
+                let blocking = |other: &StreamHandle| {
                     let kind = self.streams.find(*other).map(|stream| stream.kind);
                     *other != handle && kind == Some(super::StreamKind::Blocking)
                 };
@@ -77,14 +77,14 @@ impl State {
     }
 
     /// Carries one stream on as far as it goes.
-    pub(crate) fn carry_on(&mut self, process: &Process, handle: Handle<Stream>) -> Done<bool> {
+    pub(crate) fn carry_on(&mut self, process: &Process, handle: StreamHandle) -> Done<bool> {
         let context = self.streams.get(handle)?.context;
         let ordinal = self.contexts.get(context)?.ordinal;
         let mut device = process.device(ordinal)?;
         Ok(self.carry_on_with(handle, &mut device))
     }
 
-    fn carry_on_with(&mut self, handle: Handle<Stream>, device: &mut DeviceState) -> bool {
+    fn carry_on_with(&mut self, handle: StreamHandle, device: &mut DeviceState) -> bool {
         let Some(mut stream) = self.streams.lift(handle) else { return false };
         let mut moved = false;
         if let Some(context) = self.contexts.find(stream.context) {
@@ -130,7 +130,7 @@ impl State {
             }
         }
         let streams = &self.streams;
-        let over = |handle: &Handle<Stream>| {
+        let over = |handle: &StreamHandle| {
             streams.find(*handle).is_some_and(|stream| stream.ended && stream.queue.is_empty())
         };
         let over: Vec<_> = self.active.iter().copied().filter(over).collect();
@@ -155,8 +155,8 @@ impl State {
         }
     }
 
-    fn active_on(&self, ordinal: i32) -> Vec<Handle<Stream>> {
-        let on_it = |handle: &Handle<Stream>| {
+    fn active_on(&self, ordinal: i32) -> Vec<StreamHandle> {
+        let on_it = |handle: &StreamHandle| {
             let context = self.streams.find(*handle).and_then(|stream| self.contexts.find(stream.context));
             context.is_some_and(|context| context.ordinal == ordinal)
         };
@@ -173,7 +173,7 @@ impl State {
     }
 
     /// Ends a context's work with an error that every later call gets, in its green contexts too.
-    pub(crate) fn fail_context(&mut self, process: &Process, handle: Handle<Context>, code: Code) {
+    pub(crate) fn fail_context(&mut self, process: &Process, handle: ContextHandle, code: Code) {
         for one in self.family(handle) {
             let Ok(context) = self.contexts.get_mut(one) else { continue };
             context.error.get_or_insert(code);
@@ -212,7 +212,7 @@ impl State {
         found
     }
 
-    fn before_dep(&self, dep: Dep, context: Handle<Context>) -> Before {
+    fn before_dep(&self, dep: Dep, context: ContextHandle) -> Before {
         let Some(stream) = self.streams.find(dep.stream) else { return Before::Nothing };
         match stream.item(dep.number) {
             None => Before::Nothing,
@@ -261,7 +261,7 @@ impl State {
 
     fn complete(
         &mut self,
-        handle: Handle<Stream>,
+        handle: StreamHandle,
         stream: &mut Stream,
         slot: ContextSlot,
         device: &mut DeviceState,
@@ -306,7 +306,7 @@ impl State {
     }
 
     /// A stream waits for a word that is not there any more: that is a fault of its context.
-    fn fail_at(&mut self, context: Handle<Context>, device: &mut DeviceState) {
+    fn fail_at(&mut self, context: ContextHandle, device: &mut DeviceState) {
         if self.failed.iter().any(|(failed, _)| *failed == context) {
             return;
         }
@@ -315,7 +315,7 @@ impl State {
         self.failed.push((context, code));
     }
 
-    fn reach_event(&mut self, event: Handle<crate::state::Event>, record: Dep, at_ns: u64) {
+    fn reach_event(&mut self, event: EventHandle, record: Dep, at_ns: u64) {
         if let Ok(event) = self.events.get_mut(event) {
             // It may have been recorded again since.
             if event.recorded == Some(record) {

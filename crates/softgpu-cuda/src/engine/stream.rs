@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 
 use super::item::{Item, Op, Place};
 use super::{ITEMS_MAX, LAUNCHES_MAX};
-use crate::graph::capture::Capture;
-use crate::handle::Handle;
-use crate::state::Context;
+use crate::handle::{CaptureHandle, ContextHandle};
 
 /// How a stream stands to stream 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +20,7 @@ pub(crate) enum StreamKind {
 /// A stream.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    pub(crate) context: Handle<Context>,
+    pub(crate) context: ContextHandle,
     pub(crate) kind: StreamKind,
     pub(crate) priority: i32,
     /// Made by the program, so it may destroy it.
@@ -42,17 +40,11 @@ pub(crate) struct Stream {
     /// Launches in the queue.
     pub(crate) launches: usize,
     /// The recording this stream takes part in.
-    pub(crate) capture: Option<Handle<Capture>>,
+    pub(crate) capture: Option<CaptureHandle>,
 }
 
 impl Stream {
-    pub(crate) fn new(
-        context: Handle<Context>,
-        kind: StreamKind,
-        priority: i32,
-        owned: bool,
-        id: u64,
-    ) -> Self {
+    pub(crate) fn new(context: ContextHandle, kind: StreamKind, priority: i32, owned: bool, id: u64) -> Self {
         Self {
             context,
             kind,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::abi::Done;
 use crate::kernels::{Fault, Kernel};
+use crate::sys;
 
 /// Something that happens to memory.
 #[derive(Debug, Clone)]
@@ -103,8 +104,7 @@ impl CopyJob {
         let mut bytes = vec![0u8; self.width * self.height * self.depth];
         self.rows(|row, from, _| {
             let to = &mut bytes[row * self.width..][..self.width];
-            // SAFETY: the program owes us a source as large as it says; the target is as long as a row.
-            unsafe { std::ptr::copy(from as *const u8, to.as_mut_ptr(), to.len()) };
+            sys::copy_in(from, to);
         });
         self.staged = Some(bytes.into());
     }
@@ -119,14 +119,9 @@ impl CopyJob {
     }
 
     fn run(&self) {
-        self.rows(|row, from, to| {
-            let from = match &self.staged {
-                Some(bytes) => bytes[row * self.width..].as_ptr(),
-                None => from as *const u8,
-            };
-            // SAFETY: device sides were checked, host sides are the program's to answer for; `copy` allows
-            // the two to overlap.
-            unsafe { std::ptr::copy(from, to as *mut u8, self.width) };
+        self.rows(|row, from, to| match &self.staged {
+            Some(bytes) => sys::copy_out(&bytes[row * self.width..][..self.width], to),
+            None => sys::copy(from, to, self.width),
         });
     }
 }
@@ -147,17 +142,10 @@ impl SetJob {
         for row in 0..self.height {
             let start = self.address + (row * self.pitch) as u64;
             match self.size {
-                // SAFETY: the range was checked when the set was asked for.
-                1 => unsafe { std::ptr::write_bytes(start as *mut u8, self.value as u8, self.width) },
-                2 => fill(start, self.width, self.value as u16),
-                _ => fill(start, self.width, self.value),
+                1 => sys::fill(start, self.width, self.value as u8),
+                2 => sys::fill(start, self.width, self.value as u16),
+                _ => sys::fill(start, self.width, self.value),
             }
         }
     }
-}
-
-fn fill<T: Copy>(start: u64, count: usize, value: T) {
-    // SAFETY: the range and its alignment were checked when the set was asked for; nobody else of this
-    // process may touch it meanwhile, by the rules of streams.
-    unsafe { std::slice::from_raw_parts_mut(start as *mut T, count) }.fill(value);
 }

@@ -3,11 +3,14 @@
 use std::cell::Cell;
 use std::thread::ThreadId;
 
-use super::{Graph, Node, What};
+use super::GraphPart;
+use super::{Graph, What};
 use crate::abi::{Code, Done};
 use crate::engine::{Stream, StreamKind};
-use crate::handle::Handle;
-use crate::state::{Context, Event, State};
+use crate::handle::{CaptureHandle, ContextHandle, EventHandle, GraphHandle, NodeHandle, StreamHandle};
+use crate::numbers::{
+    CU_STREAM_CAPTURE_MODE_GLOBAL, CU_STREAM_CAPTURE_MODE_RELAXED, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL,
+};
 
 /// What a recording forbids, and to whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +26,9 @@ pub(crate) enum Mode {
 impl Mode {
     pub(crate) fn from_number(number: u32) -> Done<Self> {
         match number {
-            0 => Ok(Self::Global),
-            1 => Ok(Self::ThreadLocal),
-            2 => Ok(Self::Relaxed),
+            CU_STREAM_CAPTURE_MODE_GLOBAL => Ok(Self::Global),
+            CU_STREAM_CAPTURE_MODE_THREAD_LOCAL => Ok(Self::ThreadLocal),
+            CU_STREAM_CAPTURE_MODE_RELAXED => Ok(Self::Relaxed),
             _ => Err(Code::INVALID_VALUE),
         }
     }
@@ -45,12 +48,12 @@ pub(crate) fn exchange_mode(number: u32) -> Done<u32> {
 /// A recording.
 #[derive(Debug)]
 pub(crate) struct Capture {
-    pub(crate) graph: Handle<Graph>,
-    pub(crate) origin: Handle<Stream>,
+    pub(crate) graph: GraphHandle,
+    pub(crate) origin: StreamHandle,
     pub(crate) mode: Mode,
     pub(crate) thread: ThreadId,
     /// Streams that take part, each with the nodes that its next one follows.
-    pub(crate) streams: Vec<(Handle<Stream>, Vec<Handle<Node>>)>,
+    pub(crate) streams: Vec<(StreamHandle, Vec<NodeHandle>)>,
     /// Something was done that cannot be recorded.
     pub(crate) invalid: bool,
     pub(crate) id: u64,
@@ -58,7 +61,7 @@ pub(crate) struct Capture {
 
 impl Capture {
     /// What the next node of a stream follows.
-    pub(crate) fn frontier(&self, stream: Handle<Stream>) -> Vec<Handle<Node>> {
+    pub(crate) fn frontier(&self, stream: StreamHandle) -> Vec<NodeHandle> {
         self.streams
             .iter()
             .find(|(one, _)| *one == stream)
@@ -67,7 +70,7 @@ impl Capture {
     }
 
     /// Lets the next node of a stream follow others, besides or instead of those it would.
-    pub(crate) fn update_frontier(&mut self, stream: Handle<Stream>, nodes: &[Handle<Node>], replace: bool) {
+    pub(crate) fn update_frontier(&mut self, stream: StreamHandle, nodes: &[NodeHandle], replace: bool) {
         let mut frontier = if replace { Vec::new() } else { self.frontier(stream) };
         for node in nodes {
             if !frontier.contains(node) {
@@ -77,7 +80,7 @@ impl Capture {
         self.set_frontier(stream, frontier);
     }
 
-    fn set_frontier(&mut self, stream: Handle<Stream>, nodes: Vec<Handle<Node>>) {
+    fn set_frontier(&mut self, stream: StreamHandle, nodes: Vec<NodeHandle>) {
         match self.streams.iter_mut().find(|(one, _)| *one == stream) {
             Some((_, frontier)) => *frontier = nodes,
             None => self.streams.push((stream, nodes)),
@@ -85,13 +88,13 @@ impl Capture {
     }
 }
 
-impl State {
+impl GraphPart {
     /// Begins to record a stream; into `graph` after `deps`, if one is given.
     pub(crate) fn begin_capture(
         &mut self,
-        stream: Handle<Stream>,
+        stream: StreamHandle,
         mode: Mode,
-        into: Option<(Handle<Graph>, Vec<Handle<Node>>)>,
+        into: Option<(GraphHandle, Vec<NodeHandle>)>,
     ) -> Done {
         let found = self.streams.get(stream)?;
         if found.kind == StreamKind::Legacy {
@@ -120,7 +123,7 @@ impl State {
     }
 
     /// Ends a recording and gives its graph.
-    pub(crate) fn end_capture(&mut self, stream: Handle<Stream>) -> Done<Handle<Graph>> {
+    pub(crate) fn end_capture(&mut self, stream: StreamHandle) -> Done<GraphHandle> {
         let handle = self.streams.get(stream)?.capture.ok_or(Code::ILLEGAL_STATE)?;
         let capture = self.captures.get(handle)?;
         if capture.origin != stream {
@@ -162,7 +165,7 @@ impl State {
     }
 
     /// The recording a stream takes part in; an error if it is spoiled already.
-    pub(crate) fn capture_of(&self, stream: Handle<Stream>) -> Done<Option<Handle<Capture>>> {
+    pub(crate) fn capture_of(&self, stream: StreamHandle) -> Done<Option<CaptureHandle>> {
         let Some(handle) = self.streams.get(stream)?.capture else { return Ok(None) };
         match self.captures.find(handle) {
             Some(capture) if capture.invalid => Err(Code::STREAM_CAPTURE_INVALIDATED),
@@ -173,9 +176,9 @@ impl State {
     /// Writes work down, if the stream is being recorded. True if it was.
     pub(crate) fn recorded(
         &mut self,
-        stream: Handle<Stream>,
+        stream: StreamHandle,
         what: impl FnOnce() -> What,
-    ) -> Done<Option<Handle<Node>>> {
+    ) -> Done<Option<NodeHandle>> {
         self.refuse_implicit(stream)?;
         let Some(handle) = self.capture_of(stream)? else { return Ok(None) };
         let capture = self.captures.get(handle)?;
@@ -186,7 +189,7 @@ impl State {
     }
 
     /// Work in stream 0 would wait for a blocking stream that is being recorded: that spoils the recording.
-    fn refuse_implicit(&mut self, stream: Handle<Stream>) -> Done {
+    fn refuse_implicit(&mut self, stream: StreamHandle) -> Done {
         let found = self.streams.get(stream)?;
         if found.kind != StreamKind::Legacy || self.captures.iter().next().is_none() {
             return Ok(());
@@ -203,7 +206,7 @@ impl State {
 
     /// A stream goes while it is recorded: the recording ends with its first stream. It goes on without others,
     /// whose work must be joined by its end all the same.
-    pub(crate) fn lose_stream(&mut self, capture: Handle<Capture>, stream: Handle<Stream>) {
+    pub(crate) fn lose_stream(&mut self, capture: CaptureHandle, stream: StreamHandle) {
         if self.captures.find(capture).is_none_or(|capture| capture.origin != stream) {
             return;
         }
@@ -217,21 +220,21 @@ impl State {
     }
 
     /// Something happened that the recording cannot hold.
-    pub(crate) fn spoil(&mut self, capture: Handle<Capture>) {
+    pub(crate) fn spoil(&mut self, capture: CaptureHandle) {
         if let Ok(capture) = self.captures.get_mut(capture) {
             capture.invalid = true;
         }
     }
 
     /// Refuses a call on a stream that cannot be recorded; that spoils the recording.
-    pub(crate) fn refuse_captured(&mut self, stream: Handle<Stream>) -> Done {
+    pub(crate) fn refuse_captured(&mut self, stream: StreamHandle) -> Done {
         let Some(handle) = self.streams.get(stream)?.capture else { return Ok(()) };
         self.spoil(handle);
         Err(Code::STREAM_CAPTURE_UNSUPPORTED)
     }
 
     /// Refuses to wait for a context while one of its streams, or of those of the green ones in it, is recorded.
-    pub(crate) fn refuse_captured_context(&mut self, context: Handle<Context>) -> Done {
+    pub(crate) fn refuse_captured_context(&mut self, context: ContextHandle) -> Done {
         if self.captures.iter().next().is_none() {
             return Ok(());
         }
@@ -261,7 +264,7 @@ impl State {
     }
 
     /// Records an event in a recorded stream: it stands for what the stream has come to. True if it did.
-    pub(crate) fn record_captured(&mut self, event: Handle<Event>, stream: Handle<Stream>) -> Done<bool> {
+    pub(crate) fn record_captured(&mut self, event: EventHandle, stream: StreamHandle) -> Done<bool> {
         let Some(handle) = self.capture_of(stream)? else {
             self.events.get_mut(event)?.captured = None;
             return Ok(false);
@@ -272,7 +275,7 @@ impl State {
     }
 
     /// Waits for an event in a stream, where one of the two is recorded. False if neither is.
-    pub(crate) fn wait_captured(&mut self, stream: Handle<Stream>, event: Handle<Event>) -> Done<bool> {
+    pub(crate) fn wait_captured(&mut self, stream: StreamHandle, event: EventHandle) -> Done<bool> {
         let ours = self.capture_of(stream)?;
         let theirs = self.events.get(event)?.captured.clone();
         let theirs = theirs.filter(|(capture, _)| self.captures.find(*capture).is_some());

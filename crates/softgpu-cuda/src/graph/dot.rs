@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::{Edge, Graph, Launch, Node, What};
+use super::GraphPart;
+use super::{Edge, Launch, Node, What};
 use crate::abi::Done;
 use crate::engine::item::HostCall;
-use crate::handle::Handle;
-use crate::state::State;
+use crate::handle::{GraphHandle, NodeHandle};
 
 /// What a picture tells beside shape, kinds and names of kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,16 +45,16 @@ impl Detail {
     }
 }
 
-impl State {
+impl GraphPart {
     /// Draws a graph, and the graphs inside it as clusters.
-    pub(crate) fn draw(&self, graph: Handle<Graph>, detail: Detail) -> Done<String> {
+    pub(crate) fn draw(&self, graph: GraphHandle, detail: Detail) -> Done<String> {
         let mut text = String::from("digraph dot {\n");
         self.draw_into(&mut text, graph, "graph_0", detail)?;
         text.push_str("}\n");
         Ok(text)
     }
 
-    fn draw_into(&self, text: &mut String, graph: Handle<Graph>, name: &str, detail: Detail) -> Done {
+    fn draw_into(&self, text: &mut String, graph: GraphHandle, name: &str, detail: Detail) -> Done {
         let nodes = &self.graph(graph)?.nodes;
         let _ = writeln!(text, "subgraph cluster_{name} {{\nlabel=\"{name}\"");
         for (place, handle) in nodes.iter().enumerate() {
@@ -78,7 +78,7 @@ impl State {
         Ok(())
     }
 
-    fn label(&self, handle: Handle<Node>, node: &Node, place: usize, detail: Detail) -> String {
+    fn label(&self, handle: NodeHandle, node: &Node, place: usize, detail: Detail) -> String {
         let mut lines = vec![place.to_string(), kind(&node.what).to_owned()];
         if let What::Kernel(launch) = &node.what
             && let Some(function) = self.functions.find(launch.function)

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
+use super::GraphPart;
+use super::What;
 use super::objects::Kept;
-use super::{Graph, Node, What};
 use crate::abi::{Code, Done};
 use crate::engine::item::Item;
-use crate::engine::{Dep, Op, Stream};
-use crate::handle::Handle;
+use crate::engine::{Dep, Op};
+use crate::handle::{GraphExecHandle, GraphHandle, Handle, NodeHandle, StreamHandle};
 use crate::process::Process;
-use crate::state::State;
 
 /// Flag of instantiation: a launch frees what the one before allocated and nobody freed.
 const AUTO_FREE: u64 = 1;
@@ -31,16 +31,16 @@ pub(crate) struct Plan {
     /// In the order in which they run.
     pub(crate) steps: Vec<Step>,
     /// What it keeps alive, and the nodes of the child graphs that this came with, from the outermost.
-    kept: Vec<(Vec<Handle<Node>>, Kept)>,
+    kept: Vec<(Vec<NodeHandle>, Kept)>,
 }
 
 /// One thing an instantiated graph does. A child graph is one too, which does nothing: its steps follow.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     /// The node it was made from.
-    pub(crate) node: Handle<Node>,
+    pub(crate) node: NodeHandle,
     /// The nodes of the child graphs it is a part of, from the outermost.
-    within: Vec<Handle<Node>>,
+    within: Vec<NodeHandle>,
     /// What it follows: places in the order of its own graph.
     after: Vec<usize>,
     pub(crate) what: What,
@@ -52,48 +52,48 @@ pub(crate) struct Step {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mismatch {
     pub(crate) number: u32,
-    pub(crate) node: Handle<Node>,
+    pub(crate) node: NodeHandle,
 }
 
 impl Mismatch {
     /// It is no graph.
     pub(crate) const INVALID: Self = Self { number: 1, node: Handle::NULL };
 
-    const fn topology(node: Handle<Node>) -> Self {
+    const fn topology(node: NodeHandle) -> Self {
         Self { number: 2, node }
     }
 
-    const fn kind(node: Handle<Node>) -> Self {
+    const fn kind(node: NodeHandle) -> Self {
         Self { number: 3, node }
     }
 }
 
-impl State {
+impl GraphPart {
     /// An instantiated graph, or the driver's code for what is none.
-    pub(crate) fn exec(&self, exec: Handle<GraphExec>) -> Done<&GraphExec> {
+    pub(crate) fn exec(&self, exec: GraphExecHandle) -> Done<&GraphExec> {
         self.execs.find(exec).ok_or(Code::INVALID_VALUE)
     }
 
     /// An instantiated graph to change.
-    pub(crate) fn exec_mut(&mut self, exec: Handle<GraphExec>) -> Done<&mut GraphExec> {
+    pub(crate) fn exec_mut(&mut self, exec: GraphExecHandle) -> Done<&mut GraphExec> {
         self.execs.get_mut(exec).map_err(|_| Code::INVALID_VALUE)
     }
 
     /// Makes a graph into what can be launched.
-    pub(crate) fn instantiate(&mut self, graph: Handle<Graph>, flags: u64) -> Done<Handle<GraphExec>> {
+    pub(crate) fn instantiate(&mut self, graph: GraphHandle, flags: u64) -> Done<GraphExecHandle> {
         let plan = self.plan(graph)?;
         self.retain_all(plan.kept.iter().map(|(_, kept)| kept));
         Ok(self.execs.insert(GraphExec { flags, plan, live: Vec::new(), launches: Vec::new() }))
     }
 
     /// Lays a graph out.
-    fn plan(&self, graph: Handle<Graph>) -> Done<Plan> {
+    fn plan(&self, graph: GraphHandle) -> Done<Plan> {
         let mut plan = Plan::default();
         self.lay_out(graph, &[], &mut plan)?;
         Ok(plan)
     }
 
-    fn lay_out(&self, graph: Handle<Graph>, within: &[Handle<Node>], plan: &mut Plan) -> Done {
+    fn lay_out(&self, graph: GraphHandle, within: &[NodeHandle], plan: &mut Plan) -> Done {
         plan.kept.extend(self.graph(graph)?.kept.iter().map(|kept| (within.to_vec(), *kept)));
         let order = self.in_order(graph)?;
         let places: HashMap<_, _> = order.iter().enumerate().map(|(place, node)| (*node, place)).collect();
@@ -113,9 +113,9 @@ impl State {
     /// the same shape.
     pub(crate) fn update_exec(
         &mut self,
-        handle: Handle<GraphExec>,
-        child: Option<Handle<Node>>,
-        graph: Handle<Graph>,
+        handle: GraphExecHandle,
+        child: Option<NodeHandle>,
+        graph: GraphHandle,
     ) -> Result<(), Mismatch> {
         let mut new = self.plan(graph).map_err(|_| Mismatch::INVALID)?;
         let exec = self.execs.find(handle).ok_or(Mismatch::INVALID)?;
@@ -157,14 +157,14 @@ impl State {
     }
 
     /// The step that was made from a node, which must still be there.
-    pub(crate) fn step_mut(&mut self, exec: Handle<GraphExec>, node: Handle<Node>) -> Done<&mut Step> {
+    pub(crate) fn step_mut(&mut self, exec: GraphExecHandle, node: NodeHandle) -> Done<&mut Step> {
         self.node(node)?;
         let exec = self.exec_mut(exec)?;
         exec.plan.steps.iter_mut().find(|step| step.node == node).ok_or(Code::INVALID_VALUE)
     }
 
     /// Gives a step other parameters of the same kind.
-    pub(crate) fn change_step(&mut self, exec: Handle<GraphExec>, node: Handle<Node>, what: What) -> Done {
+    pub(crate) fn change_step(&mut self, exec: GraphExecHandle, node: NodeHandle, what: What) -> Done {
         let step = self.step_mut(exec, node)?;
         if !step.what.can_become(&what) {
             return Err(Code::INVALID_VALUE);
@@ -174,7 +174,7 @@ impl State {
     }
 
     /// Ends an instantiated graph; launches under way go on, and what they keep alive stays until they end.
-    pub(crate) fn destroy_exec(&mut self, exec: Handle<GraphExec>) -> Done {
+    pub(crate) fn destroy_exec(&mut self, exec: GraphExecHandle) -> Done {
         let exec = self.execs.remove(exec).map_err(|_| Code::INVALID_VALUE)?;
         let kept = exec.plan.kept.into_iter().map(|(_, kept)| kept).collect();
         self.release_after(exec.launches, kept);
@@ -185,8 +185,8 @@ impl State {
     pub(crate) fn launch_graph(
         &mut self,
         process: &Process,
-        handle: Handle<GraphExec>,
-        stream: Handle<Stream>,
+        handle: GraphExecHandle,
+        stream: StreamHandle,
     ) -> Done {
         let mut exec = self.execs.lift(handle).ok_or(Code::INVALID_VALUE)?;
         let done = self.run_steps(process, &mut exec, stream);
@@ -194,7 +194,7 @@ impl State {
         done
     }
 
-    fn run_steps(&mut self, process: &Process, exec: &mut GraphExec, stream: Handle<Stream>) -> Done {
+    fn run_steps(&mut self, process: &Process, exec: &mut GraphExec, stream: StreamHandle) -> Done {
         if exec.flags & AUTO_FREE != 0 {
             exec.live.clear();
         }
@@ -212,7 +212,8 @@ impl State {
                 What::Alloc(address, _) if exec.live.contains(address) => return Err(Code::INVALID_VALUE),
                 What::Alloc(address, bytes) => {
                     exec.live.push(*address);
-                    self.commit_graph_memory(process, stream, *address, *bytes)?;
+                    let home = self.home(self.streams.get(stream)?.context)?;
+                    self.commit_graph_memory(process, home, *address, *bytes)?;
                 }
                 What::Free(address) => {
                     exec.live.retain(|live| live != address);
@@ -229,7 +230,7 @@ impl State {
         Ok(())
     }
 
-    fn put(&mut self, process: &Process, stream: Handle<Stream>, op: Op) -> Done {
+    fn put(&mut self, process: &Process, stream: StreamHandle, op: Op) -> Done {
         let op = self.arrive(process, stream, op)?;
         self.enqueue(process, stream, Item::new(op, Vec::new(), false)).map(drop)
     }
@@ -237,7 +238,7 @@ impl State {
 
 impl Plan {
     /// Which steps are below the nodes of child graphs; all, if there are none.
-    fn places_below(&self, above: &[Handle<Node>]) -> Vec<usize> {
+    fn places_below(&self, above: &[NodeHandle]) -> Vec<usize> {
         (0..self.steps.len()).filter(|place| self.steps[*place].within.starts_with(above)).collect()
     }
 

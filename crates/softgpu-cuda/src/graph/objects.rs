@@ -1,12 +1,10 @@
 //! User objects: what a program lets graphs keep alive. When the last reference goes, a function of the program
 //! is called, by the thread that calls all of them.
 
-use super::Graph;
+use super::GraphPart;
 use crate::abi::{Code, Done};
 use crate::engine::Dep;
-use crate::handle::Handle;
-use crate::process::Process;
-use crate::state::State;
+use crate::handle::{GraphHandle, UserObjectHandle};
 
 /// Something of the program, and who refers to it.
 #[derive(Debug)]
@@ -23,20 +21,20 @@ pub(crate) struct Ending(pub(crate) extern "C" fn(usize), pub(crate) usize);
 /// A graph's references to one object.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept {
-    pub(crate) object: Handle<UserObject>,
+    pub(crate) object: UserObjectHandle,
     pub(crate) count: u32,
 }
 
-impl State {
+impl GraphPart {
     /// Adds references to an object.
-    pub(crate) fn retain_object(&mut self, object: Handle<UserObject>, count: u32) -> Done {
+    pub(crate) fn retain_object(&mut self, object: UserObjectHandle, count: u32) -> Done {
         let found = self.objects.get_mut(object).map_err(|_| Code::INVALID_VALUE)?;
         found.references += u64::from(count);
         Ok(())
     }
 
     /// Takes references from an object; at zero its end is due.
-    pub(crate) fn release_object(&mut self, object: Handle<UserObject>, count: u32) -> Done {
+    pub(crate) fn release_object(&mut self, object: UserObjectHandle, count: u32) -> Done {
         let found = self.objects.get_mut(object).map_err(|_| Code::INVALID_VALUE)?;
         found.references = found.references.checked_sub(count.into()).ok_or(Code::INVALID_VALUE)?;
         if found.references == 0 {
@@ -47,7 +45,7 @@ impl State {
     }
 
     /// Lets a graph refer to an object that has these references already.
-    pub(crate) fn keep(&mut self, graph: Handle<Graph>, kept: Kept) -> Done {
+    pub(crate) fn keep(&mut self, graph: GraphHandle, kept: Kept) -> Done {
         self.objects.get(kept.object).map_err(|_| Code::INVALID_VALUE)?;
         let list = &mut self.graph_mut(graph)?.kept;
         match list.iter_mut().find(|known| known.object == kept.object) {
@@ -58,7 +56,7 @@ impl State {
     }
 
     /// Takes references of a graph.
-    pub(crate) fn unkeep(&mut self, graph: Handle<Graph>, kept: Kept) -> Done {
+    pub(crate) fn unkeep(&mut self, graph: GraphHandle, kept: Kept) -> Done {
         let list = &mut self.graph_mut(graph)?.kept;
         let known = list.iter_mut().find(|known| known.object == kept.object).ok_or(Code::INVALID_VALUE)?;
         known.count = known.count.checked_sub(kept.count).ok_or(Code::INVALID_VALUE)?;
@@ -106,13 +104,5 @@ impl State {
             self.release_all(list);
         }
         self.endings.pop()
-    }
-}
-
-impl Process {
-    /// Sees to it that ends that are due are called.
-    pub(crate) fn announce_endings(&'static self) {
-        self.start_workers();
-        self.progress.notify_all();
     }
 }

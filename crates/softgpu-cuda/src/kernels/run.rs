@@ -5,6 +5,7 @@
 
 use super::{Kernel, Picture};
 use crate::abi::Done;
+use crate::sys::{self, read, write};
 
 impl Kernel {
     /// Does it, on this thread.
@@ -13,13 +14,10 @@ impl Kernel {
             Self::Busy(_) | Self::Spin(_) | Self::Broken => {}
             Self::Poke(address) => write(address, 0, 0u32),
             Self::Fill(out, value, count) => (0..count).for_each(|index| write(out, index, value)),
-            Self::Copy(to, from, count) => {
-                // SAFETY: both ranges were checked; `copy` allows them to overlap.
-                unsafe { std::ptr::copy(from as *const u32, to as *mut u32, count as usize) };
-            }
+            Self::Copy(to, from, count) => sys::copy(from, to, 4 * count as usize),
             Self::Saxpy(count, a, x, y) => {
                 for index in 0..count {
-                    write(y, index, a * read(x, index) + read(y, index));
+                    write(y, index, a * read::<f32>(x, index) + read::<f32>(y, index));
                 }
             }
             Self::Matmul(rows, a, b, c) => matmul(rows as usize, a, b, c),
@@ -27,16 +25,6 @@ impl Kernel {
         }
         Ok(())
     }
-}
-
-fn read(base: u64, index: u64) -> f32 {
-    // SAFETY: inside a range that was checked at the launch.
-    unsafe { (base as *const f32).add(index as usize).read_unaligned() }
-}
-
-fn write<T>(base: u64, index: u64, value: T) {
-    // SAFETY: inside a range that was checked at the launch.
-    unsafe { (base as *mut T).add(index as usize).write_unaligned(value) };
 }
 
 fn matmul(rows: usize, a: u64, b: u64, c: u64) {

@@ -4,10 +4,10 @@
 use fastgpu_softgpu::ledger::layout::Class;
 
 use super::{GRANULE, Kind, SMALL_MAX};
+use super::{Home, MemoryPart};
 use crate::abi::{Code, Done};
-use crate::handle::Handle;
+use crate::handle::{ArrayHandle, ContextHandle, MipmapHandle};
 use crate::process::Process;
-use crate::state::{Context, State};
 
 /// What an array is made of, as the driver's descriptor says it.
 #[repr(C)]
@@ -23,24 +23,26 @@ pub(crate) struct Descriptor {
     pub(crate) flags: u32,
 }
 
+const _: () = assert!(size_of::<Descriptor>() == 40);
+
 /// An array.
 #[derive(Debug)]
 pub(crate) struct Array {
     pub(crate) descriptor: Descriptor,
-    pub(crate) context: Handle<Context>,
+    pub(crate) context: ContextHandle,
     pub(crate) ordinal: i32,
     pub(crate) base: u64,
     /// As charged; 0: it is a view of another one, or of a level of a mipmapped one.
     pub(crate) bytes: u64,
     /// Its planes, if it has several.
-    pub(crate) planes: Vec<Handle<Array>>,
+    pub(crate) planes: Vec<ArrayHandle>,
 }
 
 /// An array with smaller and smaller versions of itself.
 #[derive(Debug)]
 pub(crate) struct Mipmap {
-    pub(crate) context: Handle<Context>,
-    pub(crate) levels: Vec<Handle<Array>>,
+    pub(crate) context: ContextHandle,
+    pub(crate) levels: Vec<ArrayHandle>,
     ordinal: i32,
     base: u64,
     bytes: u64,
@@ -135,14 +137,14 @@ impl Descriptor {
     }
 }
 
-impl State {
+impl MemoryPart {
     /// Makes an array.
     pub(crate) fn create_array(
         &mut self,
         process: &Process,
-        context: Handle<Context>,
+        home: Home,
         descriptor: Descriptor,
-    ) -> Done<Handle<Array>> {
+    ) -> Done<ArrayHandle> {
         if descriptor.flags & WITHOUT_MEMORY != 0 {
             return Err(Code::NOT_SUPPORTED);
         }
@@ -153,10 +155,10 @@ impl State {
             parts => parts.iter().map(Descriptor::bytes).sum(),
         };
         let bytes = bytes.ok_or(Code::INVALID_VALUE)?;
-        let ordinal = self.contexts.get(context)?.ordinal;
+        let Home { context, ordinal } = home;
         let mapped = bytes.max(SMALL_MAX).next_multiple_of(GRANULE);
         let base = self.granules(process, ordinal, Class::Array, mapped)?;
-        self.note(base, bytes, mapped, context, ordinal, Kind::Array);
+        self.note(base, bytes, mapped, home, Kind::Array);
         let planes = self.views(context, ordinal, base, &parts);
         Ok(self.arrays.insert(Array { descriptor, context, ordinal, base, bytes: mapped, planes }))
     }
@@ -164,11 +166,11 @@ impl State {
     /// Arrays that lie one behind the other in memory that is there.
     fn views(
         &mut self,
-        context: Handle<Context>,
+        context: ContextHandle,
         ordinal: i32,
         base: u64,
         parts: &[Descriptor],
-    ) -> Vec<Handle<Array>> {
+    ) -> Vec<ArrayHandle> {
         let mut at = base;
         let mut views = Vec::with_capacity(parts.len());
         for descriptor in parts {
@@ -184,28 +186,28 @@ impl State {
     pub(crate) fn create_mipmap(
         &mut self,
         process: &Process,
-        context: Handle<Context>,
+        home: Home,
         descriptor: Descriptor,
         levels: u32,
-    ) -> Done<Handle<Mipmap>> {
+    ) -> Done<MipmapHandle> {
         if descriptor.flags & WITHOUT_MEMORY != 0 {
             return Err(Code::NOT_SUPPORTED);
         }
         let too_wide = descriptor.depth == 0 && descriptor.width.max(descriptor.height) > 32_768;
         descriptor.bytes().filter(|_| !too_wide).ok_or(Code::INVALID_VALUE)?;
+        let Home { context, ordinal } = home;
         let count = levels.clamp(1, descriptor.levels_max());
         let parts: Vec<Descriptor> = (0..count).map(|level| descriptor.level(level)).collect();
         let bytes: u64 = parts.iter().filter_map(Descriptor::bytes).sum();
-        let ordinal = self.contexts.get(context)?.ordinal;
         let mapped = bytes.max(SMALL_MAX).next_multiple_of(GRANULE);
         let base = self.granules(process, ordinal, Class::Array, mapped)?;
-        self.note(base, bytes, mapped, context, ordinal, Kind::Array);
+        self.note(base, bytes, mapped, home, Kind::Array);
         let levels = self.views(context, ordinal, base, &parts);
         Ok(self.mipmaps.insert(Mipmap { context, levels, ordinal, base, bytes: mapped }))
     }
 
     /// Ends an array of levels, with them. The caller has waited for the device.
-    pub(crate) fn destroy_mipmap(&mut self, process: &Process, handle: Handle<Mipmap>) -> Done {
+    pub(crate) fn destroy_mipmap(&mut self, process: &Process, handle: MipmapHandle) -> Done {
         let mipmap = self.mipmaps.remove(handle)?;
         mipmap.levels.into_iter().for_each(|level| drop(self.arrays.remove(level)));
         self.memory.remove(mipmap.base);
@@ -215,7 +217,7 @@ impl State {
     }
 
     /// Ends an array. The caller has waited for the device.
-    pub(crate) fn destroy_array(&mut self, process: &Process, handle: Handle<Array>) -> Done {
+    pub(crate) fn destroy_array(&mut self, process: &Process, handle: ArrayHandle) -> Done {
         // Planes and levels go with what they are views of.
         if self.arrays.get(handle)?.bytes == 0 {
             return Err(Code::INVALID_HANDLE);

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use fastgpu_softgpu::ledger::layout::Class;
 
 use super::{ALIGNMENT, Allocation, GRANULE, Kind, SMALL_MAX, space};
+use super::{Home, MemoryPart};
 use crate::abi::{Code, Done};
-use crate::handle::Handle;
+use crate::handle::ContextHandle;
 use crate::process::Process;
-use crate::state::{Context, State};
 
 /// Granules that small allocations share.
 #[derive(Debug)]
 pub(crate) struct Granule {
-    context: Handle<Context>,
+    context: ContextHandle,
     /// Offset and length of what is taken.
     taken: BTreeMap<u64, u64>,
 }
@@ -35,69 +35,35 @@ impl Granule {
     }
 }
 
-impl Process {
-    /// Charges this process for device memory. The dead are asked to pay back before anybody is refused.
-    pub(crate) fn charge(&self, ordinal: i32, class: Class, bytes: u64) -> Done {
-        let charge = || {
-            let mut device = self.device(ordinal)?;
-            device.charge(self.me.slot, self.me.pid, class, bytes).map_err(|refused| Code(refused.code))
-        };
-        match charge() {
-            Err(Code::OUT_OF_MEMORY) if self.ledger.reap() > 0 => charge(),
-            result => result,
-        }
-    }
-
-    /// Takes a charge back.
-    pub(crate) fn release(&self, ordinal: i32, class: Class, bytes: u64) {
-        if let Ok(mut device) = self.device(ordinal) {
-            device.release(self.me.slot, class, bytes);
-        }
-    }
-}
-
-impl State {
+impl MemoryPart {
     /// Allocates device memory in a context.
-    pub(crate) fn allocate(&mut self, process: &Process, context: Handle<Context>, bytes: u64) -> Done<u64> {
+    pub(crate) fn allocate(&mut self, process: &Process, home: Home, bytes: u64) -> Done<u64> {
         if bytes == 0 {
             return Err(Code::INVALID_VALUE);
         }
-        let ordinal = self.contexts.get(context)?.ordinal;
         let (base, mapped, kind) = if bytes <= SMALL_MAX {
             let length = bytes.next_multiple_of(ALIGNMENT);
-            let (granule, offset) = self.small(process, context, ordinal, length)?;
+            let (granule, offset) = self.small(process, home, length)?;
             (granule + offset, length, Kind::Small { granule })
         } else {
             let mapped = bytes.checked_next_multiple_of(GRANULE).ok_or(Code::OUT_OF_MEMORY)?;
-            (self.granules(process, ordinal, Class::Memory, mapped)?, mapped, Kind::Large)
+            (self.granules(process, home.ordinal, Class::Memory, mapped)?, mapped, Kind::Large)
         };
-        self.note(base, bytes, mapped, context, ordinal, kind);
+        self.note(base, bytes, mapped, home, kind);
         Ok(base)
     }
 
     /// Writes an allocation down.
-    pub(crate) fn note(
-        &mut self,
-        base: u64,
-        bytes: u64,
-        mapped: u64,
-        context: Handle<Context>,
-        ordinal: i32,
-        kind: Kind,
-    ) {
+    pub(crate) fn note(&mut self, base: u64, bytes: u64, mapped: u64, home: Home, kind: Kind) {
+        let Home { context, ordinal } = home;
         let id = self.new_id();
         let allocation =
             Allocation { base, bytes, mapped, context, ordinal, kind, id, shared: None, sync_memops: false };
         self.memory.insert(allocation);
     }
 
-    fn small(
-        &mut self,
-        process: &Process,
-        context: Handle<Context>,
-        ordinal: i32,
-        length: u64,
-    ) -> Done<(u64, u64)> {
+    fn small(&mut self, process: &Process, home: Home, length: u64) -> Done<(u64, u64)> {
+        let Home { context, ordinal } = home;
         let mut ours = self.memory.granules.iter_mut().filter(|(_, granule)| granule.context == context);
         if let Some((base, offset)) = ours.find_map(|(base, granule)| Some((*base, granule.take(length)?))) {
             return Ok((base, offset));
@@ -130,13 +96,7 @@ impl State {
     }
 
     /// Managed memory: charged to a device only while it is there.
-    pub(crate) fn allocate_managed(
-        &mut self,
-        process: &Process,
-        context: Handle<Context>,
-        bytes: u64,
-    ) -> Done<u64> {
-        let ordinal = self.contexts.get(context)?.ordinal;
+    pub(crate) fn allocate_managed(&mut self, process: &Process, home: Home, bytes: u64) -> Done<u64> {
         let mapped = bytes
             .checked_next_multiple_of(GRANULE)
             .filter(|mapped| *mapped > 0)
@@ -146,7 +106,7 @@ impl State {
             self.memory.space.give(base, mapped);
             return Err(code);
         }
-        self.note(base, bytes, mapped, context, ordinal, Kind::Managed { on: None });
+        self.note(base, bytes, mapped, home, Kind::Managed { on: None });
         process.words().managed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(base)
     }

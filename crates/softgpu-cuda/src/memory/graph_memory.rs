@@ -5,11 +5,9 @@
 use fastgpu_softgpu::ledger::layout::Class;
 
 use super::{GRANULE, Kind, space};
+use super::{Home, MemoryPart};
 use crate::abi::{Code, Done};
-use crate::engine::Stream;
-use crate::handle::Handle;
 use crate::process::Process;
-use crate::state::State;
 
 /// What graphs of one device hold.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,9 +19,9 @@ pub(crate) struct GraphMemory {
 }
 
 /// Graphs take memory in steps of this.
-const STEP: u64 = 16 * GRANULE;
+pub(crate) const STEP: u64 = 16 * GRANULE;
 
-impl State {
+impl MemoryPart {
     /// Promises an address for a graph's allocation.
     pub(crate) fn reserve_graph_memory(&mut self, bytes: u64) -> Done<u64> {
         let length = bytes.max(1).checked_next_multiple_of(GRANULE).ok_or(Code::OUT_OF_MEMORY)?;
@@ -41,12 +39,11 @@ impl State {
     pub(crate) fn commit_graph_memory(
         &mut self,
         process: &Process,
-        stream: Handle<Stream>,
+        home: Home,
         address: u64,
         bytes: u64,
     ) -> Done {
-        let context = self.streams.get(stream)?.context;
-        let ordinal = self.contexts.get(context)?.ordinal;
+        let ordinal = home.ordinal;
         let length = *self.memory.promised.get(&address).ok_or(Code::INVALID_VALUE)?;
         if self.memory.at(address).is_none() {
             let place = ordinal.cast_unsigned() as usize;
@@ -61,42 +58,8 @@ impl State {
             let held = &mut self.graph_memory[place];
             held.used[0] += length;
             held.used[1] = held.used[1].max(held.used[0]);
-            self.note(address, bytes, length, context, ordinal, Kind::Graph);
+            self.note(address, bytes, length, home, Kind::Graph);
         }
         Ok(())
-    }
-
-    /// Frees what a launch allocated, outside of any graph.
-    pub(crate) fn free_graph_memory(&mut self, address: u64) -> Done {
-        let live = self.execs.handles(|exec| exec.live.contains(&address));
-        if live.is_empty() {
-            return Err(Code::INVALID_VALUE);
-        }
-        for exec in live {
-            self.execs.get_mut(exec)?.live.retain(|one| *one != address);
-        }
-        Ok(())
-    }
-
-    /// Gives back what no launch holds. The caller has waited for the device.
-    pub(crate) fn trim_graph_memory(&mut self, process: &Process, ordinal: i32) {
-        let idle: Vec<(u64, u64)> = self
-            .memory
-            .iter()
-            .filter(|one| one.kind == Kind::Graph && one.ordinal == ordinal)
-            .filter(|one| !self.execs.iter().any(|(_, exec)| exec.live.contains(&one.base)))
-            .map(|one| (one.base, one.mapped))
-            .collect();
-        let place = ordinal.cast_unsigned() as usize;
-        for (base, length) in idle {
-            space::decommit(base, length);
-            self.memory.remove(base);
-            self.graph_memory[place].used[0] -= length;
-        }
-        let held = &mut self.graph_memory[place];
-        let keep = held.used[0].next_multiple_of(STEP);
-        let given = held.reserved[0].saturating_sub(keep);
-        held.reserved[0] -= given;
-        process.release(ordinal, Class::Pool, given);
     }
 }

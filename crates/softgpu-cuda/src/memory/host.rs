@@ -1,16 +1,15 @@
 //! Host memory that the device may touch: allocated here, or made known.
 
 use super::{Allocation, GRANULE, Kind, space};
+use super::{Home, MemoryPart};
 use crate::abi::{Code, Done};
-use crate::handle::Handle;
-use crate::state::{Context, State};
 
 /// The unit of host memory.
 const PAGE: u64 = 4096;
 
-impl State {
+impl MemoryPart {
     /// Allocates host memory. It lies in our space, so that it is told from the program's own.
-    pub(crate) fn allocate_host(&mut self, context: Handle<Context>, bytes: u64, flags: u32) -> Done<u64> {
+    pub(crate) fn allocate_host(&mut self, home: Home, bytes: u64, flags: u32) -> Done<u64> {
         let mapped = bytes.checked_next_multiple_of(GRANULE).filter(|mapped| *mapped > 0);
         let mapped = mapped.ok_or(Code::INVALID_VALUE)?;
         let base = self.memory.space.take(mapped, GRANULE, 0)?;
@@ -18,8 +17,7 @@ impl State {
             self.memory.space.give(base, mapped);
             return Err(code);
         }
-        let ordinal = self.contexts.get(context)?.ordinal;
-        self.note(base, bytes, mapped, context, ordinal, Kind::Host { flags });
+        self.note(base, bytes, mapped, home, Kind::Host { flags });
         Ok(base)
     }
 
@@ -44,7 +42,7 @@ impl State {
     }
 
     /// Makes host memory of the program known.
-    pub(crate) fn register(&mut self, context: Handle<Context>, base: u64, bytes: u64, flags: u32) -> Done {
+    pub(crate) fn register(&mut self, home: Home, base: u64, bytes: u64, flags: u32) -> Done {
         if base == 0 || bytes == 0 {
             return Err(Code::INVALID_VALUE);
         }
@@ -53,8 +51,7 @@ impl State {
         if taken || self.memory.within(base, bytes).next().is_some() {
             return Err(Code::HOST_MEMORY_ALREADY_REGISTERED);
         }
-        let ordinal = self.contexts.get(context)?.ordinal;
-        self.note(base, bytes, bytes, context, ordinal, Kind::Registered { flags });
+        self.note(base, bytes, bytes, home, Kind::Registered { flags });
         Ok(())
     }
 }

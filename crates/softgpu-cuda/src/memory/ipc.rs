@@ -1,5 +1,6 @@
 //! Memory that another process of the same device may open: by a handle that says which object it is.
 
+use crate::memory::Home;
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -7,11 +8,12 @@ use std::sync::atomic::Ordering;
 
 use fastgpu_softgpu::ledger::layout::Class;
 
+use super::MemoryPart;
 use super::{Allocation, GRANULE, Kind, space};
 use crate::abi::{Code, Done};
-use crate::handle::Handle;
+use crate::handle::ContextHandle;
 use crate::process::Process;
-use crate::state::{Context, State};
+use crate::sys::{self};
 
 /// What a handle begins with, so that a foreign one is recognised.
 const MARK: u64 = 0x6970_6367_7075_0001;
@@ -30,7 +32,9 @@ pub(crate) struct IpcHandle {
     spare: [u64; 2],
 }
 
-impl State {
+const _: () = assert!(size_of::<IpcHandle>() == 64);
+
+impl MemoryPart {
     /// Holds an object in the ledger once more; says how large it is, or `None` if it is gone.
     pub(crate) fn hold(&mut self, process: &Process, device: usize, object: u64) -> Option<u64> {
         let bytes = process.ledger.device(device).hold(object, process.me.slot)?;
@@ -115,7 +119,7 @@ impl State {
     pub(crate) fn import(
         &mut self,
         process: &Process,
-        context: Handle<Context>,
+        context: ContextHandle,
         handle: IpcHandle,
     ) -> Done<u64> {
         if handle.mark != MARK {
@@ -137,7 +141,7 @@ impl State {
         let mapped = self.map_object(process, device, handle.object, length);
         let base = mapped.inspect_err(|_| self.let_go(process, device, handle.object))?;
         let kind = Kind::Imported { device, object: handle.object, opened: 1 };
-        self.note(base + handle.offset, handle.bytes, length, context, ordinal, kind);
+        self.note(base + handle.offset, handle.bytes, length, Home { context, ordinal }, kind);
         Ok(base + handle.offset)
     }
 
@@ -194,11 +198,11 @@ fn put_into_file(path: &Path, base: u64, length: u64) -> Done {
 fn copy_pages(base: u64, length: u64, file: &File) -> Done {
     use std::os::unix::fs::FileExt;
     const PIECE: u64 = 64 << 10;
+    let mut piece = vec![0u8; PIECE as usize];
     for at in (0..length).step_by(PIECE as usize) {
-        // SAFETY: the granules are mapped and stay so; no work is under way that writes to them.
-        let piece = unsafe { std::slice::from_raw_parts((base + at) as *const u8, PIECE as usize) };
+        sys::copy_in(base + at, &mut piece);
         if piece.iter().any(|byte| *byte != 0) {
-            file.write_all_at(piece, at).map_err(|_| Code::OUT_OF_MEMORY)?;
+            file.write_all_at(&piece, at).map_err(|_| Code::OUT_OF_MEMORY)?;
         }
     }
     Ok(())

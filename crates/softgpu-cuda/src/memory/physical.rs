@@ -2,16 +2,17 @@
 //!
 //! Physical memory lives while a handle or a mapping names it, in this process or another one.
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use crate::memory::Home;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use fastgpu_softgpu::ledger::layout::{Class, ObjectKind};
 
-use super::teams::Team;
+use super::MemoryPart;
 use super::{GRANULE, Kind, space};
 use crate::abi::{Code, Done};
-use crate::handle::Handle;
+use crate::handle::{Handle, PhysicalHandle};
 use crate::process::Process;
-use crate::state::State;
+use crate::sys::{duplicate, inode, memory_file};
 
 /// Physical memory.
 #[derive(Debug)]
@@ -32,6 +33,23 @@ pub(crate) struct Physical {
     pub(super) team: Option<Team>,
 }
 
+/// What a physical object is if it is a team.
+#[derive(Debug)]
+pub(super) struct Team {
+    /// Its place in the ledger.
+    pub(super) place: u32,
+    pub(super) bound: Vec<Bound>,
+}
+
+/// Memory of one device at one place of the object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    pub(super) ordinal: i32,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+    pub(super) physical: PhysicalHandle,
+}
+
 impl Physical {
     /// Memory that one handle of this process names.
     pub(super) fn new(ordinal: Option<i32>, bytes: u64, file: OwnedFd, handle_types: u32) -> Self {
@@ -39,7 +57,7 @@ impl Physical {
     }
 }
 
-impl State {
+impl MemoryPart {
     /// Creates physical memory.
     pub(crate) fn create_physical(
         &mut self,
@@ -47,7 +65,7 @@ impl State {
         ordinal: Option<i32>,
         bytes: u64,
         handle_types: u32,
-    ) -> Done<Handle<Physical>> {
+    ) -> Done<PhysicalHandle> {
         if bytes == 0 || !bytes.is_multiple_of(GRANULE) {
             return Err(Code::INVALID_VALUE);
         }
@@ -63,12 +81,7 @@ impl State {
     }
 
     /// Lets go of a handle, or with `mapping` of a mapping.
-    pub(crate) fn drop_physical(
-        &mut self,
-        process: &Process,
-        handle: Handle<Physical>,
-        mapping: bool,
-    ) -> Done {
+    pub(crate) fn drop_physical(&mut self, process: &Process, handle: PhysicalHandle, mapping: bool) -> Done {
         let physical = self.physicals.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
         let count = if mapping { &mut physical.mappings } else { &mut physical.handles };
         *count = count.checked_sub(1).ok_or(Code::INVALID_VALUE)?;
@@ -88,7 +101,7 @@ impl State {
     }
 
     /// Maps physical memory at a reserved address. It cannot be used until access is set.
-    pub(crate) fn map_physical(&mut self, base: u64, handle: Handle<Physical>) -> Done {
+    pub(crate) fn map_physical(&mut self, base: u64, handle: PhysicalHandle) -> Done {
         let physical = self.physicals.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
         let (bytes, ordinal) = (physical.bytes, physical.ordinal.unwrap_or(0));
         let (_, reserved) = self.memory.reservations.range(..=base).next_back().ok_or(Code::NOT_SUPPORTED)?;
@@ -102,14 +115,14 @@ impl State {
         space::commit_file(base, bytes, physical.file.as_raw_fd(), false)?;
         physical.mappings += 1;
         let kind = Kind::Mapping { physical: handle, access: 0, multicast: physical.team.is_some() };
-        self.note(base, bytes, bytes, Handle::NULL, ordinal, kind);
+        self.note(base, bytes, bytes, Home { context: Handle::NULL, ordinal }, kind);
         Ok(())
     }
 
     /// Unmaps whole mappings. The caller has waited for the device.
     pub(crate) fn unmap_physical(&mut self, process: &Process, base: u64, bytes: u64) -> Done {
         let end = base.checked_add(bytes).ok_or(Code::INVALID_VALUE)?;
-        let inside: Vec<(u64, u64, Handle<Physical>)> = self
+        let inside: Vec<(u64, u64, PhysicalHandle)> = self
             .memory
             .within(base, bytes)
             .filter_map(|one| match one.kind {
@@ -151,7 +164,7 @@ impl State {
     }
 
     /// A file descriptor through which another process can have the memory.
-    pub(crate) fn export_physical(&mut self, process: &Process, handle: Handle<Physical>) -> Done<i32> {
+    pub(crate) fn export_physical(&mut self, process: &Process, handle: PhysicalHandle) -> Done<i32> {
         let physical = self.physicals.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
         if physical.handle_types & 1 == 0 {
             return Err(Code::INVALID_VALUE);
@@ -172,7 +185,7 @@ impl State {
     }
 
     /// Physical memory behind a file descriptor that some process exported.
-    pub(crate) fn import_physical(&mut self, process: &Process, descriptor: i32) -> Done<Handle<Physical>> {
+    pub(crate) fn import_physical(&mut self, process: &Process, descriptor: i32) -> Done<PhysicalHandle> {
         let file = duplicate(descriptor)?;
         let inode = inode(&file)?;
         let known = self.physicals.handles(|one| self::inode(&one.file) == Ok(inode));
@@ -189,46 +202,5 @@ impl State {
         let ordinal = process.ordinal_of(device);
         let shared = Some((device, object));
         Ok(self.physicals.insert(Physical { shared, ..Physical::new(ordinal, bytes, file, 1) }))
-    }
-}
-
-/// A descriptor of our own for what a program's descriptor names.
-pub(crate) fn duplicate(descriptor: i32) -> Done<OwnedFd> {
-    // SAFETY: dup makes a descriptor of our own out of whatever the number names, or fails.
-    let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
-    if copy < 0 {
-        return Err(Code::INVALID_VALUE);
-    }
-    // SAFETY: the descriptor was made a line above and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
-}
-
-/// A file in memory that takes no room until it is written to.
-pub(crate) fn memory_file(bytes: u64) -> Done<OwnedFd> {
-    // SAFETY: the name is a text that ends.
-    let descriptor = unsafe { libc::memfd_create(c"softgpu".as_ptr(), libc::MFD_CLOEXEC) };
-    if descriptor < 0 {
-        return Err(Code::OUT_OF_MEMORY);
-    }
-    // SAFETY: the descriptor was made a line above and nobody else knows it.
-    let file = unsafe { OwnedFd::from_raw_fd(descriptor) };
-    let length = libc::off_t::try_from(bytes).map_err(|_| Code::OUT_OF_MEMORY)?;
-    // SAFETY: the descriptor is open for writing.
-    if unsafe { libc::ftruncate(file.as_raw_fd(), length) } == 0 {
-        Ok(file)
-    } else {
-        Err(Code::OUT_OF_MEMORY)
-    }
-}
-
-/// The number that names a file.
-pub(crate) fn inode(file: &OwnedFd) -> Done<u64> {
-    // SAFETY: the structure is numbers only.
-    let mut status: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: the descriptor is open and the structure valid for one write.
-    if unsafe { libc::fstat(file.as_raw_fd(), &raw mut status) } == 0 {
-        Ok(status.st_ino)
-    } else {
-        Err(Code::INVALID_VALUE)
     }
 }

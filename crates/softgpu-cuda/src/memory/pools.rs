@@ -9,13 +9,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use fastgpu_softgpu::ledger::layout::Class;
 
-use super::shared_pools::lengthen;
 use super::{ALIGNMENT, GRANULE, Kind, space};
+use super::{Home, MemoryPart};
 use crate::abi::{Code, Done};
-use crate::engine::Stream;
-use crate::handle::Handle;
+use crate::handle::{ContextHandle, Handle, PoolHandle, StreamHandle};
 use crate::process::Process;
-use crate::state::{Context, State};
+use crate::sys::lengthen;
 
 /// Pools reserve in steps of this.
 pub(crate) const STEP: u64 = 16 * GRANULE;
@@ -54,10 +53,19 @@ pub(crate) struct Pool {
     pub(crate) imported: bool,
 }
 
+/// The pools of a device.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct DevicePools {
+    /// The one that `cuMemAllocAsync` uses, if the program chose one.
+    pub(crate) current: Option<PoolHandle>,
+    /// The one that the device came with.
+    pub(crate) first: Option<PoolHandle>,
+}
+
 #[derive(Debug)]
 struct Pending {
     id: u64,
-    stream: Handle<Stream>,
+    stream: StreamHandle,
     address: u64,
     /// Where it ended, once it was given back to what follows in the same stream: what comes before still uses it.
     again: Option<u64>,
@@ -122,7 +130,7 @@ impl Pool {
     }
 
     /// What was freed in a stream can be had again there at once.
-    fn reuse_in(&mut self, stream: Handle<Stream>) {
+    fn reuse_in(&mut self, stream: StreamHandle) {
         for place in 0..self.pending.len() {
             let one = &self.pending[place];
             if one.stream == stream && one.again.is_none() {
@@ -147,24 +155,20 @@ impl Pool {
     }
 }
 
-impl State {
+impl MemoryPart {
     /// The pool that a device came with.
-    pub(crate) fn default_pool(&mut self, ordinal: i32) -> Done<Handle<Pool>> {
-        let primary =
-            self.primaries.get(usize::try_from(ordinal).unwrap_or(usize::MAX)).ok_or(Code::INVALID_DEVICE)?;
-        if let Some(pool) = primary.default_pool {
-            return Ok(pool);
-        }
-        let pool = self.pools.insert(Pool::new(ordinal, false, 0, 0));
-        self.primaries[ordinal.cast_unsigned() as usize].default_pool = Some(pool);
-        Ok(pool)
+    pub(crate) fn default_pool(&mut self, ordinal: i32) -> Done<PoolHandle> {
+        let place = usize::try_from(ordinal).unwrap_or(usize::MAX);
+        let pools = self.device_pools.get_mut(place).ok_or(Code::INVALID_DEVICE)?;
+        let new = || self.pools.insert(Pool::new(ordinal, false, 0, 0));
+        Ok(*pools.first.get_or_insert_with(new))
     }
 
     /// The pool that a device uses at present.
-    pub(crate) fn current_pool(&mut self, ordinal: i32) -> Done<Handle<Pool>> {
-        let primary =
-            self.primaries.get(usize::try_from(ordinal).unwrap_or(usize::MAX)).ok_or(Code::INVALID_DEVICE)?;
-        match primary.pool.filter(|pool| self.pools.find(*pool).is_some_and(|pool| !pool.ended)) {
+    pub(crate) fn current_pool(&mut self, ordinal: i32) -> Done<PoolHandle> {
+        let place = usize::try_from(ordinal).unwrap_or(usize::MAX);
+        let pools = self.device_pools.get(place).ok_or(Code::INVALID_DEVICE)?;
+        match pools.current.filter(|pool| self.pools.find(*pool).is_some_and(|pool| !pool.ended)) {
             Some(pool) => Ok(pool),
             None => self.default_pool(ordinal),
         }
@@ -174,12 +178,12 @@ impl State {
     pub(crate) fn allocate_from_pool(
         &mut self,
         process: &Process,
-        handle: Handle<Pool>,
-        stream: Handle<Stream>,
+        handle: PoolHandle,
+        home: Home,
+        stream: StreamHandle,
         bytes: u64,
     ) -> Done<u64> {
         let length = bytes.max(1).checked_next_multiple_of(ALIGNMENT).ok_or(Code::OUT_OF_MEMORY)?;
-        let context = self.root(self.streams.get(stream)?.context);
         let pool = self.pools.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
         if pool.ended || pool.imported {
             return Err(Code::INVALID_VALUE);
@@ -196,12 +200,12 @@ impl State {
         let pool = self.pools.get_mut(handle)?;
         pool.used[0] += bytes;
         pool.used[1] = pool.used[1].max(pool.used[0]);
-        self.note(address, bytes.max(1), length, context, ordinal, Kind::Pool { pool: handle });
+        self.note(address, bytes.max(1), length, Home { ordinal, ..home }, Kind::Pool { pool: handle });
         Ok(address)
     }
 
     /// Reserves more, behind what is reserved, until `length` fits.
-    fn grow(&mut self, process: &Process, handle: Handle<Pool>, length: u64) -> Done {
+    fn grow(&mut self, process: &Process, handle: PoolHandle, length: u64) -> Done {
         let pool = self.pools.get(handle)?;
         let (ordinal, on_host, now) = (pool.ordinal, pool.on_host, pool.reserved[0]);
         let end = pool.end().checked_add(length).and_then(|end| end.checked_next_multiple_of(STEP));
@@ -244,7 +248,7 @@ impl State {
     }
 
     /// Frees pool memory in the order of a stream: what the caller then puts into the stream is its id.
-    pub(crate) fn free_in_stream(&mut self, address: u64, stream: Handle<Stream>) -> Done<u64> {
+    pub(crate) fn free_in_stream(&mut self, address: u64, stream: StreamHandle) -> Done<u64> {
         let Some(Kind::Pool { pool }) = self.memory.at(address).map(|allocation| allocation.kind.clone())
         else {
             return Err(Code::INVALID_VALUE);
@@ -279,7 +283,7 @@ impl State {
     }
 
     /// Trims every pool to its threshold, or all but one to so many bytes; forgets pools that have ended.
-    fn trim_all(&mut self, process: &Process, keep: Option<(u64, Handle<Pool>)>) {
+    fn trim_all(&mut self, process: &Process, keep: Option<(u64, PoolHandle)>) {
         for handle in self.pools.handles(|_| true) {
             let Some(pool) = self.pools.find(handle) else { continue };
             let (ended, threshold) = (pool.ended, pool.threshold);
@@ -295,7 +299,7 @@ impl State {
         }
     }
 
-    fn end_pool(&mut self, process: &Process, handle: Handle<Pool>) {
+    fn end_pool(&mut self, process: &Process, handle: PoolHandle) {
         let Ok(pool) = self.pools.remove(handle) else { return };
         if let Some((base, bytes)) = pool.stretch {
             self.unmap(base, bytes);
@@ -308,7 +312,7 @@ impl State {
     }
 
     /// Gives back what a pool has reserved behind its last allocation, down to `keep` bytes.
-    pub(crate) fn trim(&mut self, process: &Process, handle: Handle<Pool>, keep: u64) {
+    pub(crate) fn trim(&mut self, process: &Process, handle: PoolHandle, keep: u64) {
         let Ok(pool) = self.pools.get_mut(handle) else { return };
         if pool.file.is_some() {
             return;
@@ -336,7 +340,7 @@ impl State {
     }
 
     /// Frees everything that was allocated in a context and not freed.
-    pub(crate) fn free_all_of(&mut self, process: &Process, context: Handle<Context>) {
+    pub(crate) fn free_all_of(&mut self, process: &Process, context: ContextHandle) {
         let left: Vec<u64> = self
             .memory
             .iter()
@@ -348,16 +352,6 @@ impl State {
             let freed = self.free(process, base).or_else(|_| self.free_host(base));
             // What is neither was opened from another process.
             let _ = freed.or_else(|_| self.close_imported(process, base, true));
-        }
-    }
-}
-
-impl Process {
-    /// After synchronizing: pools give back what they must.
-    pub(crate) fn settle_freed(&self, trim: bool) {
-        let mut state = self.state();
-        if trim || !state.freed.is_empty() {
-            state.settle(self, trim);
         }
     }
 }

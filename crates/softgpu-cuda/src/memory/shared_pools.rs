@@ -4,18 +4,18 @@
 //! the pool open; whoever made it pays, and after it those who are left. An importer sees the allocations it has
 //! imported and nothing else, and cannot make any.
 
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use crate::memory::Home;
+use std::os::fd::{AsRawFd, IntoRawFd};
 
 use fastgpu_softgpu::ledger::layout::{Class, ObjectKind};
 
-use super::physical::{duplicate, inode, memory_file};
+use super::MemoryPart;
 use super::pools::{Pool, STEP};
 use super::{GRANULE, Kind, space};
 use crate::abi::{Code, Done};
-use crate::contexts;
-use crate::handle::Handle;
+use crate::handle::{ContextHandle, PoolHandle};
 use crate::process::Process;
-use crate::state::State;
+use crate::sys::{duplicate, inode, memory_file};
 
 /// What the data begin with, so that foreign ones are recognised.
 const MARK: u64 = 0x706f_6f6c_6770_7501;
@@ -32,6 +32,8 @@ pub(crate) struct PointerData {
     bytes: u64,
     spare: [u64; 3],
 }
+
+const _: () = assert!(size_of::<PointerData>() == 64);
 
 impl Pool {
     /// Puts the pool's memory, of which there is none yet, where others can have it.
@@ -51,9 +53,9 @@ impl Pool {
     }
 }
 
-impl State {
+impl MemoryPart {
     /// Charges whoever pays for a pool with what it grows by.
-    pub(super) fn charge_pool(&mut self, process: &Process, handle: Handle<Pool>, bytes: u64) -> Done {
+    pub(super) fn charge_pool(&mut self, process: &Process, handle: PoolHandle, bytes: u64) -> Done {
         let pool = self.pools.get(handle)?;
         let Some((device, object)) = pool.shared else {
             return process.charge(pool.ordinal, Class::Pool, bytes);
@@ -67,7 +69,7 @@ impl State {
     }
 
     /// The device index and object of a pool that others may open; made when it is first asked for.
-    fn share_pool(&mut self, process: &Process, handle: Handle<Pool>) -> Done<(usize, u64)> {
+    fn share_pool(&mut self, process: &Process, handle: PoolHandle) -> Done<(usize, u64)> {
         let pool = self.pools.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
         let Some(file) = pool.file.as_ref().filter(|_| !pool.imported && !pool.ended) else {
             return Err(Code::INVALID_VALUE);
@@ -88,14 +90,14 @@ impl State {
     }
 
     /// A file descriptor through which another process can open a pool.
-    pub(crate) fn export_pool(&mut self, process: &Process, handle: Handle<Pool>) -> Done<i32> {
+    pub(crate) fn export_pool(&mut self, process: &Process, handle: PoolHandle) -> Done<i32> {
         self.share_pool(process, handle)?;
         let file = self.pools.get(handle)?.file.as_ref().ok_or(Code::INVALID_VALUE)?;
         Ok(file.try_clone().map_err(|_| Code::OPERATING_SYSTEM)?.into_raw_fd())
     }
 
     /// The pool behind a file descriptor that some process exported.
-    pub(crate) fn import_pool(&mut self, process: &Process, descriptor: i32) -> Done<Handle<Pool>> {
+    pub(crate) fn import_pool(&mut self, process: &Process, descriptor: i32) -> Done<PoolHandle> {
         let file = duplicate(descriptor)?;
         let inode = inode(&file)?;
         let found = (0..process.ledger.device_count()).find_map(|device| {
@@ -139,7 +141,8 @@ impl State {
     pub(crate) fn import_pool_pointer(
         &mut self,
         process: &Process,
-        handle: Handle<Pool>,
+        handle: PoolHandle,
+        context: ContextHandle,
         data: PointerData,
     ) -> Done<u64> {
         let pool = self.pools.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
@@ -165,17 +168,8 @@ impl State {
         pool.used[0] += data.bytes;
         pool.used[1] = pool.used[1].max(pool.used[0]);
         pool.count_imported();
-        let ordinal = pool.ordinal;
-        let current = contexts::current();
-        let context = if self.contexts.find(current).is_some() { current } else { Handle::NULL };
-        self.note(address, data.bytes, data.bytes, context, ordinal, Kind::Pool { pool: handle });
+        let home = Home { context, ordinal: pool.ordinal };
+        self.note(address, data.bytes, data.bytes, home, Kind::Pool { pool: handle });
         Ok(address)
     }
-}
-
-/// Makes a file of a pool's memory longer.
-pub(super) fn lengthen(file: &OwnedFd, bytes: u64) -> Done {
-    let length = libc::off_t::try_from(bytes).map_err(|_| Code::OUT_OF_MEMORY)?;
-    // SAFETY: the descriptor is open for writing.
-    if unsafe { libc::ftruncate(file.as_raw_fd(), length) } == 0 { Ok(()) } else { Err(Code::OUT_OF_MEMORY) }
 }

@@ -1,10 +1,11 @@
 //! The address space that device memory lies in: reserved once, handed out in granules.
 
 use std::collections::BTreeMap;
-use std::ptr;
 
 use super::GRANULE;
 use crate::abi::{Code, Done};
+use crate::sys;
+pub(crate) use crate::sys::{commit, commit_file, commit_part, decommit, protect, room_behind};
 
 /// Asked for first; halved until the system agrees. Programs reserve several times what they use.
 const RESERVE_BYTES: usize = 16 << 40;
@@ -28,12 +29,9 @@ impl Space {
     fn reserve(&mut self) -> Done {
         let mut bytes = RESERVE_BYTES;
         while bytes >= RESERVE_BYTES_MIN {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-            // SAFETY: a new mapping at an address of the kernel's choice.
-            let base = unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0) };
-            if base != libc::MAP_FAILED {
-                let start = (base as u64).next_multiple_of(GRANULE);
-                let end = (base as u64 + bytes as u64) / GRANULE * GRANULE;
+            if let Some(base) = sys::reserve(bytes) {
+                let start = base.next_multiple_of(GRANULE);
+                let end = (base + bytes as u64) / GRANULE * GRANULE;
                 self.free.insert(start, end - start);
                 self.reserved = Some((start, end - start));
                 return Ok(());
@@ -89,58 +87,6 @@ impl Space {
         }
         self.free.insert(base, bytes);
     }
-}
-
-/// Makes a stretch of the space usable, with zeros.
-pub(crate) fn commit(base: u64, bytes: u64) -> Done {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
-    map(base, bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
-}
-
-/// Maps a file over a stretch of the space.
-pub(crate) fn commit_file(base: u64, bytes: u64, file: i32, usable: bool) -> Done {
-    let protection = if usable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_NONE };
-    map(base, bytes, protection, libc::MAP_SHARED | libc::MAP_NORESERVE | libc::MAP_FIXED, file, 0)
-}
-
-/// Maps a part of a file over a stretch of the space.
-pub(crate) fn commit_part(base: u64, bytes: u64, file: i32, offset: u64) -> Done {
-    let flags = libc::MAP_SHARED | libc::MAP_NORESERVE | libc::MAP_FIXED;
-    map(base, bytes, libc::PROT_READ | libc::PROT_WRITE, flags, file, offset)
-}
-
-/// How many bytes the file system of a file has left; `None` if it does not say.
-pub(crate) fn room_behind(file: i32) -> Option<u64> {
-    // SAFETY: the structure is numbers only, and valid for one write.
-    let (done, found) = unsafe {
-        let mut found: libc::statvfs = std::mem::zeroed();
-        (libc::fstatvfs(file, &raw mut found), found)
-    };
-    (done == 0).then(|| found.f_bavail.saturating_mul(found.f_frsize))
-}
-
-/// Makes a stretch unusable and gives its pages back to the system.
-pub(crate) fn decommit(base: u64, bytes: u64) {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
-    // It can only fail for want of mappings; then the pages stay until the process ends.
-    let _ = map(base, bytes, libc::PROT_NONE, flags, -1, 0);
-}
-
-/// Lets a mapped stretch be used, or not.
-pub(crate) fn protect(base: u64, bytes: u64, usable: bool) -> Done {
-    let protection = if usable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_NONE };
-    // SAFETY: the stretch was taken from the space and holds nothing of Rust.
-    let result = unsafe { libc::mprotect(base as *mut libc::c_void, bytes as usize, protection) };
-    if result == 0 { Ok(()) } else { Err(Code::OUT_OF_MEMORY) }
-}
-
-fn map(base: u64, bytes: u64, protection: i32, flags: i32, file: i32, offset: u64) -> Done {
-    let offset = libc::off_t::try_from(offset).map_err(|_| Code::OUT_OF_MEMORY)?;
-    // SAFETY: the stretch was taken from the space, so the mapping that is replaced is one of ours and holds
-    // nothing of Rust.
-    let at =
-        unsafe { libc::mmap(base as *mut libc::c_void, bytes as usize, protection, flags, file, offset) };
-    if at == libc::MAP_FAILED { Err(Code::OUT_OF_MEMORY) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -5,31 +5,13 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::physical::{Physical, inode, memory_file};
+use super::MemoryPart;
+use super::physical::{Bound, Physical, Team};
 use super::{GRANULE, Kind};
 use crate::abi::{Code, Done};
-use crate::handle::Handle;
+use crate::handle::PhysicalHandle;
 use crate::process::Process;
-use crate::state::State;
-
-type H = Handle<Physical>;
-
-/// What a physical object is if it is a team.
-#[derive(Debug)]
-pub(crate) struct Team {
-    /// Its place in the ledger.
-    place: u32,
-    bound: Vec<Bound>,
-}
-
-/// Memory of one device at one place of the object.
-#[derive(Debug, Clone, Copy)]
-struct Bound {
-    ordinal: i32,
-    offset: u64,
-    bytes: u64,
-    physical: H,
-}
+use crate::sys::{inode, memory_file};
 
 impl Process {
     /// Whether a device can be in a team: it has links through a switch, and somebody at the other end.
@@ -49,7 +31,7 @@ impl Process {
     }
 }
 
-impl State {
+impl MemoryPart {
     /// Makes a team of so many devices.
     pub(crate) fn create_team(
         &mut self,
@@ -57,7 +39,7 @@ impl State {
         wanted: u32,
         bytes: u64,
         handle_types: u32,
-    ) -> Done<H> {
+    ) -> Done<PhysicalHandle> {
         let file = memory_file(bytes)?;
         let place = process.ledger.make_team(process.me.slot, inode(&file)?, bytes, handle_types, wanted);
         let place = place.ok_or(Code::OUT_OF_MEMORY)?;
@@ -67,7 +49,11 @@ impl State {
     }
 
     /// The team behind a file, if it is one.
-    pub(super) fn import_team(&mut self, process: &Process, file: std::os::fd::OwnedFd) -> Done<H> {
+    pub(super) fn import_team(
+        &mut self,
+        process: &Process,
+        file: std::os::fd::OwnedFd,
+    ) -> Done<PhysicalHandle> {
         let found = process.ledger.hold_team(process.me.slot, inode(&file)?);
         let (place, found) = found.ok_or(Code::INVALID_VALUE)?;
         process.words().shared.fetch_add(1, Relaxed);
@@ -77,18 +63,18 @@ impl State {
             .insert(Physical { team, ..Physical::new(None, found.bytes, file, found.handle_types) }))
     }
 
-    fn team(&mut self, handle: H) -> Done<&mut Team> {
+    fn team(&mut self, handle: PhysicalHandle) -> Done<&mut Team> {
         let found = self.physicals.get_mut(handle).map_err(|_| Code::INVALID_VALUE)?;
         found.team.as_mut().ok_or(Code::INVALID_VALUE)
     }
 
     /// A team's place in the ledger.
-    pub(crate) fn team_place(&mut self, handle: H) -> Done<u32> {
+    pub(crate) fn team_place(&mut self, handle: PhysicalHandle) -> Done<u32> {
         Ok(self.team(handle)?.place)
     }
 
     /// Adds a device to a team.
-    pub(crate) fn join_team(&mut self, process: &Process, handle: H, ordinal: i32) -> Done {
+    pub(crate) fn join_team(&mut self, process: &Process, handle: PhysicalHandle, ordinal: i32) -> Done {
         let place = self.team(handle)?.place;
         if !process.can_multicast(ordinal)? {
             return Err(Code::NOT_SUPPORTED);
@@ -101,9 +87,9 @@ impl State {
     pub(crate) fn bind(
         &mut self,
         process: &Process,
-        handle: H,
+        handle: PhysicalHandle,
         offset: u64,
-        physical: H,
+        physical: PhysicalHandle,
         from: u64,
         bytes: u64,
     ) -> Done {
@@ -134,7 +120,7 @@ impl State {
     }
 
     /// The physical memory that is mapped at an address, and how far into it that is.
-    pub(crate) fn mapped_at(&self, address: u64) -> Done<(H, u64)> {
+    pub(crate) fn mapped_at(&self, address: u64) -> Done<(PhysicalHandle, u64)> {
         let found = self.memory.around(address).ok_or(Code::INVALID_VALUE)?;
         let Kind::Mapping { physical, multicast: false, .. } = found.kind else {
             return Err(Code::INVALID_VALUE);
@@ -146,7 +132,7 @@ impl State {
     pub(crate) fn unbind(
         &mut self,
         process: &Process,
-        handle: H,
+        handle: PhysicalHandle,
         ordinal: i32,
         offset: u64,
         bytes: u64,

@@ -1,9 +1,9 @@
 //! Textures and surfaces: what is kept of them. No kernel here samples one.
 
+use super::MemoryPart;
 use crate::abi::{Code, Done};
-use crate::handle::Handle;
-use crate::memory::arrays::{Array, Descriptor, Mipmap};
-use crate::state::{Context, State};
+use crate::handle::{ArrayHandle, ContextHandle, Handle, MipmapHandle};
+use crate::memory::arrays::Descriptor;
 
 /// Addresses begin at multiples of this, rows at multiples of that; as the device's attributes say.
 const ALIGNMENT: u64 = 512;
@@ -25,6 +25,8 @@ pub(crate) struct ResourceDescription {
     flags: u32,
 }
 
+const _: () = assert!(size_of::<ResourceDescription>() == 144);
+
 /// `CUDA_TEXTURE_DESC`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +42,8 @@ pub(crate) struct TextureDescription {
     spare: [u32; 12],
 }
 
+const _: () = assert!(size_of::<TextureDescription>() == 104);
+
 /// `CUDA_RESOURCE_VIEW_DESC`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -51,10 +55,12 @@ pub(crate) struct ViewDescription {
     spare: [u32; 16],
 }
 
+const _: () = assert!(size_of::<ViewDescription>() == 112);
+
 /// A texture, or a surface.
 #[derive(Debug)]
 pub(crate) struct Texture {
-    pub(crate) context: Handle<Context>,
+    pub(crate) context: ContextHandle,
     pub(crate) resource: ResourceDescription,
     /// How it is sampled; a surface is not.
     pub(crate) sampling: Option<TextureDescription>,
@@ -74,25 +80,25 @@ impl ResourceDescription {
     const SHEET: u32 = 3;
 
     /// Refuses what is not there or not as it must be.
-    pub(crate) fn check(&self, state: &State) -> Done {
+    pub(crate) fn check(&self, memory: &MemoryPart) -> Done {
         if self.flags != 0 {
             return Err(Code::INVALID_VALUE);
         }
         match self.kind {
             Self::ARRAY => {
-                let array: Handle<Array> = Handle::of(self.place as usize);
-                state.arrays.find(array).map(drop).ok_or(Code::INVALID_VALUE)
+                let array: ArrayHandle = Handle::of(self.place as usize);
+                memory.arrays.find(array).map(drop).ok_or(Code::INVALID_VALUE)
             }
             Self::MIPMAP => {
-                let mipmap: Handle<Mipmap> = Handle::of(self.place as usize);
-                state.mipmaps.find(mipmap).map(drop).ok_or(Code::INVALID_VALUE)
+                let mipmap: MipmapHandle = Handle::of(self.place as usize);
+                memory.mipmaps.find(mipmap).map(drop).ok_or(Code::INVALID_VALUE)
             }
-            Self::LINEAR | Self::SHEET => self.check_memory(state),
+            Self::LINEAR | Self::SHEET => self.check_memory(memory),
             _ => Err(Code::INVALID_VALUE),
         }
     }
 
-    fn check_memory(&self, state: &State) -> Done {
+    fn check_memory(&self, memory: &MemoryPart) -> Done {
         let element = Descriptor {
             width: 1,
             height: 0,
@@ -117,7 +123,7 @@ impl ResourceDescription {
         if !fits || !self.place.is_multiple_of(ALIGNMENT) {
             return Err(Code::INVALID_VALUE);
         }
-        state.memory.check(self.place, bytes as u64)
+        memory.memory.check(self.place, bytes as u64)
     }
 }
 

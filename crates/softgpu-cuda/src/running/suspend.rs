@@ -14,8 +14,9 @@ use fastgpu_softgpu::ledger::layout::{Account, Class};
 use fastgpu_softgpu::ledger::{ClockMode, wait_on, wake_all};
 
 use crate::abi::{Code, Done};
+use crate::engine::Context;
 use crate::process::Process;
-use crate::state::{Context, State};
+use crate::state::State;
 
 /// How long an asker waits before it looks whether the target still lives.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -115,13 +116,6 @@ pub(crate) fn ask(process: &Process, pid: i32, ask: &Ask) -> Done {
     if answer == 0 { Ok(()) } else { Err(Code(answer)) }
 }
 
-/// What the process held when it was suspended.
-#[derive(Debug, Default)]
-pub(crate) struct Suspended {
-    /// By ordinal.
-    accounts: Vec<Account>,
-}
-
 /// Does what is asked of this process, on its worker's thread.
 pub(crate) fn serve(process: &Process) {
     let words = process.words();
@@ -202,7 +196,7 @@ fn checkpoint(process: &Process) -> Done {
         return Err(Code::NOT_SUPPORTED);
     }
     let mut state = process.state();
-    let mut suspended = Suspended::default();
+    let mut suspended = Vec::new();
     let mut bytes = 0;
     for ordinal in 0..i32::try_from(process.device_count()).unwrap_or(0) {
         let mut device = process.device(ordinal)?;
@@ -216,7 +210,7 @@ fn checkpoint(process: &Process) -> Done {
             device.schedule.close(context.slot);
         }
         bytes += account.total();
-        suspended.accounts.push(account);
+        suspended.push(account);
     }
     state.suspended = Some(suspended);
     words.host_bytes.store(bytes, Relaxed);
@@ -259,7 +253,7 @@ fn restore(process: &Process) -> Done {
 }
 
 /// Every device that held something must be named, if any is; the new one must be of the same kind.
-fn move_ordinals(process: &Process, suspended: &Suspended) -> Done {
+fn move_ordinals(process: &Process, suspended: &[Account]) -> Done {
     let words = process.words();
     let asked = |index: usize| words.moves[index].load(Relaxed).checked_sub(1).map(|to| to as usize);
     let ordinals = 0..i32::try_from(process.device_count()).unwrap_or(0);
@@ -268,9 +262,8 @@ fn move_ordinals(process: &Process, suspended: &Suspended) -> Done {
     if now.iter().all(|(_, index)| asked(*index).is_none()) {
         return Ok(());
     }
-    let held = |ordinal: i32| {
-        suspended.accounts.get(ordinal.cast_unsigned() as usize).is_some_and(|one| one.shown() > 0)
-    };
+    let held =
+        |ordinal: i32| suspended.get(ordinal.cast_unsigned() as usize).is_some_and(|one| one.shown() > 0);
     let mut taken = Vec::new();
     for (ordinal, index) in &now {
         let to = match asked(*index) {
@@ -295,9 +288,9 @@ fn move_ordinals(process: &Process, suspended: &Suspended) -> Done {
     Ok(())
 }
 
-fn take_room(process: &Process, state: &mut State, suspended: &Suspended) -> Done {
+fn take_room(process: &Process, state: &mut State, suspended: &[Account]) -> Done {
     let mut taken: Vec<(i32, Class, u64)> = Vec::new();
-    for (ordinal, account) in (0i32..).zip(&suspended.accounts) {
+    for (ordinal, account) in (0i32..).zip(suspended) {
         for (class, bytes) in classes(account) {
             if let Err(code) = process.charge(ordinal, class, bytes) {
                 taken.iter().for_each(|(ordinal, class, bytes)| process.release(*ordinal, *class, *bytes));

@@ -1,17 +1,16 @@
-//! What several families of calls do: putting work into a stream, events, waiting between streams.
+//! Copies, sets and kernels as work of a stream: how long they take, and what they run into.
 
 use fastgpu_softgpu::models::Model;
 
+use super::EnginePart;
 use crate::abi::{Code, Done};
-use crate::engine::item::{Condition, Item};
+use crate::engine::item::Condition;
 use crate::engine::task::{CopyJob, SetJob, Side};
-use crate::engine::{Engine, Op, Stream, Task};
-use crate::graph::What;
-use crate::handle::Handle;
+use crate::engine::{Engine, Op, Task};
+use crate::handle::StreamHandle;
 use crate::kernels::{Fault, Kernel};
 use crate::memory::{Due, Kind};
 use crate::process::Process;
-use crate::state::{Event, State};
 
 /// What beginning a copy costs beside the bytes, in nanoseconds.
 const COPY_NS: u64 = 1_300;
@@ -43,7 +42,7 @@ pub(crate) enum Whereabouts {
     Plain,
 }
 
-impl State {
+impl EnginePart {
     /// Where an address is; what graphs are promised will be on the device that they are made for.
     pub(crate) fn whereabouts(&self, ordinal: i32, address: u64) -> Whereabouts {
         match self.memory.around(address) {
@@ -96,7 +95,7 @@ impl State {
     }
 
     /// Work as it comes to the device: managed memory moves there, and memory that is not there is a fault by now.
-    pub(crate) fn arrive(&mut self, process: &Process, stream: Handle<Stream>, op: Op) -> Done<Op> {
+    pub(crate) fn arrive(&mut self, process: &Process, stream: StreamHandle, op: Op) -> Done<Op> {
         let ordinal = self.contexts.get(self.streams.get(stream)?.context)?.ordinal;
         let wild = |missing: bool| missing.then_some(Fault::WildAddress);
         let fault = match &op {
@@ -159,104 +158,9 @@ impl State {
         kernel.own_fault()
     }
 
-    /// Puts work into a stream, or into the recording it takes part in.
-    pub(crate) fn submit(
-        &mut self,
-        process: &Process,
-        stream: Handle<Stream>,
-        what: What,
-        launch: bool,
-    ) -> Done {
-        if self.recorded(stream, || what.clone())?.is_some() {
-            return Ok(());
-        }
-        match what {
-            What::Kernel(found) => {
-                let op = self.arrive(process, stream, found.op)?;
-                self.enqueue(process, stream, Item::new(op, Vec::new(), launch)).map(drop)
-            }
-            What::Copy(op, _) | What::Set(op, _) => {
-                self.enqueue(process, stream, Item::new(op, Vec::new(), launch)).map(drop)
-            }
-            What::Host(call) => {
-                self.enqueue(process, stream, Item::new(Op::Host(call), Vec::new(), false)).map(drop)
-            }
-            What::Words(words) => words
-                .ops
-                .into_iter()
-                .try_for_each(|op| self.enqueue(process, stream, Item::new(op, Vec::new(), false)).map(drop)),
-            What::Empty => self.enqueue(process, stream, Item::new(Op::Marker, Vec::new(), false)).map(drop),
-            _ => Err(Code::NOT_SUPPORTED),
-        }
-    }
-
-    /// Records an event in a stream.
-    pub(crate) fn record(&mut self, process: &Process, event: Handle<Event>, stream: Handle<Stream>) -> Done {
-        let same = self.events.get(event)?.context == self.root(self.streams.get(stream)?.context);
-        if !same {
-            return Err(Code::INVALID_HANDLE);
-        }
-        if self.record_captured(event, stream)? {
-            return Ok(());
-        }
-        if let Some(signal) = self.record_shared(process, event)? {
-            let enqueued = self.enqueue(process, stream, Item::new(Op::Signal(signal), Vec::new(), false));
-            // What is not recorded is nothing to wait for.
-            return enqueued.inspect_err(|_| signal.reach()).map(drop);
-        }
-        // The item may be complete before this returns, so the event must know its number first.
-        let number = self.streams.get(stream)?.end();
-        let found = self.events.get_mut(event)?;
-        found.recorded = Some(crate::engine::Dep { stream, number });
-        found.reached_ns = None;
-        self.enqueue(process, stream, Item::new(Op::Record(event), Vec::new(), false)).map(drop)
-    }
-
-    /// Lets a stream wait for an event.
-    pub(crate) fn wait_event(
-        &mut self,
-        process: &Process,
-        stream: Handle<Stream>,
-        event: Handle<Event>,
-    ) -> Done {
-        if self.wait_captured(stream, event)? {
-            return Ok(());
-        }
-        if let Some(signal) = self.last_signal(process, event)? {
-            if signal.is_reached() {
-                return Ok(());
-            }
-            return self.enqueue(process, stream, Item::new(Op::Await(signal), Vec::new(), false)).map(drop);
-        }
-        let recorded = self.events.get(event)?.recorded;
-        let deps = recorded.filter(|dep| dep.stream != stream && !self.is_done(*dep));
-        if deps.is_none() {
-            return Ok(());
-        }
-        let deps = deps.into_iter().collect();
-        self.enqueue(process, stream, Item::new(Op::Marker, deps, false)).map(drop)
-    }
-
     /// Whether everything in a stream is complete.
-    pub(crate) fn is_idle(&mut self, process: &Process, stream: Handle<Stream>) -> Done<bool> {
+    pub(crate) fn is_idle(&mut self, process: &Process, stream: StreamHandle) -> Done<bool> {
         self.pump(process);
         Ok(self.streams.get(stream)?.queue.is_empty())
-    }
-}
-
-impl Process {
-    /// Waits until a stream has room for one more launch.
-    pub(crate) fn make_room(&self, stream: Handle<Stream>, launch: bool) -> Done {
-        let state = self.state();
-        let full = state.streams.get(stream)?.is_full(launch);
-        let context = state.streams.get(stream)?.context;
-        drop(state);
-        if !full {
-            return Ok(());
-        }
-        self.wait_until(context, |state| {
-            let found = state.streams.find(stream).filter(|stream| stream.is_full(launch))?;
-            Some(crate::engine::Dep { stream, number: found.base })
-        })
     }
 }

@@ -1,14 +1,15 @@
 //! Events that several processes hold: named by a handle, recorded by one, waited for by others.
 
+use crate::engine::Event;
 use std::sync::atomic::Ordering::Relaxed;
 
 use fastgpu_softgpu::ledger::events::Signal;
 
+use super::EnginePart;
 use crate::abi::{Code, Done};
 use crate::engine::Op;
-use crate::handle::Handle;
+use crate::handle::{ContextHandle, EventHandle, Handle};
 use crate::process::Process;
-use crate::state::{Context, Event, State};
 
 /// What a handle begins with, so that a foreign one is recognised.
 const MARK: u64 = 0x6576_6e74_6770_7501;
@@ -16,7 +17,7 @@ const MARK: u64 = 0x6576_6e74_6770_7501;
 /// What the 64 bytes of a handle say.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct EventHandle {
+pub(crate) struct IpcEventHandle {
     mark: u64,
     place: u64,
     id: u64,
@@ -24,16 +25,11 @@ pub(crate) struct EventHandle {
     spare: [u64; 4],
 }
 
-impl Event {
-    /// One that was never recorded.
-    pub(crate) fn new(context: Handle<Context>, timed: bool, interprocess: bool) -> Self {
-        Self { context, timed, interprocess, recorded: None, reached_ns: None, shared: None, captured: None }
-    }
-}
+const _: () = assert!(size_of::<IpcEventHandle>() == 64);
 
-impl State {
+impl EnginePart {
     /// Names an event for other processes. What was recorded and not reached stays to be waited for.
-    pub(crate) fn export_event(&mut self, process: &Process, handle: Handle<Event>) -> Done<EventHandle> {
+    pub(crate) fn export_event(&mut self, process: &Process, handle: EventHandle) -> Done<IpcEventHandle> {
         let event = self.events.get(handle)?;
         if !event.interprocess {
             return Err(Code::INVALID_HANDLE);
@@ -56,16 +52,22 @@ impl State {
             }
         };
         let id = process.ledger.root().events[place as usize].id.load(Relaxed);
-        Ok(EventHandle { mark: MARK, place: place.into(), id, owner: process.me.pid.into(), spare: [0; 4] })
+        Ok(IpcEventHandle {
+            mark: MARK,
+            place: place.into(),
+            id,
+            owner: process.me.pid.into(),
+            spare: [0; 4],
+        })
     }
 
     /// Opens what another process named.
     pub(crate) fn import_event(
         &mut self,
         process: &Process,
-        context: Handle<Context>,
-        handle: EventHandle,
-    ) -> Done<Handle<Event>> {
+        context: ContextHandle,
+        handle: IpcEventHandle,
+    ) -> Done<EventHandle> {
         let place =
             u32::try_from(handle.place).ok().filter(|_| handle.mark == MARK).ok_or(Code::INVALID_VALUE)?;
         if handle.owner == u64::from(process.me.pid) {
@@ -83,7 +85,7 @@ impl State {
     }
 
     /// Ends an event. Others may still hold it.
-    pub(crate) fn remove_event(&mut self, process: &Process, handle: Handle<Event>) -> Done {
+    pub(crate) fn remove_event(&mut self, process: &Process, handle: EventHandle) -> Done {
         if let Some(place) = self.events.remove(handle)?.shared {
             self.let_go_of_event(process, place);
         }
@@ -91,13 +93,13 @@ impl State {
     }
 
     /// Notes a new record of an event that others may hold.
-    pub(crate) fn record_shared(&mut self, process: &Process, handle: Handle<Event>) -> Done<Option<Signal>> {
+    pub(crate) fn record_shared(&mut self, process: &Process, handle: EventHandle) -> Done<Option<Signal>> {
         let shared = self.events.get(handle)?.shared;
         Ok(shared.map(|place| process.ledger.record_event(place, process.me.slot)))
     }
 
     /// The last record of an event that others may hold, whoever made it.
-    pub(crate) fn last_signal(&self, process: &Process, handle: Handle<Event>) -> Done<Option<Signal>> {
+    pub(crate) fn last_signal(&self, process: &Process, handle: EventHandle) -> Done<Option<Signal>> {
         Ok(self.events.get(handle)?.shared.map(|place| process.ledger.last_signal(place)))
     }
 

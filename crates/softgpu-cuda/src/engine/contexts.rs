@@ -1,21 +1,22 @@
 //! Contexts: making and ending them, and which one a thread is in.
 
-use std::cell::RefCell;
+use crate::engine::item::Item;
 use std::collections::HashMap;
 
 use fastgpu_softgpu::ledger::layout::Class;
 use fastgpu_softgpu::models::Architecture;
 
+use super::EnginePart;
+use super::LIMITS;
 use crate::abi::{Code, Done};
-use crate::call::per_thread_wanted;
-use crate::engine::{Stream, StreamKind};
-use crate::handle::Handle;
+use crate::engine::{Context, Dep, Op, Stream, StreamKind};
+use crate::handle::{ContextHandle, GreenHandle, Handle, StreamHandle};
 use crate::process::Process;
-use crate::state::{Context, LIMITS, State};
+use crate::threads::{current, per_thread_wanted};
 
 const MIB: u64 = 1 << 20;
 /// What a context costs beside that, which the driver shows as nobody's.
-const DRIVER_BYTES: u64 = 5_832_704;
+pub(crate) const DRIVER_BYTES: u64 = 5_832_704;
 /// Streams take memory in steps: this much for so many.
 const STREAMS_BYTES: u64 = 2 * MIB;
 const STREAMS_STEP: usize = 4;
@@ -25,38 +26,6 @@ pub(crate) const STREAM_LEGACY: usize = 1;
 pub(crate) const STREAM_PER_THREAD: usize = 2;
 /// What limits are at first: stack, printf buffer, heap, depth, launches, fetch granularity, L2, and so on.
 const LIMITS_DEFAULT: [usize; LIMITS] = [1_024, 0x84_0000, 8 << 20, 2, 2_048, 64, 0, 232_448, 0, 0];
-
-thread_local! {
-    /// The contexts this thread has pushed; the last one is current.
-    static STACK: RefCell<Vec<Handle<Context>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The current context's handle, dead or alive; null if there is none.
-pub(crate) fn current() -> Handle<Context> {
-    STACK.with_borrow(|stack| stack.last().copied()).unwrap_or(Handle::NULL)
-}
-
-/// Makes another context the current one; null takes the current one away.
-pub(crate) fn set_current(context: Handle<Context>) {
-    STACK.with_borrow_mut(|stack| {
-        if context.is_null() {
-            stack.clear();
-            return;
-        }
-        stack.pop();
-        stack.push(context);
-    });
-}
-
-/// Makes a context current above the one that is.
-pub(crate) fn push(context: Handle<Context>) {
-    STACK.with_borrow_mut(|stack| stack.push(context));
-}
-
-/// Takes the current context away; the one below is current again.
-pub(crate) fn pop() -> Done<Handle<Context>> {
-    STACK.with_borrow_mut(Vec::pop).ok_or(Code::INVALID_CONTEXT)
-}
 
 /// What a context costs on a device, in bytes, measured where it could be.
 fn context_bytes(architecture: Architecture) -> u64 {
@@ -69,29 +38,14 @@ fn context_bytes(architecture: Architecture) -> u64 {
     }
 }
 
-impl Process {
-    /// Waits for what a context still does, and lets a runtime part with what it keeps there.
-    pub(crate) fn finish_context(&self, context: Handle<Context>) {
-        // One that failed has nothing to wait for.
-        let _ = self.wait_context(context);
-        self.wait_until_still(context);
-        let kept = self.state().contexts.get_mut(context).map(|found| std::mem::take(&mut found.keepsakes));
-        for (key, keepsake) in kept.unwrap_or_default() {
-            if let Some(leave) = keepsake.leave {
-                leave(context, key, keepsake.value);
-            }
-        }
-    }
-}
-
-impl State {
+impl EnginePart {
     /// The current context, alive: the primary one if it is a green one, since all but streams belong to that.
-    pub(crate) fn current(&self) -> Done<Handle<Context>> {
+    pub(crate) fn current(&self) -> Done<ContextHandle> {
         self.current_view().map(|view| self.root(view))
     }
 
     /// The current context, alive; a green one is itself.
-    pub(crate) fn current_view(&self) -> Done<Handle<Context>> {
+    pub(crate) fn current_view(&self) -> Done<ContextHandle> {
         let handle = current();
         if handle.is_null() {
             return Err(Code::INVALID_CONTEXT);
@@ -108,8 +62,8 @@ impl State {
         process: &Process,
         ordinal: i32,
         flags: u32,
-        again: Option<Handle<Context>>,
-    ) -> Done<Handle<Context>> {
+        again: Option<ContextHandle>,
+    ) -> Done<ContextHandle> {
         if let Some(code) = self.poisoned {
             return Err(code);
         }
@@ -170,10 +124,10 @@ impl State {
     pub(crate) fn make_stream(
         &mut self,
         process: &Process,
-        context: Handle<Context>,
+        context: ContextHandle,
         kind: StreamKind,
         priority: i32,
-    ) -> Done<Handle<Stream>> {
+    ) -> Done<StreamHandle> {
         let found = self.contexts.get(context)?;
         // Less stream 0, which counts for the one that comes, and those that nobody asked for.
         let owned = found.streams.len() - found.per_thread.len() - usize::from(found.marks.is_some());
@@ -191,11 +145,11 @@ impl State {
     /// Adds a stream to a context.
     pub(crate) fn add_stream(
         &mut self,
-        context: Handle<Context>,
+        context: ContextHandle,
         kind: StreamKind,
         priority: i32,
         owned: bool,
-    ) -> Done<Handle<Stream>> {
+    ) -> Done<StreamHandle> {
         let id = match (kind, owned) {
             (StreamKind::Legacy, _) => 7,
             (_, false) => 15,
@@ -207,24 +161,15 @@ impl State {
     }
 
     /// Ends a stream in which nothing is left.
-    pub(crate) fn forget_stream(&mut self, handle: Handle<Stream>) {
+    pub(crate) fn forget_stream(&mut self, handle: StreamHandle) {
         let Ok(stream) = self.streams.remove(handle) else { return };
         if let Ok(context) = self.contexts.get_mut(stream.context) {
             context.streams.retain(|one| *one != handle);
         }
     }
 
-    /// Takes everything from a stream that ends with its context: what it had to do, and its part in a recording.
-    pub(crate) fn empty_stream(&mut self, handle: Handle<Stream>) {
-        let Ok(stream) = self.streams.get_mut(handle) else { return };
-        stream.abandon();
-        if let Some(capture) = stream.capture.take() {
-            self.lose_stream(capture, handle);
-        }
-    }
-
     /// The stream that a handle names in this thread: 0, 1 and 2 are default streams of the current context.
-    pub(crate) fn stream(&mut self, handle: Handle<Stream>) -> Done<Handle<Stream>> {
+    pub(crate) fn stream(&mut self, handle: StreamHandle) -> Done<StreamHandle> {
         let own = match handle.value() {
             0 => per_thread_wanted(),
             STREAM_LEGACY => false,
@@ -250,53 +195,8 @@ impl State {
         Ok(stream)
     }
 
-    /// Ends a context with everything in it. The caller has waited for it, or it has failed.
-    pub(crate) fn destroy_context(&mut self, process: &Process, handle: Handle<Context>) -> Done {
-        let code_bytes = self.contexts.get(handle)?.code_bytes;
-        for green in self.greens_of(handle) {
-            let ordinal = self.contexts.get(handle)?.ordinal;
-            self.end_green(process, green)?;
-            // Nobody can let go of the primary context on its behalf any more.
-            let primary = &mut self.primaries[ordinal.cast_unsigned() as usize];
-            primary.retained = primary.retained.saturating_sub(1);
-        }
-        self.free_all_of(process, handle);
-        for mipmap in self.mipmaps.handles(|mipmap| mipmap.context == handle) {
-            self.destroy_mipmap(process, mipmap)?;
-        }
-        for texture in self.textures.handles(|texture| texture.context == handle) {
-            self.textures.remove(texture)?;
-        }
-        for array in self.arrays.handles(|array| array.context == handle && array.bytes > 0) {
-            self.destroy_array(process, array)?;
-        }
-        for module in self.modules.handles(|module| module.context == handle) {
-            self.unload_module(module)?;
-        }
-        for library in self.libraries.handles(|library| library.modules.contains_key(&handle)) {
-            self.libraries.get_mut(library)?.modules.remove(&handle);
-        }
-        for event in self.events.handles(|event| event.context == handle) {
-            self.remove_event(process, event)?;
-        }
-        let context = match self.contexts.get(handle)?.primary {
-            true => self.contexts.lift(handle).ok_or(Code::INVALID_CONTEXT)?,
-            false => self.contexts.remove(handle)?,
-        };
-        for stream in context.streams {
-            self.empty_stream(stream);
-            let _ = self.streams.remove(stream);
-        }
-        self.settle(process, true);
-        process.device(context.ordinal)?.schedule.close(context.slot);
-        process.release(context.ordinal, Class::Module, code_bytes);
-        process.release(context.ordinal, Class::Context, context.own_bytes);
-        process.release(context.ordinal, Class::Driver, DRIVER_BYTES);
-        Ok(())
-    }
-
     /// The primary context of a device; made if it is not there.
-    pub(crate) fn primary(&mut self, process: &Process, ordinal: i32) -> Done<Handle<Context>> {
+    pub(crate) fn primary(&mut self, process: &Process, ordinal: i32) -> Done<ContextHandle> {
         process.index_of(ordinal)?;
         let place = ordinal.cast_unsigned() as usize;
         let primary = &self.primaries[place];
@@ -312,11 +212,53 @@ impl State {
         Ok(context)
     }
 
-    /// Ends a primary context, whoever retains it.
-    pub(crate) fn end_primary(&mut self, process: &Process, ordinal: i32) -> Done {
-        process.index_of(ordinal)?;
-        let primary = &mut self.primaries[ordinal.cast_unsigned() as usize];
-        let Some(context) = primary.context.take() else { return Ok(()) };
-        self.destroy_context(process, context)
+    /// The context that memory, modules and events belong to: the primary one of a green one, else itself.
+    pub(crate) fn root(&self, context: ContextHandle) -> ContextHandle {
+        let parent = self.contexts.find(context).map(|context| context.parent);
+        parent.filter(|parent| !parent.is_null()).unwrap_or(context)
+    }
+
+    /// A context with everything that fails when it does.
+    pub(crate) fn family(&self, context: ContextHandle) -> Vec<ContextHandle> {
+        let root = self.root(context);
+        let mut family = self.contexts.handles(|one| one.parent == root);
+        family.push(root);
+        family
+    }
+
+    /// A context and the green ones in it.
+    pub(crate) fn with_greens(&self, context: ContextHandle) -> Vec<ContextHandle> {
+        let inside = |(handle, one): &(_, &Context)| *handle == context || one.parent == context;
+        self.contexts.iter().filter(inside).map(|(handle, _)| handle).collect()
+    }
+
+    /// The green contexts in a primary one.
+    pub(crate) fn greens_of(&self, context: ContextHandle) -> Vec<GreenHandle> {
+        self.contexts.iter().filter(|(_, one)| one.parent == context).map(|(_, one)| one.green).collect()
+    }
+
+    /// Lets a stream wait for what all streams of its context wait for.
+    pub(crate) fn hold_at_gate(
+        &mut self,
+        process: &Process,
+        context: ContextHandle,
+        stream: StreamHandle,
+    ) -> Done {
+        let gate = self.contexts.get(context)?.gate.clone();
+        let open: Vec<Dep> = gate.into_iter().filter(|dep| !self.is_done(*dep)).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        self.enqueue(process, stream, Item::new(Op::Marker, open, false)).map(drop)
+    }
+
+    /// The stream of ours in a context.
+    pub(crate) fn marks(&mut self, context: ContextHandle) -> Done<StreamHandle> {
+        if let Some(stream) = self.contexts.get(context)?.marks {
+            return Ok(stream);
+        }
+        let stream = self.add_stream(context, StreamKind::NonBlocking, 0, false)?;
+        self.contexts.get_mut(context)?.marks = Some(stream);
+        Ok(stream)
     }
 }

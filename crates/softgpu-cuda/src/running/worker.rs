@@ -4,16 +4,16 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release, SeqCst};
 use std::time::{Duration, Instant};
 
-use fastgpu_softgpu::ledger::{ClockMode, wait_on, wake_all};
+use fastgpu_softgpu::ledger::{ClockMode, wait_on};
 
-use super::jobs::Willing;
-use super::wait::{DEATHS_SEEN, LookAt};
+use super::suspend;
+use crate::engine::jobs::Willing;
+use crate::engine::wait::{DEATHS_SEEN, LookAt};
 use crate::process::Process;
+use crate::sys::{spawn, thread_id};
 
 /// Whether the threads were started.
 static STARTED: AtomicBool = AtomicBool::new(false);
-/// Whether the worker sleeps, so that it must be rung.
-static ASLEEP: AtomicBool = AtomicBool::new(false);
 /// Longest sleep while there is work: others may bring work that changes when ours is done.
 const LOOK_AGAIN_NS: u64 = 50_000_000;
 
@@ -26,24 +26,13 @@ impl Process {
         }
     }
 
-    /// Wakes the worker, if it sleeps.
-    pub(crate) fn ring_worker(&self) {
-        if ASLEEP.load(Acquire) {
-            let bell = &self.words().doorbell;
-            bell.fetch_add(1, Release);
-            wake_all(bell);
-        }
-    }
-
     fn work(&self) {
         let bell = &self.words().doorbell;
-        // SAFETY: gettid cannot fail and touches no memory.
-        let thread = unsafe { libc::gettid() };
-        self.words().worker_tid.store(thread.cast_unsigned(), Release);
+        self.words().worker_tid.store(thread_id(), Release);
         let mut looked = Instant::now();
         loop {
             let heard = bell.load(Acquire);
-            ASLEEP.store(true, SeqCst);
+            self.asleep.store(true, SeqCst);
             let mut state = self.state();
             let moved = state.pump(self);
             let look_at = state.look_again_at(self);
@@ -54,7 +43,7 @@ impl Process {
             if moved {
                 self.progress.notify_all();
             }
-            crate::suspend::serve(self);
+            suspend::serve(self);
             if self.help(Willing::Bytes) {
                 continue;
             }
@@ -97,17 +86,10 @@ impl Process {
             self.ring_worker();
         }
     }
-}
 
-/// Starts a thread that gets none of the program's signals.
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {
-    // SAFETY: both sets are valid; the mask is put back at once, and the new thread inherits the full one.
-    unsafe {
-        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        // Without a worker, work is carried on by calls alone; that is slower and not wrong.
-        let _ = std::thread::Builder::new().name(name.to_owned()).stack_size(256 << 10).spawn(body);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+    /// Sees to it that ends that are due are called.
+    pub(crate) fn announce_endings(&'static self) {
+        self.start_workers();
+        self.progress.notify_all();
     }
 }
