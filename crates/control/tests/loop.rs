@@ -18,10 +18,10 @@ use fastgpu_core::node::{
     Closeness, Delivery, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry,
 };
 use fastgpu_core::plan::Planner;
-use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::{Beginning, Changes, State};
-use fastgpu_core::task::{Limits, Task};
+use fastgpu_core::task::Task;
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis};
 use fastgpu_store::journal::{self, Batch, Entry, Round, Writer};
 use fastgpu_store::{
@@ -119,28 +119,23 @@ fn inventory() -> Inventory {
 }
 
 fn submit(count: u16) -> Submit {
+    let ask = Ask {
+        devices: DeviceCount::exactly(count),
+        share: Share::Milli(GpuMilli::FULL),
+        constraints: Constraints::default(),
+        class: Class::Standard,
+        isolation: Isolation::Soft,
+        cpu: CpuMilli(0),
+        host_memory: MemoryMib(0),
+    };
+    let limits = Limits { stop_grace: Millis(1_000), ..Limits::default() };
     Submit {
         project: "default".into(),
         owner: "ann".into(),
-        name: None,
-        ask: Ask {
-            devices: DeviceCount::exactly(count),
-            share: Share::Milli(GpuMilli::FULL),
-            constraints: Constraints::default(),
-            class: Class::Standard,
-            isolation: Isolation::Soft,
-            cpu: CpuMilli(0),
-            host_memory: MemoryMib(0),
-        },
-        priority: 0,
-        queue: "default".into(),
+        terms: Terms { limits, wait_for_capacity: true, ..Terms::new(ask) },
         spec: Arc::new(Spec { command: vec!["true".to_owned()], ..Spec::default() }),
         spec_hash: SpecHash([7; 32]),
-        limits: Limits { run: None, queue: None, stop_grace: Millis(1_000) },
-        expected: None,
-        retry: RetryPolicy::default(),
         held: false,
-        wait_for_capacity: true,
     }
 }
 

@@ -68,7 +68,7 @@ pub fn hopeless(state: &State, tasks_max: usize) -> BTreeMap<TaskId, TooBig> {
     let mut known: BTreeMap<&Ask, Option<TooBig>> = BTreeMap::new();
     let waiting = state.queue().first(tasks_max).filter_map(|rank| state.task(rank.task()));
     let found = waiting.filter_map(|task| {
-        let why = known.entry(&task.ask).or_insert_with(|| too_big(state.cluster(), &task.ask));
+        let why = known.entry(&task.terms.ask).or_insert_with(|| too_big(state.cluster(), &task.terms.ask));
         Some((task.id, why.clone()?))
     });
     found.collect()
@@ -116,12 +116,12 @@ impl<'a> Future<'a> {
         let mut too_big = BTreeSet::new();
         for (rank, id) in waiting {
             let Some(task) = self.state.task(id) else { continue };
-            let parts = match too_big.contains(&task.ask) {
+            let parts = match too_big.contains(&task.terms.ask) {
                 true => None,
-                false => self.view.place(&task.ask, None),
+                false => self.view.place(&task.terms.ask, None),
             };
             let Some(parts) = parts else {
-                too_big.insert(task.ask.clone());
+                too_big.insert(task.terms.ask.clone());
                 self.waiting.push((rank, id));
                 continue;
             };
@@ -137,7 +137,7 @@ impl<'a> Future<'a> {
     fn end_of(&self, task: &Task, at: Timestamp) -> (Timestamp, Basis) {
         debug_assert!(matches!(task.state, TaskState::Queued { .. }));
         let expected = self.state.remaining(task, at);
-        let basis = if expected == task.limits.run { Basis::Limits } else { Basis::Expected };
+        let basis = if expected == task.time_limit { Basis::Limits } else { Basis::Expected };
         (expected.map_or(Timestamp::NEVER, |left| at.plus(left)), basis)
     }
 }

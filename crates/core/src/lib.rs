@@ -25,5 +25,6 @@ pub mod retry;
 pub mod spec;
 pub mod state;
 pub mod task;
+pub mod terms;
 pub mod token;
 pub mod units;

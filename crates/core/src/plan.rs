@@ -210,8 +210,8 @@ impl Round<'_> {
             let is_settled = |id: TaskId| settled.contains(&id);
             let fits = |rank: Rank| {
                 let task = self.state.task(rank.task())?;
-                let ends_in_time = task.limits.run.is_some_and(|run| self.now.plus(run) <= needed_at);
-                let parts = ends_in_time.then(|| view.place(&task.ask, None)).flatten()?;
+                let ends_in_time = task.time_limit.is_some_and(|run| self.now.plus(run) <= needed_at);
+                let parts = ends_in_time.then(|| view.place(&task.terms.ask, None)).flatten()?;
                 Some(Start { task: task.id, parts })
             };
             let first = self.state.queue().heads_after(&is_settled).take(BACKFILLS_MAX).find_map(fits);

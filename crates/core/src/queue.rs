@@ -30,7 +30,7 @@ impl Rank {
         let standing = task.standing;
         Self {
             priority: Reverse(standing.priority),
-            class: task.ask.class,
+            class: task.terms.ask.class,
             ordinary: standing.ordinary,
             key: standing.key,
             task: task.id,
@@ -171,8 +171,8 @@ impl Queue {
         let id = self.lane_of(task);
         let rank = Rank::of(task);
         let lane = self.lanes.entry(id).or_insert_with(|| Lane {
-            queue: task.queue.clone(),
-            ask: task.ask.clone(),
+            queue: task.terms.queue.clone(),
+            ask: task.terms.ask.clone(),
             waiting: BTreeSet::new(),
         });
         let old_head = lane.waiting.first().copied();
@@ -188,7 +188,7 @@ impl Queue {
     }
 
     pub(crate) fn remove(&mut self, task: &Task) {
-        let key = (task.queue.clone(), task.ask.clone());
+        let key = (task.terms.queue.clone(), task.terms.ask.clone());
         let Some(&id) = self.ids.get(&key) else { return };
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let old_head = lane.waiting.first().copied();
@@ -220,7 +220,7 @@ impl Queue {
 
     fn lane_of(&mut self, task: &Task) -> LaneId {
         let next = LaneId(self.next_lane);
-        let id = *self.ids.entry((task.queue.clone(), task.ask.clone())).or_insert(next);
+        let id = *self.ids.entry((task.terms.queue.clone(), task.terms.ask.clone())).or_insert(next);
         if id == next {
             self.next_lane += 1;
         }

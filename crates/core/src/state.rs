@@ -7,13 +7,13 @@
 mod life;
 mod order;
 mod reports;
+mod shared;
 mod sickness;
 mod submit;
 
 pub(crate) use order::held_milli;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::change::{Actor, Audit, Change, NodeRow};
 use crate::cluster::Cluster;
@@ -53,9 +53,7 @@ pub struct State {
     preemptible: Preemptible,
     /// Before this nobody else is put before the others for having waited for too long.
     promotions_from: Timestamp,
-    /// Equal asks and names are kept once.
-    asks: BTreeSet<Arc<crate::ask::Ask>>,
-    names: BTreeSet<Name>,
+    shared: shared::Shared,
     fitting: submit::Fitting,
 }
 
@@ -147,8 +145,7 @@ impl State {
             keeps: Vec::new(),
             preemptible: Preemptible::new(),
             promotions_from: Timestamp::default(),
-            asks: BTreeSet::new(),
-            names: BTreeSet::new(),
+            shared: shared::Shared::default(),
             fitting: submit::Fitting::default(),
         };
         for node in beginning.nodes {
@@ -158,9 +155,9 @@ impl State {
             state.predictor.learn(run);
         }
         for mut task in beginning.tasks {
-            state.share_parts_of(&mut task);
+            state.shared.share(&mut task);
             state.stand(&mut task, Timestamp::default());
-            state.mix.observe(&task.ask);
+            state.mix.observe(&task.terms.ask);
             state.enter(&task, false);
             state.spec_bytes += u64::from(task.spec_bytes);
             state.tasks.insert(task.id, task);
@@ -238,7 +235,7 @@ impl State {
     pub fn ends_at(&self, id: TaskId) -> Timestamp {
         let Some(task) = self.tasks.get(&id) else { return Timestamp::NEVER };
         let from = task.state.running_since().or_else(|| task.state.hold().map(|hold| hold.placed_at));
-        from.zip(task.limits.run).map_or(Timestamp::NEVER, |(from, run)| from.plus(run))
+        from.zip(task.time_limit).map_or(Timestamp::NEVER, |(from, run)| from.plus(run))
     }
 
     /// The next moment at which something happens by itself.
@@ -308,7 +305,7 @@ impl State {
         for preempt in &plan.preempts {
             let Some(task) = self.tasks.get(&preempt.task) else { continue };
             if matches!(task.state, TaskState::Running { .. }) {
-                let grace = task.limits.stop_grace;
+                let grace = task.terms.limits.stop_grace;
                 self.ask_to_stop(preempt.task, StopCause::Preempt, grace, Actor::Scheduler, now, out);
             }
         }
@@ -431,7 +428,7 @@ impl State {
         out: &mut Changes,
     ) -> Result<Reply, Refused> {
         let task = self.tasks.get(&id).ok_or(Refused::NoSuchTask(id))?;
-        let grace = grace.unwrap_or(task.limits.stop_grace);
+        let grace = grace.unwrap_or(task.terms.limits.stop_grace);
         let changed = self.ask_to_stop(id, why, grace, actor, now, out);
         Ok(Reply::Moved { changed })
     }

@@ -20,7 +20,8 @@ use fastgpu_core::policy::{self, QueuePolicy};
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::{Beginning, Changes, Outcome, State};
-use fastgpu_core::task::{Limits, Standing, Task, TaskState};
+use fastgpu_core::task::{Standing, Task, TaskState};
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 
 const NODES: u32 = 3;
@@ -115,7 +116,7 @@ impl World {
         for start in &decided.starts {
             let task = self.state.task(start.task).unwrap();
             let devices: usize = start.parts.iter().map(|part| part.slices.len()).sum();
-            assert!(devices >= usize::from(task.ask.devices.min), "{} starts in part", start.task);
+            assert!(devices >= usize::from(task.terms.ask.devices.min), "{} starts in part", start.task);
             // What is cleared in this very round comes after its starts.
             let is_older = |keep: &&Keep| {
                 keep.cause == KeepCause::Overtaken
@@ -125,7 +126,7 @@ impl World {
                 let takes_of_it = start.parts.iter().any(|part| {
                     part.slices.iter().any(|slice| keep.devices.contains(&(part.node, slice.device)))
                 });
-                let is_back_in_time = task.limits.run.is_some_and(|run| self.now.plus(run) <= keep.free_at);
+                let is_back_in_time = task.time_limit.is_some_and(|run| self.now.plus(run) <= keep.free_at);
                 assert!(
                     !takes_of_it || (is_back_in_time && keep.cause == KeepCause::Overtaken),
                     "{} takes what is kept for {}",
@@ -137,12 +138,12 @@ impl World {
         for preempt in &decided.preempts {
             let (victim, task) =
                 (self.state.task(preempt.task).unwrap(), self.state.task(preempt.for_task).unwrap());
-            assert_ne!(victim.ask.class, Class::Guaranteed, "{} is stopped", victim.id);
+            assert_ne!(victim.terms.ask.class, Class::Guaranteed, "{} is stopped", victim.id);
             assert!(
-                (Reverse(victim.standing.priority), victim.ask.class)
-                    >= (Reverse(task.standing.priority), task.ask.class)
-                    || victim.ask.class == Class::Spot
-                    || victim.queue == task.queue,
+                (Reverse(victim.standing.priority), victim.terms.ask.class)
+                    >= (Reverse(task.standing.priority), task.terms.ask.class)
+                    || victim.terms.ask.class == Class::Spot
+                    || victim.terms.queue == task.terms.queue,
                 "{} is stopped for {}, which ranks behind",
                 victim.id,
                 task.id
@@ -274,15 +275,10 @@ impl World {
         };
         let is_reservation = dice.roll(6) == 0;
         let command = if is_reservation { Vec::new() } else { vec!["true".to_owned()] };
-        let submit = Submit {
-            project: "default".into(),
-            owner: format!("user-{}", dice.roll(3)).into(),
-            name: None,
-            ask,
+        let owner = format!("user-{}", dice.roll(3)).into();
+        let terms = Terms {
             priority: i32::try_from(dice.roll(3)).unwrap(),
             queue: QUEUES[usize::try_from(dice.roll(QUEUES.len() as u64)).unwrap()].into(),
-            spec: Arc::new(Spec { command, ..Spec::default() }),
-            spec_hash: SpecHash([0; 32]),
             limits: Limits {
                 run: (is_reservation || dice.roll(2) == 0).then(|| Millis(1 + dice.roll(100_000))),
                 queue: (dice.roll(5) == 0).then(|| Millis(dice.roll(200_000))),
@@ -290,8 +286,15 @@ impl World {
             },
             expected: (dice.roll(3) == 0).then(|| Millis(1 + dice.roll(300_000))),
             retry: RetryPolicy { max: u16::try_from(dice.roll(3)).unwrap(), backoff: None },
+            ..Terms::new(ask)
+        };
+        let submit = Submit {
+            project: "default".into(),
+            owner,
+            spec: Arc::new(Spec { command, ..Spec::default() }),
+            spec_hash: SpecHash([0; 32]),
             held: dice.roll(12) == 0,
-            wait_for_capacity: dice.roll(10) == 0,
+            terms: Terms { wait_for_capacity: dice.roll(10) == 0, ..terms },
         };
         let outcome = self.apply(Command::Submit { tasks: vec![submit], actor: Actor::Local });
         self.ids.extend(outcome.moved);

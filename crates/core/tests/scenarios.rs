@@ -121,7 +121,7 @@ fn why_does_not_promise_what_is_kept_for_another() {
 #[test]
 fn an_elastic_task_gets_the_most_there_is() {
     let mut many = task("2");
-    many.ask.devices.max = 10_000;
+    Arc::make_mut(&mut many.terms.ask).devices.max = 10_000;
     let mut story = Story::begin("2x80 8x80 4x80");
     story.submit_task(many).unwrap();
     story.round();

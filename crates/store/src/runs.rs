@@ -10,7 +10,7 @@ pub(crate) fn run_of(task: &Task, ran: Millis) -> Option<Run> {
     (ended_well && matches!(task.work, Work::Program(_))).then(|| Run {
         project: task.project.clone(),
         owner: task.owner.clone(),
-        name: task.name.clone(),
+        name: task.terms.name.clone(),
         milli: shape_milli(task),
         ran,
     })

@@ -65,19 +65,26 @@ fn submit(command: &[&str]) -> Submit {
     Submit {
         project: "vision".into(),
         owner: "ada".into(),
-        name: Some("train".into()),
-        ask: ask(Share::Milli(GpuMilli::FULL)),
-        queue: "nightly".into(),
-        priority: -3,
+        terms: terms(),
         spec: Arc::new(Spec {
             command: command.iter().map(|&word| word.to_owned()).collect(),
             ..Spec::default()
         }),
         spec_hash: hash(4),
+        held: true,
+    }
+}
+
+/// Terms of which none is as it is when nothing is said.
+fn terms() -> Terms {
+    Terms {
+        name: Some("train".into()),
+        ask: ask(Share::Milli(GpuMilli::FULL)).into(),
+        queue: "nightly".into(),
+        priority: -3,
         limits: Limits { run: Some(Millis(1)), queue: Some(Millis(2)), stop_grace: Millis(3) },
         expected: Some(Millis(4)),
         retry: RetryPolicy { max: 5, backoff: Some(Millis(6)) },
-        held: true,
         wait_for_capacity: true,
     }
 }

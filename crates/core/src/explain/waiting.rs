@@ -30,7 +30,7 @@ pub(super) struct Waiting<'a> {
 impl Waiting<'_> {
     pub(super) fn explain(&self) -> Explanation {
         let Self { state, task, now, .. } = *self;
-        let ask = &*task.ask;
+        let ask = &*task.terms.ask;
         let ahead = state.queue().ahead_of(Rank::of(task));
         let position = (ahead + 1, state.queue().len());
         let mut lines = vec![match ask.devices.max {
@@ -78,7 +78,7 @@ impl Waiting<'_> {
 
     /// Devices that would do if they were free and well.
     fn might_serve(&self) -> impl Iterator<Item = &DeviceSlot> {
-        let ask = &*self.task.ask;
+        let ask = &*self.task.terms.ask;
         let nodes = self.state.cluster().nodes().filter(|node| allows_node(ask, node));
         nodes.flat_map(|node| &node.devices).filter(|slot| could_serve(ask, slot))
     }
@@ -88,7 +88,7 @@ impl Waiting<'_> {
         let mut view = View::new(self.state.cluster());
         let held = self.state.cluster().nodes().flat_map(Node::held);
         held.for_each(|(_, part)| view.put_back(std::slice::from_ref(part)));
-        view.place(&self.task.ask, None).is_some()
+        view.place(&self.task.terms.ask, None).is_some()
     }
 
     /// What to do about a task that nothing here could run.
@@ -130,11 +130,11 @@ impl Waiting<'_> {
         let is_kept = |keep: &&Keep| keep.devices.contains(&(node.id, slot.info.index));
         let kept =
             || self.other_keeps().find(is_kept).map(|keep| format!("kept for {}", self.name(keep.task)));
-        shortage(node, slot, &self.task.ask).or_else(kept)
+        shortage(node, slot, &self.task.terms.ask).or_else(kept)
     }
 
     fn device_lines(&self) -> Vec<String> {
-        let (state, ask) = (self.state, &*self.task.ask);
+        let (state, ask) = (self.state, &*self.task.terms.ask);
         if ask.devices.max == 0 {
             return Vec::new();
         }
@@ -171,7 +171,7 @@ impl Waiting<'_> {
 
     /// When the ask fits at the latest, if nobody else comes: gives back what ends, first to end first.
     fn latest_start(&self) -> Option<Timestamp> {
-        let (state, ask) = (self.state, &*self.task.ask);
+        let (state, ask) = (self.state, &*self.task.terms.ask);
         let cluster = state.cluster();
         let mut view = self.view();
         if view.place(ask, None).is_some() {
@@ -197,7 +197,7 @@ impl Waiting<'_> {
 
     /// Smaller asks that would start now, nearest first.
     fn suggestions(&self) -> Vec<String> {
-        let (state, ask) = (self.state, &*self.task.ask);
+        let (state, ask) = (self.state, &*self.task.terms.ask);
         let view = self.view();
         if self.waits_for_nodes() {
             return vec![
@@ -275,7 +275,7 @@ impl Waiting<'_> {
 
     /// Whether every node that could ever run it takes no tasks at present.
     fn waits_for_nodes(&self) -> bool {
-        let ask = &*self.task.ask;
+        let ask = &*self.task.terms.ask;
         !self.state.cluster().nodes().any(|node| node.takes_tasks() && allows_node(ask, node))
     }
 }

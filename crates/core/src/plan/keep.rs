@@ -54,7 +54,7 @@ pub(super) fn is_wanted(state: &State, keep: &Keep) -> bool {
     let nodes_stand = keep.nodes.iter().all(|&id| state.cluster().node(id).is_some_and(Node::takes_tasks));
     let devices_stand = keep.devices.iter().all(|&(node, index)| {
         let slot = state.cluster().node(node).and_then(|node| node.device(index));
-        slot.is_some_and(|slot| allows_device(&task.ask, slot))
+        slot.is_some_and(|slot| allows_device(&task.terms.ask, slot))
     });
     // Somebody more important came: a keep for who was overtaken is for the head of the queue only.
     let is_due = || keep.cause == KeepCause::Preempting || head(state) == Some(Rank::of(task));
@@ -72,7 +72,7 @@ fn is_being_cleared(state: &State, keep: &Keep) -> bool {
 /// must not block everybody else.
 fn head(state: &State) -> Option<Rank> {
     let could_be_kept_for =
-        |rank: &Rank| state.task(rank.task()).is_some_and(|task| could_hold(state, &task.ask));
+        |rank: &Rank| state.task(rank.task()).is_some_and(|task| could_hold(state, &task.terms.ask));
     state.queue().heads().take(HEADS_ASKED_MAX).find(could_be_kept_for)
 }
 
@@ -119,11 +119,11 @@ pub(super) fn begin(state: &State, now: Timestamp) -> Option<Keep> {
     let rank = head(state)?;
     let task = state.task(rank.task())?;
     // If it fits as things are, the round will start it and nothing has to be kept.
-    let fits = || View::new(state.cluster()).place(&task.ask, None).is_some();
+    let fits = || View::new(state.cluster()).place(&task.terms.ask, None).is_some();
     if due(state, rank)? > now || fits() {
         return None;
     }
-    let (nodes, devices, free_at) = choose(state, &task.ask)?;
+    let (nodes, devices, free_at) = choose(state, &task.terms.ask)?;
     Some(Keep { task: task.id, devices, nodes, free_at, cause: KeepCause::Overtaken })
 }
 
@@ -226,7 +226,7 @@ impl Keep {
     /// became free meanwhile is as good. `view` shows nothing that is kept for others; `everywhere` says to look
     /// at all nodes, and not only at those that changed.
     pub(super) fn place(&self, state: &State, view: &View<'_>, everywhere: bool) -> Option<Vec<GrantPart>> {
-        let ask = &state.task(self.task)?.ask;
+        let ask = &state.task(self.task)?.terms.ask;
         let kept: BTreeSet<NodeId> = self.nodes.iter().copied().collect();
         let elsewhere = || match everywhere || ask.constraints.spread == Spread::AnyNodes {
             true => view.place(ask, None),

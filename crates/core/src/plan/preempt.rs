@@ -157,9 +157,9 @@ impl<'a> Search<'a> {
 
     /// The cheapest nodes to clear for all devices of the task.
     fn clearings(&mut self, task: &Task, how: How) -> Option<Vec<Clearing>> {
-        let count = usize::from(task.ask.devices.min);
-        let spans = task.ask.constraints.spread == Spread::AnyNodes && count > 1;
-        let nodes: Vec<&Node> = self.nodes(&task.ask, spans);
+        let count = usize::from(task.terms.ask.devices.min);
+        let spans = task.terms.ask.constraints.spread == Spread::AnyNodes && count > 1;
+        let nodes: Vec<&Node> = self.nodes(&task.terms.ask, spans);
         if !spans {
             let all = nodes.into_iter().filter_map(|node| self.clear(node, count, task, how));
             return all.min_by_key(|found| (found.cost, found.node)).map(|found| vec![found]);
@@ -202,7 +202,7 @@ impl<'a> Search<'a> {
     /// Whom to stop on `node` so that `count` devices of it serve `task`.
     fn clear(&mut self, node: &Node, count: usize, task: &Task, how: How) -> Option<Clearing> {
         let mut free = self.view.free(node);
-        if self.view.serves(&task.ask, node, &free, count) {
+        if self.view.serves(&task.terms.ask, node, &free, count) {
             return Some(Clearing { cost: (0, Reverse(0)), node: node.id, victims: Vec::new() });
         }
         let mut candidates = self.candidates(node, task, how);
@@ -214,7 +214,7 @@ impl<'a> Search<'a> {
         }
         let mut picked = Vec::new();
         let mut rest = candidates.into_iter();
-        while !self.view.serves(&task.ask, node, &free, count) {
+        while !self.view.serves(&task.terms.ask, node, &free, count) {
             let victim = rest.next()?;
             free.put_back(node, node.part_of(victim.id)?);
             picked.push(victim);
@@ -223,7 +223,7 @@ impl<'a> Search<'a> {
         for at in (0..picked.len()).rev() {
             let mut without = free.clone();
             without.take(node, node.part_of(picked[at].id)?);
-            if self.view.serves(&task.ask, node, &without, count) {
+            if self.view.serves(&task.terms.ask, node, &without, count) {
                 free = without;
                 picked.remove(at);
             }
@@ -253,7 +253,7 @@ impl<'a> Search<'a> {
         let key = self.state.order_key(task, self.now);
         Victim {
             id: task.id,
-            standing: (Reverse(task.standing.priority), task.ask.class, key),
+            standing: (Reverse(task.standing.priority), task.terms.ask.class, key),
             milli: crate::state::held_milli(task),
         }
     }
@@ -261,10 +261,10 @@ impl<'a> Search<'a> {
     /// Whether `victim` may be stopped for `task`; if not yet, when that should be looked at again.
     fn may_stop(&self, victim: &Task, task: &Task, how: How) -> Result<(), Option<Timestamp>> {
         let TaskState::Running { hold, since } = &victim.state else { return Err(None) };
-        if !matches!(victim.work, Work::Program(_)) || victim.ask.class == Class::Guaranteed {
+        if !matches!(victim.work, Work::Program(_)) || victim.terms.ask.class == Class::Guaranteed {
             return Err(None);
         }
-        let cost = restart_cost(victim.ask.devices.max);
+        let cost = restart_cost(victim.terms.ask.devices.max);
         // Whoever ends before it could be restarted is waited for.
         if self.state.expected_end(victim.id, self.now) <= self.now.plus(cost) {
             return Err(None);
@@ -272,17 +272,17 @@ impl<'a> Search<'a> {
         let not_before = |at: Timestamp| if at <= self.now { Ok(()) } else { Err(Some(at)) };
         if how == How::Move {
             let is_small = hold.grant.parts.len() == 1;
-            let same = victim.queue == task.queue && is_small;
+            let same = victim.terms.queue == task.terms.queue && is_small;
             return if same { not_before(since.plus(MOVE_SHIELD)) } else { Err(None) };
         }
         let shield = SHIELD.max(Millis(SHIELD_COSTS * cost.0));
         let shield = if victim.standing.ordinary { shield } else { shield.max(SHIELD_OF_PROMOTED) };
         not_before(since.plus(shield))?;
-        if victim.ask.class == Class::Spot && task.ask.class < Class::Spot {
+        if victim.terms.ask.class == Class::Spot && task.terms.ask.class < Class::Spot {
             return Ok(());
         }
         let policy = self.state.policy_of(task);
-        if policy.preempt != Policy::Any || victim.queue != task.queue {
+        if policy.preempt != Policy::Any || victim.terms.queue != task.terms.queue {
             return Err(None);
         }
         self.ranks_behind(victim, task, policy.order, cost)
@@ -297,7 +297,8 @@ impl<'a> Search<'a> {
         cost: Millis,
     ) -> Result<(), Option<Timestamp>> {
         let rank = |standing: Standing, class: Class| (Reverse(standing.priority), class);
-        let (its, ours) = (rank(victim.standing, victim.ask.class), rank(task.standing, task.ask.class));
+        let (its, ours) =
+            (rank(victim.standing, victim.terms.ask.class), rank(task.standing, task.terms.ask.class));
         match its.cmp(&ours) {
             std::cmp::Ordering::Less => return Err(None),
             std::cmp::Ordering::Greater => return Ok(()),
@@ -334,7 +335,7 @@ impl<'a> Search<'a> {
         let holds = victims.iter().filter_map(|&victim| self.state.task(victim)?.state.hold());
         holds.for_each(|hold| after.put_back(&hold.grant.parts));
         let nodes: BTreeSet<NodeId> = clearings.iter().map(|clearing| clearing.node).collect();
-        let Some(parts) = after.place(&task.ask, Some(&nodes)) else { return false };
+        let Some(parts) = after.place(&task.terms.ask, Some(&nodes)) else { return false };
         after.take(&parts);
         if how == How::Move && !self.all_fit_elsewhere(&mut after.clone(), &victims) {
             return false;
@@ -362,13 +363,14 @@ impl<'a> Search<'a> {
         let mut moved: Vec<&Task> = victims.iter().filter_map(|&id| self.state.task(id)).collect();
         moved.sort_by_key(|task| (Reverse(crate::state::held_milli(task)), task.id));
         moved.into_iter().all(|task| {
-            let place = view.place(&task.ask, None);
+            let place = view.place(&task.terms.ask, None);
             place.inspect(|parts| view.take(parts)).is_some()
         })
     }
 
     fn longest_grace(&self, victims: &BTreeSet<TaskId>) -> Millis {
-        let graces = victims.iter().filter_map(|&id| self.state.task(id)).map(|task| task.limits.stop_grace);
+        let graces =
+            victims.iter().filter_map(|&id| self.state.task(id)).map(|task| task.terms.limits.stop_grace);
         graces.max().unwrap_or_default()
     }
 

@@ -146,7 +146,7 @@ impl State {
     pub(super) fn timer_of(&self, task: &Task) -> Option<Timestamp> {
         match &task.state {
             TaskState::Queued { cause, .. } => {
-                let patience = task.limits.queue.filter(|_| task.attempt == 0);
+                let patience = task.terms.limits.queue.filter(|_| task.attempt == 0);
                 let gives_up = patience.map(|limit| task.submitted_at.plus(limit));
                 let again = match cause {
                     QueueCause::Retrying { not_before, .. } => Some(*not_before),
@@ -154,7 +154,7 @@ impl State {
                 };
                 gives_up.into_iter().chain(again).chain(self.promotion_of(task)).min()
             }
-            TaskState::Running { since, .. } => match (task.work, task.limits.run) {
+            TaskState::Running { since, .. } => match (task.work, task.time_limit) {
                 // A program's limit runs on its node's clock; a reservation has no node to do it.
                 (Work::Reservation(_), Some(run)) => Some(since.plus(run)),
                 _ => None,
@@ -185,7 +185,8 @@ impl State {
                 }
                 TaskState::Queued { .. } if self.promotion_of(task) == Some(at) => self.promote(id, now),
                 TaskState::Queued { .. } => {
-                    let detail = task.limits.queue.map(|limit| format!("it waited longer than {limit}"));
+                    let detail =
+                        task.terms.limits.queue.map(|limit| format!("it waited longer than {limit}"));
                     let event = TaskEvent::QueueTimedOut;
                     let _ = self.advance(id, event, "queue_timeout", detail, Actor::Scheduler, now, out);
                 }
@@ -242,10 +243,10 @@ impl State {
             fence: hold.grant.fence,
             part,
             spec,
-            time_limit: task.limits.run,
-            stop_grace: task.limits.stop_grace,
+            time_limit: task.time_limit,
+            stop_grace: task.terms.limits.stop_grace,
             project: task.project.clone(),
-            name: task.name.clone(),
+            name: task.terms.name.clone(),
         };
         out.orders.push((launch.part.node, Order::Launch(launch)));
     }
@@ -346,7 +347,7 @@ impl State {
         if class.budget() == Budget::Infrastructure && !task.broken_nodes.contains(&node) {
             task.broken_nodes.push(node);
         }
-        match retry::verdict(task.retry, task.strikes, task.broken_nodes.len(), class, id) {
+        match retry::verdict(task.terms.retry, task.strikes, task.broken_nodes.len(), class, id) {
             Verdict::Retry(wait) => {
                 match class.budget() {
                     Budget::User => task.strikes.user += 1,

@@ -25,7 +25,7 @@ impl State {
     /// The rules of a task's queue.
     #[must_use]
     pub fn policy_of(&self, task: &Task) -> QueuePolicy {
-        self.policy_of_queue(&task.queue)
+        self.policy_of_queue(&task.terms.queue)
     }
 
     /// The rules of a queue; those that nobody set if it was taken out of the configuration.
@@ -150,7 +150,7 @@ impl State {
         let run = Run {
             project: task.project.clone(),
             owner: task.owner.clone(),
-            name: task.name.clone(),
+            name: task.terms.name.clone(),
             milli: shape_milli(task),
             ran,
         };
@@ -182,7 +182,7 @@ impl State {
     pub(super) fn preemptible_on(&self, task: &Task) -> Vec<NodeId> {
         let TaskState::Running { hold, .. } = &task.state else { return Vec::new() };
         let is_program = matches!(task.work, Work::Program(_));
-        let may_be = match task.ask.class {
+        let may_be = match task.terms.ask.class {
             Class::Guaranteed => false,
             Class::Standard => self.policy_of(task).preempt == Preempt::Any,
             Class::Spot => true,

@@ -123,7 +123,7 @@ impl State {
             && let TaskState::Stopping { hold, .. } = &task.state
         {
             // The order to stop may have been lost.
-            let (fence, grace) = (hold.grant.fence, task.limits.stop_grace);
+            let (fence, grace) = (hold.grant.fence, task.terms.limits.stop_grace);
             out.orders.push((node, Order::Stop { task: attempt.task, fence, grace }));
         }
     }
@@ -136,7 +136,7 @@ impl State {
             // Launch and stop may both be under way still, so the end is not ours to declare: a node told to
             // stop an attempt it never saw refuses it from then on, and reports it ended.
             TaskState::Stopping { .. } => {
-                let grace = self.tasks[&id].limits.stop_grace;
+                let grace = self.tasks[&id].terms.limits.stop_grace;
                 out.orders.push((node, Order::Stop { task: id, fence, grace }));
             }
             _ => {

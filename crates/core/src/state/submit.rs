@@ -36,16 +36,16 @@ impl State {
             return Err(Refused::SpecsFull { bytes_max: SPEC_BYTES_MAX });
         }
         self.may_run_here(actor)?;
-        if let Some(unknown) = tasks.iter().find(|task| self.config.queue(&task.queue).is_none()) {
+        if let Some(unknown) = tasks.iter().find(|task| self.config.queue(&task.terms.queue).is_none()) {
             let known = self.config.queue_names().map(Name::from).collect();
-            return Err(Refused::NoSuchQueue { asked: unknown.queue.clone(), known });
+            return Err(Refused::NoSuchQueue { asked: unknown.terms.queue.clone(), known });
         }
-        for task in tasks.iter().filter(|task| !task.wait_for_capacity) {
-            if !self.fitting.knows(&task.ask, &self.cluster) {
-                if let Some(too_big) = too_big(&self.cluster, &task.ask) {
+        for task in tasks.iter().filter(|task| !task.terms.wait_for_capacity) {
+            if !self.fitting.knows(&task.terms.ask, &self.cluster) {
+                if let Some(too_big) = too_big(&self.cluster, &task.terms.ask) {
                     return Err(Refused::NoSuchCapacity(too_big));
                 }
-                self.fitting.learn(&task.ask);
+                self.fitting.learn(&task.terms.ask);
             }
         }
         Ok(tasks.into_iter().map(|task| self.accept(task, actor, now, out)).collect())
@@ -75,29 +75,18 @@ impl State {
         let id = self.ids.next(now);
         let spec_bytes = spec_bytes(&submit);
         self.spec_bytes += u64::from(spec_bytes);
-        let (spec, hash) = (submit.spec, submit.spec_hash);
-        let work = if spec.command.is_empty() { Work::Reservation(hash) } else { Work::Program(hash) };
-        let mut limits = submit.limits;
-        limits.run = limits.run.or(self.config.time_limit_default);
-        let state = match submit.held {
-            true => TaskState::Queued { cause: QueueCause::Held, since: now },
-            false => TaskState::submitted(now),
-        };
+        let (terms, spec, hash) = (submit.terms, submit.spec, submit.spec_hash);
         let mut task = Task {
             id,
             project: submit.project,
             owner: submit.owner,
-            name: submit.name,
-            queue: submit.queue,
-            ask: Arc::new(submit.ask),
-            priority: submit.priority,
-            work,
+            priority: terms.priority,
+            time_limit: terms.limits.run.or(self.config.time_limit_default),
+            terms: Arc::new(terms),
+            work: if spec.command.is_empty() { Work::Reservation(hash) } else { Work::Program(hash) },
             spec_bytes,
-            limits,
-            expected: submit.expected,
             attained: 0,
             standing: Standing::default(),
-            retry: submit.retry,
             strikes: Strikes::default(),
             broken_nodes: Vec::new(),
             last_fault: None,
@@ -107,10 +96,13 @@ impl State {
             revision: 0,
             next_event: 0,
             cost_carry: 0,
-            state,
+            state: match submit.held {
+                true => TaskState::Queued { cause: QueueCause::Held, since: now },
+                false => TaskState::submitted(now),
+            },
         };
-        self.share_parts_of(&mut task);
-        self.mix.observe(&task.ask);
+        self.shared.share(&mut task);
+        self.mix.observe(&task.terms.ask);
         self.outlook.look(&self.mix, &self.cluster);
         self.stand(&mut task, now);
         self.enter(&task, false);
@@ -119,24 +111,6 @@ impl State {
         out.rows.push(Change::Spec { hash, spec });
         self.note(id, "submitted", None, actor.clone(), now, out);
         id
-    }
-
-    /// Tasks of one shape, project and owner share them in memory.
-    pub(super) fn share_parts_of(&mut self, task: &mut Task) {
-        if let Some(known) = self.asks.get(&task.ask) {
-            task.ask = known.clone();
-        } else {
-            forget_unused(&mut self.asks, |ask| Arc::strong_count(ask) == 1);
-            self.asks.insert(task.ask.clone());
-        }
-        for name in [&mut task.project, &mut task.owner, &mut task.queue] {
-            if let Some(known) = self.names.get(name) {
-                *name = known.clone();
-            } else {
-                forget_unused::<Name>(&mut self.names, |name| Arc::strong_count(name) == 1);
-                self.names.insert(name.clone());
-            }
-        }
     }
 }
 
@@ -170,12 +144,4 @@ impl Fitting {
 
 fn spec_bytes(submit: &Submit) -> u32 {
     u32::try_from(submit.spec.bytes()).unwrap_or(u32::MAX)
-}
-
-/// Tables of shared parts are swept when they double, so that old shapes do not stay for ever.
-fn forget_unused<T: Ord>(table: &mut std::collections::BTreeSet<T>, unused: impl Fn(&T) -> bool) {
-    const SWEEP_FROM: usize = 1_024;
-    if table.len() >= SWEEP_FROM && table.len().is_power_of_two() {
-        table.retain(|entry| !unused(entry));
-    }
 }

@@ -21,10 +21,10 @@ use fastgpu_core::ids::{DeviceIndex, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{Closeness, Device, Exit, ExitKind, Inventory, Order, Report, Telemetry};
 use fastgpu_core::plan::{KeepCause, Planner};
 use fastgpu_core::policy::{self, Preempt, QueuePolicy};
-use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::{Beginning, Changes, State};
-use fastgpu_core::task::{Limits, TaskState};
+use fastgpu_core::task::TaskState;
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 
 pub(crate) struct Story {
@@ -280,20 +280,14 @@ pub(crate) fn task(words: &str) -> Submit {
             (ask.devices, ask.share) = devices(word);
         }
     }
+    let limits = Limits { run, queue, stop_grace: Millis(1_000) };
     Submit {
         project: "default".into(),
         owner: owner.into(),
-        name: None,
-        ask,
-        queue: waits_in.into(),
-        priority,
+        terms: Terms { queue: waits_in.into(), priority, limits, expected, ..Terms::new(ask) },
         spec: Arc::new(Spec { command: vec!["true".to_owned()], ..Spec::default() }),
         spec_hash: SpecHash([0; 32]),
-        limits: Limits { run, queue, stop_grace: Millis(1_000) },
-        expected,
-        retry: RetryPolicy::default(),
         held: false,
-        wait_for_capacity: false,
     }
 }
 

@@ -112,7 +112,7 @@ impl Look<'_> {
         let mut counted = BTreeSet::new();
         for (id, part) in self.live.cluster().nodes().flat_map(|node| node.held()) {
             let Some(task) = self.live.task(id) else { continue };
-            let sum = sums.entry(task.queue.to_string()).or_default();
+            let sum = sums.entry(task.terms.queue.to_string()).or_default();
             sum.running += usize::from(counted.insert(id));
             sum.held_milli += part.slices.iter().map(|slice| u64::from(slice.milli.get())).sum::<u64>();
         }
@@ -152,9 +152,9 @@ impl Look<'_> {
         WaitingView {
             place,
             id: may_see.then(|| task.id.to_string()),
-            name: task.name.as_deref().filter(|_| may_see).map(str::to_owned),
+            name: task.terms.name.as_deref().filter(|_| may_see).map(str::to_owned),
             owner: may_see.then(|| task.owner.to_string()),
-            gpu: may_see.then(|| gpu_ask(&task.ask)),
+            gpu: may_see.then(|| gpu_ask(&task.terms.ask)),
             wait_ms: self.wait_ms(task),
             expected_at,
             expected_basis,

@@ -10,7 +10,7 @@ use fastgpu_core::predict::Run;
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::Beginning;
-use fastgpu_core::task::Limits;
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{GpuMilli, MemoryMib, Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -285,20 +285,20 @@ impl SubmitRow {
         Self {
             project: submit.project.to_string(),
             owner: submit.owner.to_string(),
-            name: submit.name.as_deref().map(str::to_owned),
-            ask: AskRow::of(&submit.ask),
-            queue: submit.queue.to_string(),
-            priority: submit.priority,
+            name: submit.terms.name.as_deref().map(str::to_owned),
+            ask: AskRow::of(&submit.terms.ask),
+            queue: submit.terms.queue.to_string(),
+            priority: submit.terms.priority,
             spec: hash_to_hex(submit.spec_hash),
             reservation: submit.spec.command.is_empty(),
-            run_max_ms: submit.limits.run.map(|limit| limit.0),
-            queue_max_ms: submit.limits.queue.map(|limit| limit.0),
-            stop_grace_ms: submit.limits.stop_grace.0,
-            expected_ms: submit.expected.map(|expected| expected.0),
-            retries: submit.retry.max,
-            backoff_ms: submit.retry.backoff.map(|wait| wait.0),
+            run_max_ms: submit.terms.limits.run.map(|limit| limit.0),
+            queue_max_ms: submit.terms.limits.queue.map(|limit| limit.0),
+            stop_grace_ms: submit.terms.limits.stop_grace.0,
+            expected_ms: submit.terms.expected.map(|expected| expected.0),
+            retries: submit.terms.retry.max,
+            backoff_ms: submit.terms.retry.backoff.map(|wait| wait.0),
             held: submit.held,
-            wait_for_capacity: submit.wait_for_capacity,
+            wait_for_capacity: submit.terms.wait_for_capacity,
         }
     }
 
@@ -307,21 +307,23 @@ impl SubmitRow {
         Ok(Submit {
             project: shared.name(&self.project),
             owner: shared.name(&self.owner),
-            name: self.name.map(|name| shared.name(&name)),
-            ask: self.ask.into_core(shared)?,
-            queue: shared.name(&self.queue),
-            priority: self.priority,
+            terms: Terms {
+                name: self.name.map(|name| shared.name(&name)),
+                ask: Arc::new(self.ask.into_core(shared)?),
+                queue: shared.name(&self.queue),
+                priority: self.priority,
+                limits: Limits {
+                    run: self.run_max_ms.map(Millis),
+                    queue: self.queue_max_ms.map(Millis),
+                    stop_grace: Millis(self.stop_grace_ms),
+                },
+                expected: self.expected_ms.map(Millis),
+                retry: RetryPolicy { max: self.retries, backoff: self.backoff_ms.map(Millis) },
+                wait_for_capacity: self.wait_for_capacity,
+            },
             spec: Arc::new(Spec { command, ..Spec::default() }),
             spec_hash: hash_from_hex(&self.spec)?,
-            limits: Limits {
-                run: self.run_max_ms.map(Millis),
-                queue: self.queue_max_ms.map(Millis),
-                stop_grace: Millis(self.stop_grace_ms),
-            },
-            expected: self.expected_ms.map(Millis),
-            retry: RetryPolicy { max: self.retries, backoff: self.backoff_ms.map(Millis) },
             held: self.held,
-            wait_for_capacity: self.wait_for_capacity,
         })
     }
 }

@@ -3,13 +3,14 @@
 //! Columns are what is searched for; the rest is [`Body`]. The checksum makes a flipped bit an error that
 //! names the row, instead of a task that runs with the wrong limits.
 
+use std::sync::Arc;
+
 use fastgpu_core::ask::Grant;
 use fastgpu_core::ids::{Fence, NodeId, SpecHash, TaskId};
 use fastgpu_core::policy::DEFAULT_QUEUE;
 use fastgpu_core::retry::{RetryPolicy, Strikes};
-use fastgpu_core::task::{
-    End, Hold, Limits, Outcome, QueueCause, Standing, StopCause, Task, TaskState, Work,
-};
+use fastgpu_core::task::{End, Hold, Outcome, QueueCause, Standing, StopCause, Task, TaskState, Work};
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +42,7 @@ impl<'a> TaskColumns<'a> {
             id: id_column(task.id),
             project: &task.project,
             owner: &task.owner,
-            name: task.name.as_deref(),
+            name: task.terms.name.as_deref(),
             priority: task.priority,
             state: task.state.code(),
             submitted_at: task.submitted_at.0,
@@ -81,23 +82,28 @@ impl<'a> TaskColumns<'a> {
             id: id_from_column(self.id)?,
             project: shared.name(self.project),
             owner: shared.name(self.owner),
-            name: self.name.map(|name| shared.name(name)),
-            ask: shared.ask(ask),
-            queue: shared.name(body.queue.as_deref().unwrap_or(DEFAULT_QUEUE)),
+            terms: Arc::new(Terms {
+                name: self.name.map(|name| shared.name(name)),
+                ask: shared.ask(ask),
+                queue: shared.name(body.queue.as_deref().unwrap_or(DEFAULT_QUEUE)),
+                priority: self.priority,
+                limits: Limits {
+                    run: body.run_max_ms.map(Millis),
+                    queue: body.queue_max_ms.map(Millis),
+                    stop_grace: Millis(body.stop_grace_ms),
+                },
+                expected: body.expected_ms.map(Millis),
+                retry: RetryPolicy { max: body.retries, backoff: body.backoff_ms.map(Millis) },
+                wait_for_capacity: false,
+            }),
             priority: self.priority,
+            time_limit: body.run_max_ms.map(Millis),
             work: match body.work {
                 WorkRow::Program => Work::Program(hash),
                 WorkRow::Reservation => Work::Reservation(hash),
             },
-            limits: Limits {
-                run: body.run_max_ms.map(Millis),
-                queue: body.queue_max_ms.map(Millis),
-                stop_grace: Millis(body.stop_grace_ms),
-            },
-            expected: body.expected_ms.map(Millis),
             attained: body.attained,
             standing: Standing::default(),
-            retry: RetryPolicy { max: body.retries, backoff: body.backoff_ms.map(Millis) },
             strikes: Strikes { user: body.strikes_user, infrastructure: body.strikes_infrastructure },
             broken_nodes: body.broken_nodes.into_iter().map(NodeId).collect(),
             last_fault: body.last_fault,
@@ -223,7 +229,7 @@ impl TaskRow {
             id: task.id.get(),
             project: task.project.to_string(),
             owner: task.owner.to_string(),
-            name: task.name.as_deref().map(str::to_owned),
+            name: task.terms.name.as_deref().map(str::to_owned),
             priority: task.priority,
             submitted_at: task.submitted_at.0,
             spec: hash_to_hex(task.work.spec()),
@@ -252,19 +258,19 @@ impl TaskRow {
 impl Body {
     fn of(task: &Task) -> Self {
         Self {
-            ask: AskRow::of(&task.ask),
-            queue: (&*task.queue != DEFAULT_QUEUE).then(|| task.queue.to_string()),
+            ask: AskRow::of(&task.terms.ask),
+            queue: (&*task.terms.queue != DEFAULT_QUEUE).then(|| task.terms.queue.to_string()),
             work: match task.work {
                 Work::Program(_) => WorkRow::Program,
                 Work::Reservation(_) => WorkRow::Reservation,
             },
-            run_max_ms: task.limits.run.map(|limit| limit.0),
-            queue_max_ms: task.limits.queue.map(|limit| limit.0),
-            stop_grace_ms: task.limits.stop_grace.0,
-            expected_ms: task.expected.map(|expected| expected.0),
+            run_max_ms: task.time_limit.map(|limit| limit.0),
+            queue_max_ms: task.terms.limits.queue.map(|limit| limit.0),
+            stop_grace_ms: task.terms.limits.stop_grace.0,
+            expected_ms: task.terms.expected.map(|expected| expected.0),
             attained: task.attained,
-            retries: task.retry.max,
-            backoff_ms: task.retry.backoff.map(|wait| wait.0),
+            retries: task.terms.retry.max,
+            backoff_ms: task.terms.retry.backoff.map(|wait| wait.0),
             strikes_user: task.strikes.user,
             strikes_infrastructure: task.strikes.infrastructure,
             broken_nodes: task.broken_nodes.iter().map(|node| node.0).collect(),
