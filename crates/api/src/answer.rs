@@ -274,7 +274,7 @@ pub fn event_view(event: &Event) -> EventView {
         at: Time(event.at),
         attempt: event.attempt,
         state: event.state.to_owned(),
-        cause: event.cause.to_owned(),
+        cause: event.cause.code().to_owned(),
         detail: event.detail.clone(),
         actor: match &event.actor {
             Actor::Scheduler => "scheduler".to_owned(),
@@ -394,7 +394,7 @@ pub fn gpu_view(node: &Node, slot: &DeviceSlot, may_see: impl Fn(TaskId) -> bool
 #[must_use]
 pub fn node_view(node: &Node) -> NodeView {
     let ability = |ability: &fastgpu_core::node::Ability| AbilityView {
-        name: ability.name.to_owned(),
+        name: ability.name.to_string(),
         works: ability.works,
         detail: ability.detail.clone(),
     };

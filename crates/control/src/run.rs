@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use fastgpu_core::command::Command;
 use fastgpu_core::ids::{NodeId, Term};
 use fastgpu_core::node::Report;
-use fastgpu_core::plan::Planner;
+use fastgpu_core::plan::{Planner, needs_round};
 use fastgpu_core::state::{Beginning, Changes, Outcome, State};
 use fastgpu_core::units::{Millis, Timestamp};
 use fastgpu_failpoints::hit;
@@ -336,7 +336,7 @@ impl Loop {
 
     fn plan_rounds(&mut self, now: Timestamp, batch: &mut Batch) {
         let is_due = self.wake_at.is_some_and(|at| at <= now);
-        if !self.state.needs_round() && !is_due {
+        if !needs_round(&self.state) && !is_due {
             return;
         }
         let began = Instant::now();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::ask::GrantPart;
+use crate::cause::Cause;
 use crate::config::Config;
 use crate::ids::{Name, NodeId, SpecHash, TaskId};
 use crate::node::Exit;
@@ -64,8 +65,8 @@ pub struct Event {
     pub attempt: u32,
     /// The state the task was in afterwards.
     pub state: &'static str,
-    /// A stable word for the cause (`submitted`, `placed`, `exited`, `cancel`, …).
-    pub cause: &'static str,
+    /// Why it happened.
+    pub cause: Cause,
     /// A sentence with the numbers.
     pub detail: Option<String>,
     /// Who or what did it.

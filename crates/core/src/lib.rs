@@ -5,10 +5,12 @@
 
 pub mod ask;
 pub mod capacity;
+pub mod cause;
 pub mod change;
 pub mod cluster;
 pub mod command;
 pub mod config;
+pub mod decision;
 pub mod explain;
 pub mod forecast;
 pub mod gittins;
@@ -17,6 +19,7 @@ pub mod meter;
 pub mod mix;
 pub mod node;
 pub mod outlook;
+pub mod part;
 pub mod plan;
 pub mod policy;
 pub mod predict;

@@ -18,46 +18,20 @@ mod worth;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ask::GrantPart;
+use crate::decision::{Keep, KeepCause, Plan, Start};
 use crate::ids::TaskId;
 use crate::queue::{LaneId, Rank};
 use crate::state::State;
 use crate::units::Timestamp;
 use fit::View;
-pub use keep::{Keep, KeepCause};
 use mirror::Hidden;
 use places::{Places, Wanted};
-pub(crate) use preempt::SHIELD_OF_PROMOTED;
-pub use preempt::{Preempt, Preemptible, restart_cost};
+pub use preempt::restart_cost;
 
 /// More starts than this wait for the next round, so that no round holds up the inbox.
 pub const STARTS_MAX: usize = 1_024;
 /// Groups whose first task may be looked at in a round for whether it ends before kept devices are needed.
 const BACKFILLS_MAX: usize = 64;
-
-/// What a round decided.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// Tasks to start, in order.
-    pub starts: Vec<Start>,
-    /// Tasks to stop so that others can start.
-    pub preempts: Vec<Preempt>,
-    /// Devices kept for tasks that cannot start yet, from now on.
-    pub keeps: Vec<Keep>,
-    /// Whether another round should follow at once.
-    pub more: bool,
-    /// When to look again even if nothing happens.
-    pub wake_at: Option<Timestamp>,
-}
-
-/// One task to start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Start {
-    /// Which task.
-    pub task: TaskId,
-    /// What it gets.
-    pub parts: Vec<GrantPart>,
-}
 
 /// Makes plans, and remembers what is costly to work out again. What it remembers never changes a plan: one
 /// that begins anew makes the same.
@@ -93,10 +67,10 @@ impl Planner {
     }
 }
 
-/// Whether everything that is kept is still to be kept.
+/// Whether a round has anything to look at.
 #[must_use]
-pub fn keeps_stand(state: &State) -> bool {
-    state.keeps().iter().all(|keep| keep::stands(state, keep))
+pub fn needs_round(state: &State) -> bool {
+    state.is_dirty() || !state.keeps().iter().all(|keep| keep::stands(state, keep))
 }
 
 /// One round while it is being decided.

@@ -131,23 +131,12 @@ impl Predictor {
 
     /// The narrowest samples that are enough.
     fn known(&self, task: &Task) -> Option<&Samples> {
-        keys(&task.project, &task.owner, task.terms.name.as_ref(), shape_milli(task))
+        keys(&task.project, &task.owner, task.terms.name.as_ref(), task.terms.ask.milli())
             .into_iter()
             .flatten()
             .filter_map(|key| self.young.get(&key).or_else(|| self.old.get(&key)))
             .find(|samples| samples.ran_ms.len() >= SAMPLES_MIN)
     }
-}
-
-/// Devices times share of what a task asks for, in thousandths; a memory cap alone counts as a whole device.
-#[must_use]
-pub fn shape_milli(task: &Task) -> u64 {
-    use crate::ask::Share;
-    let each = match task.terms.ask.share {
-        Share::Milli(milli) | Share::Both(milli, _) => u64::from(milli.get()),
-        Share::Cap(_) => 1_000,
-    };
-    u64::from(task.terms.ask.devices.max) * each
 }
 
 /// From narrow to wide.

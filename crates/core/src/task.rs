@@ -76,6 +76,49 @@ pub struct Task {
     pub state: TaskState,
 }
 
+impl Task {
+    /// Whether a round may place it now.
+    #[must_use]
+    pub const fn is_ready(&self) -> bool {
+        matches!(&self.state, TaskState::Queued { cause, .. } if cause.is_ready())
+    }
+
+    /// Devices times share that it holds, or would hold, in thousandths. A task without a GPU counts its time as
+    /// if it held one.
+    #[must_use]
+    pub fn held_milli(&self) -> u64 {
+        let slices = |hold: &Hold| {
+            let slices = hold.grant.parts.iter().flat_map(|part| &part.slices);
+            slices.map(|slice| u64::from(slice.milli.get())).sum()
+        };
+        match self.state.hold().map_or_else(|| self.terms.ask.milli(), slices) {
+            0 => 1_000,
+            milli => milli,
+        }
+    }
+
+    /// Its GPU time up to `now`, in thousandths of a device times milliseconds.
+    #[must_use]
+    pub fn attained_at(&self, now: Timestamp) -> u64 {
+        let earlier = u64::try_from(self.attained).unwrap_or(0);
+        let current = self.state.running_since().map_or(0, |since| now.since(since).0);
+        earlier.saturating_add(current.saturating_mul(self.held_milli()))
+    }
+
+    /// How long it has run up to `now`, over all of its attempts.
+    #[must_use]
+    pub fn ran(&self, now: Timestamp) -> Millis {
+        Millis(self.attained_at(now) / self.held_milli().max(1))
+    }
+
+    /// When it ends at the latest, if it is placed and has a time limit; else [`Timestamp::NEVER`].
+    #[must_use]
+    pub fn ends_at(&self) -> Timestamp {
+        let from = self.state.running_since().or_else(|| self.state.hold().map(|hold| hold.placed_at));
+        from.zip(self.time_limit).map_or(Timestamp::NEVER, |(from, run)| from.plus(run))
+    }
+}
+
 /// Where its queue's policy puts a waiting task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -456,6 +499,12 @@ impl TaskState {
             Self::Resuming { .. } => "resuming",
             Self::Ended(end) => end.outcome.code(),
         }
+    }
+
+    /// The word of [`Self::CODES`] that `text` is.
+    #[must_use]
+    pub fn code_of(text: &str) -> Option<&'static str> {
+        Self::CODES.into_iter().find(|code| *code == text)
     }
 
     /// Every word [`TaskState::code`] can say, in the order of a life.

@@ -15,7 +15,8 @@ use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{
     Closeness, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry,
 };
-use fastgpu_core::plan::{Keep, KeepCause, Plan, Planner, plan};
+use fastgpu_core::decision::{Keep, KeepCause, Plan};
+use fastgpu_core::plan::{Planner, plan};
 use fastgpu_core::policy::{self, QueuePolicy};
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;

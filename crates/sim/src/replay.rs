@@ -7,7 +7,8 @@ use std::fmt;
 
 use fastgpu_core::command::{Command, Reply};
 use fastgpu_core::ids::TaskId;
-use fastgpu_core::plan::{Keep, Plan, Planner, Preempt, Start};
+use fastgpu_core::decision::{Keep, Plan, Preempt, Start};
+use fastgpu_core::plan::{Planner, needs_round};
 use fastgpu_core::state::{Beginning, Changes, State};
 use fastgpu_core::units::Timestamp;
 
@@ -116,7 +117,7 @@ impl Replay {
         if accepted != batch.accepted {
             return Err(Difference { round, now, what: Differs::Ids });
         }
-        if batch.rounds.is_empty() && self.state.needs_round() {
+        if batch.rounds.is_empty() && needs_round(&self.state) {
             return Err(Difference { round, now, what: Differs::Silence });
         }
         for server in batch.rounds {
@@ -211,7 +212,7 @@ mod tests {
                     batch.accepted.extend(ids);
                 }
             }
-            if state.needs_round() {
+            if needs_round(&state) {
                 let plan = planner.plan(&state, batch.now);
                 state.adopt(&plan, batch.now, changes);
                 batch.rounds.push(Decided::from(&plan));

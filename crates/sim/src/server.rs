@@ -9,7 +9,8 @@ use fastgpu_core::command::{Command, Refused, Reply};
 use fastgpu_core::config::Config;
 use fastgpu_core::ids::NodeId;
 use fastgpu_core::node::Report;
-use fastgpu_core::plan::{Plan, Planner};
+use fastgpu_core::decision::{Plan};
+use fastgpu_core::plan::{Planner, needs_round};
 use fastgpu_core::state::{Beginning, Changes, State};
 use fastgpu_core::units::Timestamp;
 
@@ -89,7 +90,7 @@ impl Server {
     /// Plans and adopts until the plan is done, if there is anything to plan. Says whether there was.
     pub fn rounds(&mut self, now: Timestamp, changes: &mut Changes) -> bool {
         let is_due = self.wake_at.is_some_and(|at| at <= now);
-        if !self.state.needs_round() && !is_due {
+        if !needs_round(&self.state) && !is_due {
             return false;
         }
         for _ in 0..ROUNDS_MAX {

@@ -364,7 +364,7 @@ fn event(task: TaskId) -> Event {
         at: Timestamp(0),
         attempt: 0,
         state: "queued",
-        cause: "submitted",
+        cause: fastgpu_core::cause::Cause::Submitted,
         detail: None,
         actor: Actor::Token { id: "k3vq7w".into(), owner: "ada".into() },
     }

@@ -9,37 +9,14 @@ use std::collections::BTreeSet;
 
 use crate::ask::{Ask, GrantPart, Spread};
 use crate::cluster::{DeviceSlot, Node};
-use crate::ids::{DeviceIndex, NodeId, TaskId};
+use crate::decision::{Keep, KeepCause};
+use crate::ids::{DeviceIndex, NodeId};
 use crate::plan::fit::{Free, View, allows_device, allows_node};
 use crate::plan::mirror::Hidden;
 use crate::queue::Rank;
 use crate::state::State;
 use crate::task::{StopCause, TaskState};
 use crate::units::Timestamp;
-
-/// What is kept, and for whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Keep {
-    /// For whom.
-    pub task: TaskId,
-    /// What it will hold, as far as devices go.
-    pub devices: Vec<(NodeId, DeviceIndex)>,
-    /// Nodes whose processor and host memory are kept as well.
-    pub nodes: Vec<NodeId>,
-    /// When all of it is free at the latest; [`Timestamp::NEVER`] if somebody there has no time limit.
-    pub free_at: Timestamp,
-    /// Why they are kept.
-    pub cause: KeepCause,
-}
-
-/// Why devices are kept for a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeepCause {
-    /// It is the head of the queue and was overtaken for long enough.
-    Overtaken,
-    /// Others are being stopped for it.
-    Preempting,
-}
 
 /// Whether a keep is still to be kept, for as long as it is not served.
 pub(super) fn stands(state: &State, keep: &Keep) -> bool {

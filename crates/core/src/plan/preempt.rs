@@ -6,27 +6,18 @@
 //! cleared is kept for the one it is cleared for.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::ask::{Ask, Class, Spread};
 use crate::cluster::Node;
+use crate::decision::{Keep, KeepCause, Preempt};
 use crate::gittins::{History, LEVEL, OCTAVE};
 use crate::ids::{DeviceIndex, NodeId, TaskId};
 use crate::plan::fit::View;
-use crate::plan::keep::{Keep, KeepCause};
-use crate::policy::{Order, Preempt as Policy};
+use crate::policy::{Order, Preempt as Policy, SHIELD_OF_PROMOTED};
 use crate::state::State;
 use crate::task::{QueueCause, Standing, Task, TaskState, Work};
 use crate::units::{Millis, Timestamp};
-
-/// One task to stop, so that another gets its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Preempt {
-    /// Who is stopped.
-    pub task: TaskId,
-    /// For whom.
-    pub for_task: TaskId,
-}
 
 /// Waiting tasks that a round looks at, in the order of the queue.
 const HEADS_MAX: usize = 16;
@@ -38,8 +29,6 @@ const ROOMS_MAX: usize = 64;
 const SHIELD: Millis = Millis::from_secs(60);
 /// So no more than a twentieth of the time of any task is lost to restarts.
 const SHIELD_COSTS: u64 = 20;
-/// A task that waited for too long is left alone for this long after its start.
-pub(crate) const SHIELD_OF_PROMOTED: Millis = Millis::from_secs(4 * 3_600);
 /// After its start a task is not moved for this long.
 const MOVE_SHIELD: Millis = Millis::from_secs(300);
 /// After it was preempted a task preempts nobody for this long.
@@ -254,7 +243,7 @@ impl<'a> Search<'a> {
         Victim {
             id: task.id,
             standing: (Reverse(task.standing.priority), task.terms.ask.class, key),
-            milli: crate::state::held_milli(task),
+            milli: task.held_milli(),
         }
     }
 
@@ -308,7 +297,7 @@ impl<'a> Search<'a> {
         if order == Order::Fifo {
             return Err(None);
         }
-        let ran = self.state.ran(victim, self.now);
+        let ran = victim.ran(self.now);
         if order == Order::Shortest {
             let saved = self.state.remaining(victim, self.now).zip(self.state.remaining(task, self.now));
             if saved.is_none_or(|(its, ours)| its.0 < ours.0.saturating_add(cost.0)) {
@@ -361,7 +350,7 @@ impl<'a> Search<'a> {
     /// Whether all who are stopped would find another place at once.
     fn all_fit_elsewhere(&self, view: &mut View<'_>, victims: &BTreeSet<TaskId>) -> bool {
         let mut moved: Vec<&Task> = victims.iter().filter_map(|&id| self.state.task(id)).collect();
-        moved.sort_by_key(|task| (Reverse(crate::state::held_milli(task)), task.id));
+        moved.sort_by_key(|task| (Reverse(task.held_milli()), task.id));
         moved.into_iter().all(|task| {
             let place = view.place(&task.terms.ask, None);
             place.inspect(|parts| view.take(parts)).is_some()
@@ -387,6 +376,3 @@ struct Victim {
     standing: (Reverse<i64>, Class, u64),
     milli: u64,
 }
-
-/// Running tasks that somebody may be allowed to stop, by node.
-pub type Preemptible = BTreeMap<NodeId, BTreeSet<TaskId>>;

@@ -19,7 +19,8 @@ use fastgpu_core::command::{Command, Refused, Submit};
 use fastgpu_core::explain::explain;
 use fastgpu_core::ids::{DeviceIndex, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{Closeness, Device, Exit, ExitKind, Inventory, Order, Report, Telemetry};
-use fastgpu_core::plan::{KeepCause, Planner};
+use fastgpu_core::decision::{KeepCause};
+use fastgpu_core::plan::{Planner, needs_round};
 use fastgpu_core::policy::{self, Preempt, QueuePolicy};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::{Beginning, Changes, State};
@@ -136,7 +137,7 @@ impl Story {
             self.tell(&format!("{id} is over"));
         }
         // A round that nobody asks for would not happen in the product either.
-        if !self.state.needs_round()
+        if !needs_round(&self.state)
             && self.state.keeps().iter().any(|keep| keep.cause == KeepCause::Overtaken)
         {
             return;

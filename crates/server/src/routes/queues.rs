@@ -12,7 +12,6 @@ use fastgpu_api::units::shown;
 use fastgpu_api::view::List;
 use fastgpu_core::forecast::Forecast;
 use fastgpu_core::ids::TaskId;
-use fastgpu_core::predict::shape_milli;
 use fastgpu_core::queue::Rank;
 use fastgpu_core::state::State as Live;
 use fastgpu_core::task::{Task, TaskState};
@@ -101,7 +100,7 @@ impl Look<'_> {
                 sum.oldest = Some(sum.oldest.map_or(rank.task(), |oldest| oldest.min(rank.task())));
             }
             let each =
-                lane.ranks().next().and_then(|rank| self.live.task(rank.task())).map_or(0, shape_milli);
+                lane.ranks().next().and_then(|rank| self.live.task(rank.task())).map_or(0, |task| task.terms.ask.milli());
             sum.waiting += count;
             sum.asked_milli += each * count as u64;
         }

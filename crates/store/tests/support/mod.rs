@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fastgpu_core::ask::{
     Ask, Backend, Class, Constraints, DeviceCount, Grant, GrantPart, Isolation, Share, Slice, Spread,
 };
+use fastgpu_core::cause::Cause;
 use fastgpu_core::change::{Actor, Attempt, AttemptEnd, Change, Event, IdempotencyKey, Segment};
 use fastgpu_core::ids::{DeviceIndex, Fence, IdSource, Name, NodeId, SpecHash, TaskId, Term};
 use fastgpu_core::node::{Exit, ExitKind};
@@ -168,7 +169,7 @@ pub(crate) fn event(task: TaskId, number: u32) -> Event {
         at: NOW,
         attempt: 0,
         state: "queued",
-        cause: "submitted",
+        cause: Cause::Submitted,
         detail: Some("waits for 1 device".to_owned()),
         actor: Actor::Token { id: "abc".into(), owner: "ada".into() },
     }
