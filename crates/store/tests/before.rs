@@ -1,5 +1,4 @@
 //! What earlier versions wrote is read by this one: a database and a recording, kept as they were made.
-#![expect(clippy::unwrap_used, reason = "a test that fails should say where")]
 
 use fastgpu_core::command::Command;
 use fastgpu_core::terms::Terms;
