@@ -15,10 +15,6 @@ use crate::units::{PriceMicros, Timestamp};
 
 /// One row to write. All rows of a batch become durable together, or none does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most rows are tasks: a box would be an allocation for each of them"
-)]
 pub enum Change {
     /// A task as it is now; `new` says that no row of it exists yet.
     Task {

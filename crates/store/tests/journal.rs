@@ -20,7 +20,7 @@ use fastgpu_core::predict::Run;
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::Beginning;
-use fastgpu_core::task::Limits;
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 use fastgpu_store::journal::{Batch, Entry, JournalError, Round, Writer, read};
 use support::{NOW, ask, hash, ids, parts, tasks_in_every_shape};

@@ -7,18 +7,17 @@ use fastgpu_core::command::{Command, Submit, Update};
 use fastgpu_core::ids::{DeviceIndex, NodeId, TaskId};
 use fastgpu_core::decision::{Keep, KeepCause, Preempt, Start};
 use fastgpu_core::predict::Run;
-use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::Beginning;
-use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{GpuMilli, MemoryMib, Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::node::ReportRow;
 use super::{Batch, Round};
-use crate::rows::ask::{AskRow, PartRow};
+use crate::rows::ask::PartRow;
 use crate::rows::config::ConfigRow;
 use crate::rows::task::TaskRow;
+use crate::rows::terms::TermsRow;
 use crate::rows::{Shared, Wrong, hash_from_hex, hash_to_hex, is_default};
 
 /// Stands for the program of a task, which is not told.
@@ -254,30 +253,13 @@ impl CommandRow {
 struct SubmitRow {
     project: String,
     owner: String,
-    #[serde(default, skip_serializing_if = "is_default")]
-    name: Option<String>,
-    ask: AskRow,
-    queue: String,
-    #[serde(default, skip_serializing_if = "is_default")]
-    priority: i32,
+    #[serde(flatten)]
+    terms: TermsRow,
     spec: String,
     #[serde(default, skip_serializing_if = "is_default")]
     reservation: bool,
     #[serde(default, skip_serializing_if = "is_default")]
-    run_max_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    queue_max_ms: Option<u64>,
-    stop_grace_ms: u64,
-    #[serde(default, skip_serializing_if = "is_default")]
-    expected_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    retries: u16,
-    #[serde(default, skip_serializing_if = "is_default")]
-    backoff_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "is_default")]
     held: bool,
-    #[serde(default, skip_serializing_if = "is_default")]
-    wait_for_capacity: bool,
 }
 
 impl SubmitRow {
@@ -285,20 +267,10 @@ impl SubmitRow {
         Self {
             project: submit.project.to_string(),
             owner: submit.owner.to_string(),
-            name: submit.terms.name.as_deref().map(str::to_owned),
-            ask: AskRow::of(&submit.terms.ask),
-            queue: submit.terms.queue.to_string(),
-            priority: submit.terms.priority,
+            terms: TermsRow::of(&submit.terms),
             spec: hash_to_hex(submit.spec_hash),
             reservation: submit.spec.command.is_empty(),
-            run_max_ms: submit.terms.limits.run.map(|limit| limit.0),
-            queue_max_ms: submit.terms.limits.queue.map(|limit| limit.0),
-            stop_grace_ms: submit.terms.limits.stop_grace.0,
-            expected_ms: submit.terms.expected.map(|expected| expected.0),
-            retries: submit.terms.retry.max,
-            backoff_ms: submit.terms.retry.backoff.map(|wait| wait.0),
             held: submit.held,
-            wait_for_capacity: submit.terms.wait_for_capacity,
         }
     }
 
@@ -307,20 +279,7 @@ impl SubmitRow {
         Ok(Submit {
             project: shared.name(&self.project),
             owner: shared.name(&self.owner),
-            terms: Terms {
-                name: self.name.map(|name| shared.name(&name)),
-                ask: Arc::new(self.ask.into_core(shared)?),
-                queue: shared.name(&self.queue),
-                priority: self.priority,
-                limits: Limits {
-                    run: self.run_max_ms.map(Millis),
-                    queue: self.queue_max_ms.map(Millis),
-                    stop_grace: Millis(self.stop_grace_ms),
-                },
-                expected: self.expected_ms.map(Millis),
-                retry: RetryPolicy { max: self.retries, backoff: self.backoff_ms.map(Millis) },
-                wait_for_capacity: self.wait_for_capacity,
-            },
+            terms: Arc::unwrap_or_clone(self.terms.into_core(shared)?),
             spec: Arc::new(Spec { command, ..Spec::default() }),
             spec_hash: hash_from_hex(&self.spec)?,
             held: self.held,
