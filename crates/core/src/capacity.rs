@@ -8,7 +8,7 @@ use std::fmt;
 use crate::ask::{Ask, Share, Spread};
 use crate::cluster::{Cluster, DeviceSlot, Node};
 use crate::ids::Name;
-use crate::plan::fit::{allows_kind, allows_model, allows_node, has_labels, is_named};
+use crate::place::fit::{allows_kind, allows_model, allows_node, has_labels, is_named};
 use crate::units::{CpuMilli, MemoryMib};
 
 /// Which part of an ask is larger than anything there is.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ask::{Ask, GrantPart};
 use crate::capacity::{TooBig, too_big};
 use crate::ids::TaskId;
-use crate::plan::fit::View;
+use crate::place::fit::View;
 use crate::queue::Rank;
 use crate::state::State;
 use crate::task::{Task, TaskState};

@@ -17,6 +17,7 @@ pub mod meter;
 pub mod mix;
 pub mod node;
 pub mod outlook;
+pub mod place;
 pub mod plan;
 pub mod policy;
 pub mod predict;

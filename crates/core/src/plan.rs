@@ -6,27 +6,19 @@
 //! not starve, it is overtaken for at most [`Config::overtake_max`](crate::config::Config); then devices are
 //! *kept* for it as they become free.
 
-pub mod fit;
 mod keep;
-mod mirror;
-mod places;
 mod preempt;
-mod score;
-mod shape;
-mod tree;
-mod worth;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ask::GrantPart;
 use crate::ids::TaskId;
+use crate::place::fit::View;
+use crate::place::{Hidden, Places, Wanted};
 use crate::queue::{LaneId, Rank};
 use crate::state::State;
 use crate::units::Timestamp;
-use fit::View;
 pub use keep::{Keep, KeepCause};
-use mirror::Hidden;
-use places::{Places, Wanted};
 pub(crate) use preempt::SHIELD_OF_PROMOTED;
 pub use preempt::{Preempt, Preemptible, restart_cost};
 

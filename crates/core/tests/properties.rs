@@ -238,7 +238,7 @@ impl World {
         if !self.state.keeps().is_empty() {
             return;
         }
-        let view = fastgpu_core::plan::fit::View::new(self.state.cluster());
+        let view = fastgpu_core::place::fit::View::new(self.state.cluster());
         for (_, lane) in self.state.queue().lanes() {
             assert!(view.place(&lane.ask, None).is_none(), "{:?} fits and waits", lane.ask);
             // What is said of the first of them names no place that is not there; sometimes is often enough.

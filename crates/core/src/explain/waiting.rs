@@ -7,7 +7,7 @@ use crate::ask::Ask;
 use crate::capacity::{TooBig, could_serve, gpus, too_big};
 use crate::cluster::{DeviceSlot, Node};
 use crate::ids::TaskId;
-use crate::plan::fit::{View, allows_kind, allows_node};
+use crate::place::fit::{View, allows_kind, allows_node};
 use crate::plan::{Keep, KeepCause};
 use crate::queue::Rank;
 use crate::state::State;

@@ -12,7 +12,7 @@ use crate::ask::{Ask, Class, Spread};
 use crate::cluster::Node;
 use crate::gittins::{History, LEVEL, OCTAVE};
 use crate::ids::{DeviceIndex, NodeId, TaskId};
-use crate::plan::fit::View;
+use crate::place::fit::View;
 use crate::plan::keep::{Keep, KeepCause};
 use crate::policy::{Order, Preempt as Policy};
 use crate::state::State;
@@ -190,7 +190,7 @@ impl<'a> Search<'a> {
     fn nodes(&self, ask: &Ask, spans: bool) -> Vec<&'a Node> {
         let cluster = self.state.cluster();
         let able = |node: &&'a Node| {
-            node.takes_tasks() && crate::plan::fit::allows_node(ask, node) && ask.cpu <= node.cpu
+            node.takes_tasks() && crate::place::fit::allows_node(ask, node) && ask.cpu <= node.cpu
         };
         if spans {
             return cluster.nodes().filter(able).take(NODES_MAX).collect();

@@ -5,11 +5,11 @@
 
 use crate::ask::GrantPart;
 use crate::cluster::Cluster;
-use crate::plan::mirror::{Mirror, Slot, Spot};
-use crate::plan::places::Wanted;
-use crate::plan::shape::{Shape, closest};
-use crate::plan::tree::NONE;
-use crate::plan::worth::{Standing, Worth};
+use crate::place::mirror::{Mirror, Slot, Spot};
+use crate::place::places::Wanted;
+use crate::place::shape::{Shape, closest};
+use crate::place::tree::NONE;
+use crate::place::worth::{Standing, Worth};
 use crate::policy::Placement;
 use crate::retry::mixed;
 

@@ -116,12 +116,12 @@ impl<'a> View<'a> {
     }
 
     /// What is seen of one node.
-    pub(super) fn free(&self, node: &Node) -> Free {
+    pub(crate) fn free(&self, node: &Node) -> Free {
         self.own.get(&node.id).cloned().unwrap_or_else(|| Free::of(node))
     }
 
     /// Whether `count` devices of `node` would serve the ask if that much of it were free.
-    pub(super) fn serves(&self, ask: &Ask, node: &Node, free: &Free, count: usize) -> bool {
+    pub(crate) fn serves(&self, ask: &Ask, node: &Node, free: &Free, count: usize) -> bool {
         ask.cpu <= free.cpu
             && ask.host_memory <= free.host_memory
             && offers_of(ask, node, Some(free)).len() >= count

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use crate::ask::{Ask, GrantPart, Spread};
 use crate::cluster::Cluster;
 use crate::outlook::Outlook;
-use crate::plan::mirror::{Hidden, Mirror};
-use crate::plan::score::Scorer;
-use crate::plan::shape::{Shape, closest};
-use crate::plan::tree::Tree;
-use crate::plan::worth::{Standing, Worth};
+use crate::place::mirror::{Hidden, Mirror};
+use crate::place::score::Scorer;
+use crate::place::shape::{Shape, closest};
+use crate::place::tree::Tree;
+use crate::place::worth::{Standing, Worth};
 use crate::policy::Placement;
 use crate::queue::LaneId;
 use crate::retry::mixed;
@@ -25,17 +25,17 @@ const SHAPES_MIN: usize = 64;
 
 /// Which tasks a place is looked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted<'a> {
-    pub(super) lane: LaneId,
-    pub(super) ask: &'a Arc<Ask>,
-    pub(super) placement: Placement,
+pub(crate) struct Wanted<'a> {
+    pub(crate) lane: LaneId,
+    pub(crate) ask: &'a Arc<Ask>,
+    pub(crate) placement: Placement,
     /// Makes random placements of equal tasks differ.
-    pub(super) salt: u64,
+    pub(crate) salt: u64,
 }
 
 /// The scores of all nodes for all shapes that were asked about lately.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(crate) struct Places {
     mirror: Mirror,
     worth: Worth,
     standings: Standings,
@@ -87,19 +87,19 @@ struct Scored {
 
 impl Places {
     /// Takes in what changed since the last round.
-    pub(super) fn sync(&mut self, cluster: &Cluster, hidden: Hidden, outlook: &Outlook) {
+    pub(crate) fn sync(&mut self, cluster: &Cluster, hidden: Hidden, outlook: &Outlook) {
         self.mirror.sync(cluster, hidden);
         self.worth.sync(outlook, &self.mirror);
         self.fresh.resize(self.mirror.spots.len(), 0);
     }
 
     /// Takes away what a round gave.
-    pub(super) fn take(&mut self, parts: &[GrantPart]) {
+    pub(crate) fn take(&mut self, parts: &[GrantPart]) {
         parts.iter().for_each(|part| self.mirror.take(part));
     }
 
     /// Whether a task has a place now.
-    pub(super) fn fits(&mut self, wanted: Wanted<'_>, cluster: &Cluster) -> bool {
+    pub(crate) fn fits(&mut self, wanted: Wanted<'_>, cluster: &Cluster) -> bool {
         if spans(wanted.ask) {
             return self.place_on_many(wanted.ask, cluster).is_some();
         }
@@ -107,7 +107,7 @@ impl Places {
     }
 
     /// The place of a task, if it has one now.
-    pub(super) fn place(&mut self, wanted: Wanted<'_>, cluster: &Cluster) -> Option<Vec<GrantPart>> {
+    pub(crate) fn place(&mut self, wanted: Wanted<'_>, cluster: &Cluster) -> Option<Vec<GrantPart>> {
         if spans(wanted.ask) {
             return self.place_on_many(wanted.ask, cluster);
         }

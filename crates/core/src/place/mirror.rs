@@ -76,9 +76,9 @@ pub(super) struct KindInfo {
 
 /// Devices and nodes that are kept for somebody, and so out of sight of everybody else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Hidden {
-    pub(super) devices: BTreeSet<(NodeId, DeviceIndex)>,
-    pub(super) hosts: BTreeSet<NodeId>,
+pub(crate) struct Hidden {
+    pub(crate) devices: BTreeSet<(NodeId, DeviceIndex)>,
+    pub(crate) hosts: BTreeSet<NodeId>,
 }
 
 impl Hidden {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::ask::{Ask, GrantPart, Slice};
 use crate::cluster::Cluster;
-use crate::plan::fit::{allows_kind, allows_node, backend};
-use crate::plan::mirror::{KindInfo, Mirror, Slot, Spot};
+use crate::place::fit::{allows_kind, allows_node, backend};
+use crate::place::mirror::{KindInfo, Mirror, Slot, Spot};
 use crate::units::{CpuMilli, GpuMilli, MemoryMib};
 
 /// An ask with what it means on each kind of device.
