@@ -15,6 +15,8 @@ use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{
     Closeness, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry,
 };
+use fastgpu_core::outlook::Outlook;
+use fastgpu_core::place::{Ground, View};
 use fastgpu_core::plan::{Keep, KeepCause, Plan, Planner, plan};
 use fastgpu_core::policy::{self, QueuePolicy};
 use fastgpu_core::retry::RetryPolicy;
@@ -238,9 +240,10 @@ impl World {
         if !self.state.keeps().is_empty() {
             return;
         }
-        let view = fastgpu_core::place::fit::View::new(self.state.cluster());
+        let ground = Ground::of(self.state.cluster(), &Outlook::default());
+        let view = View::new(&ground, self.state.cluster());
         for (_, lane) in self.state.queue().lanes() {
-            assert!(view.place(&lane.ask, None).is_none(), "{:?} fits and waits", lane.ask);
+            assert!(!view.fits(&lane.ask), "{:?} fits and waits", lane.ask);
             // What is said of the first of them names no place that is not there; sometimes is often enough.
             if !self.commands.is_multiple_of(32) {
                 continue;

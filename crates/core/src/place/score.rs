@@ -5,10 +5,11 @@
 
 use crate::ask::GrantPart;
 use crate::cluster::Cluster;
-use crate::place::mirror::{Mirror, Slot, Spot};
-use crate::place::places::Wanted;
+use crate::place::find::Wanted;
+use crate::place::mirror::{Slot, Spot};
 use crate::place::shape::{Shape, closest};
 use crate::place::tree::NONE;
+use crate::place::view::Ground;
 use crate::place::worth::{Standing, Worth};
 use crate::policy::Placement;
 use crate::retry::mixed;
@@ -32,8 +33,9 @@ pub(super) struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    pub(super) const fn new(wanted: Wanted<'_>, worth: &'a Worth, mirror: &Mirror) -> Self {
+    pub(super) const fn new(wanted: Wanted<'_>, ground: &'a Ground) -> Self {
         let Wanted { placement, salt, .. } = wanted;
+        let Ground { mirror, worth } = ground;
         Self { placement, worth, cpu_max: mirror.cpu_max, devices_max: mirror.devices_max, salt }
     }
 
@@ -53,9 +55,15 @@ impl<'a> Scorer<'a> {
         self.placement == Placement::Fragmentation && self.worth.is_known
     }
 
-    /// The score of a place for `shape` on `spot`; [`NONE`] if it has none. `standing` matters if scores rest on
-    /// [worth](Self::is_by_worth).
-    pub(super) fn score(&self, shape: &Shape, spot: &Spot, standing: Standing, cluster: &Cluster) -> u32 {
+    /// The score of a place for `shape` on `spot`; [`NONE`] if it has none. `standing` is asked for only if scores
+    /// rest on [worth](Self::is_by_worth).
+    pub(super) fn score(
+        &self,
+        shape: &Shape,
+        spot: &Spot,
+        standing: impl FnOnce() -> Standing,
+        cluster: &Cluster,
+    ) -> u32 {
         let Some(count) = shape.count_on(spot, cluster).filter(|&count| count >= shape.min) else {
             return NONE;
         };
@@ -63,7 +71,9 @@ impl<'a> Scorer<'a> {
         let most = shape.max.min(self.devices_max as usize);
         let missing = u32::try_from(most.saturating_sub(count)).unwrap_or(MISSING_MAX).min(MISSING_MAX);
         let cost = match self.placement {
-            Placement::Fragmentation if self.worth.is_known => self.worth.cost(shape, spot, standing, count),
+            Placement::Fragmentation if self.worth.is_known => {
+                self.worth.cost(shape, spot, standing(), count)
+            }
             // Until the mix is known, the tightest fit keeps large holes large.
             Placement::Fragmentation => tight(shape, spot, count),
             Placement::BestFit => self.best_fit(shape, spot, count),
@@ -75,9 +85,8 @@ impl<'a> Scorer<'a> {
         missing * MISSING + cost.min(COST_MAX)
     }
 
-    /// The devices that `shape` gets on the node at `at`, whose score said that there are enough.
-    pub(super) fn choose(&self, shape: &Shape, mirror: &Mirror, at: usize, cluster: &Cluster) -> GrantPart {
-        let spot = &mirror.spots[at];
+    /// The devices that `shape` gets on `spot`, whose score said that there are enough.
+    pub(super) fn choose(&self, shape: &Shape, spot: &Spot, cluster: &Cluster) -> GrantPart {
         let fitting: Vec<usize> =
             (0..spot.slots.len()).filter(|&place| shape.need(&spot.slots[place]).is_some()).collect();
         let count = fitting.len().min(shape.max);
@@ -89,7 +98,7 @@ impl<'a> Scorer<'a> {
             (_, true) => closest(&spot.slots, &fitting, count),
             (_, false) => self.shares(shape, spot, fitting, count),
         };
-        shape.part(mirror, at, &chosen, cluster)
+        shape.part(spot, &chosen, cluster)
     }
 
     /// The devices for shares: by cost to the mix, else the fullest that has room, or the emptiest.
