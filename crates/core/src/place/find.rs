@@ -12,6 +12,7 @@ use crate::place::score::Scorer;
 use crate::place::shape::{Shape, closest};
 use crate::place::tree::{NONE, Tree};
 use crate::place::view::View;
+use crate::place::worth::Standing;
 use crate::policy::Placement;
 use crate::retry::mixed;
 
@@ -57,7 +58,13 @@ impl View<'_> {
         let scorer = Scorer::new(wanted, self.ground);
         let score = |at: usize| {
             let spot = self.spot(at);
-            scorer.score(shape, spot, || self.ground.worth.standing(spot), self.cluster)
+            // What a node is worth takes longer to say than that it has no place.
+            if shape.count_on(spot, self.cluster).is_none_or(|count| count < shape.min) {
+                return NONE;
+            }
+            let is_by_worth = scorer.is_by_worth();
+            let standing = if is_by_worth { self.ground.worth.standing(spot) } else { Standing::default() };
+            scorer.score(shape, spot, standing, self.cluster)
         };
         let at = match (among, wanted.placement) {
             (Among::Scored(tree), Placement::Random) => drawn(|| tree.positions(), wanted.salt),

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ask::GrantPart;
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, DeviceSlot, Node};
 use crate::ids::{DeviceIndex, Name, NodeId};
 use crate::outlook::Class;
 use crate::units::MemoryMib;
@@ -75,10 +75,7 @@ impl Spot {
     /// Takes in what is free of the node now, less what is out of sight.
     fn look(&mut self, node: &Node, hidden: &Hidden) {
         for (slot, device) in self.slots.iter_mut().zip(&node.devices) {
-            slot.is_shut = device.info.unusable.is_some()
-                || (!hidden.devices.is_empty() && hidden.devices.contains(&(node.id, slot.index)));
-            (slot.milli, slot.memory) =
-                if slot.is_shut { (0, 0) } else { (device.free_milli.get(), device.free_memory.0) };
+            (slot.is_shut, slot.milli, slot.memory) = seen(node, device, hidden);
             slot.room = room(slot.milli, slot.memory, slot.memory_total);
         }
         self.is_host_hidden = hidden.hosts.contains(&node.id);
@@ -132,6 +129,13 @@ impl Spot {
     fn slot_mut(&mut self, device: DeviceIndex) -> Option<&mut Slot> {
         self.slots.iter_mut().find(|slot| slot.index == device)
     }
+}
+
+/// Whether a device is shut, and what compute and memory of it may be had.
+fn seen(node: &Node, device: &DeviceSlot, hidden: &Hidden) -> (bool, u32, u64) {
+    let is_shut = device.info.unusable.is_some()
+        || (!hidden.devices.is_empty() && hidden.devices.contains(&(node.id, device.info.index)));
+    if is_shut { (true, 0, 0) } else { (false, device.free_milli.get(), device.free_memory.0) }
 }
 
 /// A kind of device.
@@ -231,29 +235,29 @@ impl Mirror {
     fn spot(&mut self, node: &Node) -> Spot {
         let mut slots = Vec::with_capacity(node.devices.len());
         for slot in &node.devices {
+            let (is_shut, milli, memory) = seen(node, slot, &self.hidden);
             slots.push(Slot {
                 index: slot.info.index,
                 kind: self.kind(&slot.info.model, slot.info.memory),
                 nvlink: slot.info.closeness.nvlink.unwrap_or(0),
                 numa: slot.info.closeness.numa.unwrap_or(0),
-                milli: 0,
-                memory: 0,
+                milli,
+                memory,
                 memory_total: slot.info.memory.0,
-                is_shut: false,
-                room: 0,
+                is_shut,
+                room: room(milli, memory, slot.info.memory.0),
             });
         }
-        let mut spot = Spot {
+        let is_host_hidden = self.hidden.hosts.contains(&node.id);
+        Spot {
             id: node.id,
             takes_tasks: node.takes_tasks(),
             class: Class::of(node).map(|class| self.class(class)),
-            cpu: 0,
-            host_memory: 0,
+            cpu: if is_host_hidden { 0 } else { node.cpu_free.0 },
+            host_memory: if is_host_hidden { 0 } else { node.host_memory_free.0 },
             slots,
-            is_host_hidden: false,
-        };
-        spot.look(node, &self.hidden);
-        spot
+            is_host_hidden,
+        }
     }
 
     /// The nodes that look otherwise with this out of sight instead, less what a round gave away of them.

@@ -172,7 +172,7 @@ impl Places {
             standings.of.resize(mirror.spots.len(), Standing::default());
         }
         let score =
-            |shape: &Shape, at: usize| scorer.score(shape, &mirror.spots[at], || standings.of[at], cluster);
+            |shape: &Shape, at: usize| scorer.score(shape, &mirror.spots[at], standings.of[at], cluster);
         let epoch = scorer.epoch();
         let changed = mirror.changed_since(entry.cursor).filter(|changed| changed.len() < mirror.spots.len());
         match changed.filter(|_| entry.epoch == epoch) {

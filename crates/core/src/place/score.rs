@@ -55,15 +55,9 @@ impl<'a> Scorer<'a> {
         self.placement == Placement::Fragmentation && self.worth.is_known
     }
 
-    /// The score of a place for `shape` on `spot`; [`NONE`] if it has none. `standing` is asked for only if scores
-    /// rest on [worth](Self::is_by_worth).
-    pub(super) fn score(
-        &self,
-        shape: &Shape,
-        spot: &Spot,
-        standing: impl FnOnce() -> Standing,
-        cluster: &Cluster,
-    ) -> u32 {
+    /// The score of a place for `shape` on `spot`; [`NONE`] if it has none. `standing` matters if scores rest on
+    /// [worth](Self::is_by_worth).
+    pub(super) fn score(&self, shape: &Shape, spot: &Spot, standing: Standing, cluster: &Cluster) -> u32 {
         let Some(count) = shape.count_on(spot, cluster).filter(|&count| count >= shape.min) else {
             return NONE;
         };
@@ -71,9 +65,7 @@ impl<'a> Scorer<'a> {
         let most = shape.max.min(self.devices_max as usize);
         let missing = u32::try_from(most.saturating_sub(count)).unwrap_or(MISSING_MAX).min(MISSING_MAX);
         let cost = match self.placement {
-            Placement::Fragmentation if self.worth.is_known => {
-                self.worth.cost(shape, spot, standing(), count)
-            }
+            Placement::Fragmentation if self.worth.is_known => self.worth.cost(shape, spot, standing, count),
             // Until the mix is known, the tightest fit keeps large holes large.
             Placement::Fragmentation => tight(shape, spot, count),
             Placement::BestFit => self.best_fit(shape, spot, count),
