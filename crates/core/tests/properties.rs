@@ -32,6 +32,7 @@ use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 const NODES: u32 = 3;
 const SEEDS: u64 = 120;
 const STEPS: usize = 3_000;
+const SPREADING: &[policy::Placement] = &[policy::Placement::Spreading];
 const QUEUES: [&str; 5] = ["default", "attained", "predicted", "short", "random"];
 
 /// SplitMix64: a stream of numbers from a seed.
@@ -125,14 +126,19 @@ impl World {
         world
     }
 
-    /// One queue of each order, placement and way to preempt, in other pairs with each seed.
+    /// One queue of each order, placement and way to preempt, in other pairs with each seed. With some seeds devices
+    /// are kept sooner, or all queues spread.
     fn configure(&mut self, seed: usize) {
         let mut config = self.state.config().clone();
+        if seed.is_multiple_of(2) {
+            config.overtake_max = Millis(30_000);
+        }
+        let placements = if seed.is_multiple_of(4) { SPREADING } else { policy::Placement::ALL };
         for (at, name) in QUEUES.into_iter().enumerate() {
             let policy = QueuePolicy {
                 priority: i32::from(name == "short"),
                 order: policy::Order::ALL[at % policy::Order::ALL.len()],
-                placement: policy::Placement::ALL[(at + seed) % policy::Placement::ALL.len()],
+                placement: placements[(at + seed) % placements.len()],
                 preempt: policy::Preempt::ALL[(at + 1) % policy::Preempt::ALL.len()],
                 wait_max: Millis(400_000),
             };
