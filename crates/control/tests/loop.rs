@@ -291,8 +291,13 @@ async fn a_task_goes_from_submit_to_its_end_and_all_of_it_is_stored() {
     let id = world.submit(1).await.unwrap();
     let task = world.reaches(id, "succeeded").await;
     assert_eq!(task.attempt, 1);
-    let causes: Vec<_> =
-        world.history.events(&Scope::All, id, 0, 10).unwrap().iter().map(|event| event.cause.code()).collect();
+    let causes: Vec<_> = world
+        .history
+        .events(&Scope::All, id, 0, 10)
+        .unwrap()
+        .iter()
+        .map(|event| event.cause.code())
+        .collect();
     assert_eq!(causes, ["submitted", "placed", "started", "exited"]);
     assert_eq!(world.history.attempts(&Scope::All, id).unwrap().len(), 1);
     assert_eq!(world.history.usage(&Scope::All, id).unwrap().len(), 1);

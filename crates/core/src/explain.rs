@@ -9,6 +9,7 @@ mod waiting;
 use crate::ask::{Ask, DeviceCount, Share};
 use crate::ids::TaskId;
 use crate::node::{Exit, ExitKind};
+use crate::place::Ground;
 use crate::retry::FailureClass;
 use crate::state::State;
 use crate::task::{End, Outcome, QueueCause, StopCause, Task, TaskState};
@@ -43,7 +44,8 @@ pub fn explain(
     let task = state.task(id)?;
     match &task.state {
         TaskState::Queued { cause, .. } if cause.is_ready() => {
-            Some(Waiting { state, task, now, may_see }.explain())
+            let ground = &Ground::of(state.cluster(), state.outlook());
+            Some(Waiting { state, ground, task, now, may_see }.explain())
         }
         TaskState::Queued { cause, .. } => Some(not_ready(task, cause, now)),
         _ => Some(describe(task)),

@@ -20,6 +20,7 @@ pub mod mix;
 pub mod node;
 pub mod outlook;
 pub mod part;
+pub mod place;
 pub mod plan;
 pub mod policy;
 pub mod predict;

@@ -6,16 +6,21 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, Spread};
 use fastgpu_core::change::{Actor, Change};
+use fastgpu_core::cluster::{DeviceSlot, Node};
 use fastgpu_core::command::{Command, Submit, Update};
+use fastgpu_core::decision::{Keep, KeepCause, Plan};
 use fastgpu_core::explain::explain;
 use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{
     Closeness, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report, Telemetry,
 };
-use fastgpu_core::decision::{Keep, KeepCause, Plan};
+use fastgpu_core::outlook::Outlook;
+use fastgpu_core::place::fit::allows_device;
+use fastgpu_core::place::{Ground, View};
 use fastgpu_core::plan::{Planner, plan};
 use fastgpu_core::policy::{self, QueuePolicy};
 use fastgpu_core::retry::RetryPolicy;
@@ -28,6 +33,7 @@ use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 const NODES: u32 = 3;
 const SEEDS: u64 = 120;
 const STEPS: usize = 3_000;
+const SPREADING: &[policy::Placement] = &[policy::Placement::Spreading];
 const QUEUES: [&str; 5] = ["default", "attained", "predicted", "short", "random"];
 
 /// SplitMix64: a stream of numbers from a seed.
@@ -61,6 +67,31 @@ struct NodeModel {
     reports: VecDeque<Report>,
 }
 
+/// How often a start of a queue that spreads was looked at: as usual, kept for, lent.
+static PLACED: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+
+/// Free compute and whole cores of a node on which the ask fits beside what is hidden.
+fn emptiness(node: &Node, ask: &Ask, hidden: &[&Keep]) -> Option<(u32, u32)> {
+    let is_host_hidden = hidden.iter().any(|keep| keep.nodes.contains(&node.id));
+    let (cpu, memory) = if is_host_hidden { (0, 0) } else { (node.cpu_free.0, node.host_memory_free.0) };
+    let is_seen = |slot: &&DeviceSlot| {
+        slot.info.unusable.is_none()
+            && !hidden.iter().any(|keep| keep.devices.contains(&(node.id, slot.info.index)))
+    };
+    let seen = || node.devices.iter().filter(is_seen);
+    let serves = |slot: &&DeviceSlot| {
+        allows_device(ask, slot)
+            && ask
+                .share
+                .on(slot.info.memory)
+                .is_some_and(|(milli, memory)| milli <= slot.free_milli && memory <= slot.free_memory)
+    };
+    let fits = ask.cpu.0 <= cpu
+        && ask.host_memory.0 <= memory
+        && seen().filter(serves).count() >= usize::from(ask.devices.min);
+    fits.then(|| (seen().map(|slot| slot.free_milli.get()).sum(), cpu / 1_000))
+}
+
 struct World {
     dice: Dice,
     now: Timestamp,
@@ -89,21 +120,26 @@ impl World {
             old_reports: Vec::new(),
             commands: 0,
         };
-        world.configure();
+        world.configure(usize::try_from(seed).unwrap());
         for node in 0..NODES {
             world.hello(node);
         }
         world
     }
 
-    /// One queue of each order, placement and way to preempt.
-    fn configure(&mut self) {
+    /// One queue of each order, placement and way to preempt, in other pairs with each seed. With some seeds devices
+    /// are kept sooner, or all queues spread.
+    fn configure(&mut self, seed: usize) {
         let mut config = self.state.config().clone();
+        if seed.is_multiple_of(2) {
+            config.overtake_max = Millis(30_000);
+        }
+        let placements = if seed.is_multiple_of(4) { SPREADING } else { policy::Placement::ALL };
         for (at, name) in QUEUES.into_iter().enumerate() {
             let policy = QueuePolicy {
                 priority: i32::from(name == "short"),
                 order: policy::Order::ALL[at % policy::Order::ALL.len()],
-                placement: policy::Placement::ALL[at % policy::Placement::ALL.len()],
+                placement: placements[(at + seed) % placements.len()],
                 preempt: policy::Preempt::ALL[(at + 1) % policy::Preempt::ALL.len()],
                 wait_max: Millis(400_000),
             };
@@ -114,6 +150,12 @@ impl World {
 
     /// What a plan may never do.
     fn check_plan(&self, decided: &Plan) {
+        let mut kept = BTreeSet::new();
+        for keep in &decided.keeps {
+            let twice = keep.devices.iter().find(|&&device| !kept.insert(device));
+            assert_eq!(twice, None, "kept for {} and for somebody else", keep.task);
+        }
+        self.check_spreading(decided);
         for start in &decided.starts {
             let task = self.state.task(start.task).unwrap();
             let devices: usize = start.parts.iter().map(|part| part.slices.len()).sum();
@@ -151,6 +193,49 @@ impl World {
             );
             assert!(decided.keeps.iter().any(|keep| keep.task == task.id), "nothing is kept for {}", task.id);
         }
+    }
+
+    /// Who starts alone for a queue that spreads gets the emptiest node of those that it could get, whether it
+    /// started as usual, devices were kept for it, or it was lent what is kept for another.
+    fn check_spreading(&self, decided: &Plan) {
+        let [start] = decided.starts.as_slice() else { return };
+        let task = self.state.task(start.task).unwrap();
+        let ask = &task.terms.ask;
+        let is_gang = ask.constraints.spread == Spread::AnyNodes && ask.devices.max > 1;
+        if self.state.policy_of(task).placement != policy::Placement::Spreading
+            || is_gang
+            || ask.devices.min != ask.devices.max
+        {
+            return;
+        }
+        let part = &start.parts[0];
+        let takes_host = ask.cpu.0 > 0 || ask.host_memory.0 > 0;
+        let takes_of = |keep: &Keep| {
+            (takes_host && keep.nodes.contains(&part.node))
+                || part.slices.iter().any(|slice| keep.devices.contains(&(part.node, slice.device)))
+        };
+        let own = self.state.keeps().iter().find(|keep| keep.task == task.id);
+        let is_still_kept = |old: &Keep| decided.keeps.iter().any(|keep| keep.task == old.task);
+        let mut others = self.state.keeps().iter().filter(|old| old.task != task.id);
+        if own.is_some_and(|own| !others.all(is_still_kept) || !own.nodes.contains(&part.node)) {
+            return;
+        }
+        let is_older = |keep: &&Keep| {
+            keep.cause == KeepCause::Overtaken || self.state.keeps().iter().any(|old| old.task == keep.task)
+        };
+        let older: Vec<&Keep> = decided.keeps.iter().filter(is_older).collect();
+        let is_lent = own.is_none() && older.iter().any(|keep| takes_of(keep));
+        let hidden: Vec<&Keep> =
+            older.into_iter().filter(|keep| !is_lent || keep.cause == KeepCause::Preempting).collect();
+        let seen = self
+            .state
+            .cluster()
+            .nodes()
+            .filter(|node| node.takes_tasks() && own.is_none_or(|own| own.nodes.contains(&node.id)));
+        let emptiest =
+            seen.filter_map(|node| Some((emptiness(node, ask, &hidden)?, Reverse(node.id)))).max().unwrap();
+        assert_eq!(emptiest.1.0, part.node, "{} of {ask:?}, {emptiest:?}", task.id);
+        PLACED[usize::from(own.is_some()) + 2 * usize::from(is_lent)].fetch_add(1, Ordering::Relaxed);
     }
 
     fn inventory(node: u32) -> Inventory {
@@ -239,9 +324,10 @@ impl World {
         if !self.state.keeps().is_empty() {
             return;
         }
-        let view = fastgpu_core::plan::fit::View::new(self.state.cluster());
+        let ground = Ground::of(self.state.cluster(), &Outlook::default());
+        let view = View::new(&ground, self.state.cluster());
         for (_, lane) in self.state.queue().lanes() {
-            assert!(view.place(&lane.ask, None).is_none(), "{:?} fits and waits", lane.ask);
+            assert!(!view.fits(&lane.ask), "{:?} fits and waits", lane.ask);
             // What is said of the first of them names no place that is not there; sometimes is often enough.
             if !self.commands.is_multiple_of(32) {
                 continue;
@@ -566,6 +652,8 @@ fn nothing_is_oversold_lost_or_run_twice_whatever_happens() {
         }
     }
     assert!(commands >= 100_000, "only {commands} commands were tried");
+    let placed = PLACED.each_ref().map(|count| count.load(Ordering::Relaxed));
+    assert!(placed.iter().all(|&count| count > 0), "starts looked at: {placed:?}");
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn where_data_cannot_be_hidden_from_tasks_only_the_first_owner_runs_any() {
             state.apply(command, Timestamp(3), &mut Changes::default()).unwrap();
         }
         let detail = "user namespaces are off".to_owned();
-        let ability = Ability { name: HIDES_OUR_DATA, works, detail };
+        let ability = Ability { name: HIDES_OUR_DATA.into(), works, detail };
         let inventory = Inventory { abilities: vec![ability], ..inventory(0, 2, 80) };
         let report = Report::Hello { inventory, attempts: Vec::new() };
         state

@@ -7,9 +7,9 @@
 use fastgpu_core::change::Actor;
 use fastgpu_core::command::{Command, Refused, Reply};
 use fastgpu_core::config::Config;
+use fastgpu_core::decision::Plan;
 use fastgpu_core::ids::NodeId;
 use fastgpu_core::node::Report;
-use fastgpu_core::decision::{Plan};
 use fastgpu_core::plan::{Planner, needs_round};
 use fastgpu_core::state::{Beginning, Changes, State};
 use fastgpu_core::units::Timestamp;

@@ -10,11 +10,11 @@ use fastgpu_core::ask::Share;
 use fastgpu_core::change::{Actor, NodeRow};
 use fastgpu_core::command::{Command, Submit, Update};
 use fastgpu_core::config::Config;
+use fastgpu_core::decision::{Keep, KeepCause, Preempt, Start};
 use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, TaskId};
 use fastgpu_core::node::{
     Ability, Closeness, Device, Exit, ExitKind, Fault, HeldAttempt, Inventory, Report, Telemetry,
 };
-use fastgpu_core::decision::{Keep, KeepCause, Preempt, Start};
 use fastgpu_core::policy::QueuePolicy;
 use fastgpu_core::predict::Run;
 use fastgpu_core::retry::RetryPolicy;

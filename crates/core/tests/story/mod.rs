@@ -5,7 +5,7 @@
 //! (whole devices), with `p9` for priority, `60s` for a time limit, `q5s` for a queue timeout, `x60s` for an
 //! expected duration, `spread`, `spot`, `guaranteed`, `4c` for cores, `@zone=a` for a label, `in:name` for a queue,
 //! `by:name` for its owner. Steps between tasks: `end task-1`, `cancel task-1`, `wait 20s`, and
-//! `queue name order preempt` for a queue with such a policy.
+//! `queue name order preempt` for a queue with such a policy, with a placement behind it where that matters.
 
 #![expect(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 #![allow(dead_code, reason = "each test file tells other stories")]
@@ -16,12 +16,12 @@ use std::sync::Arc;
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, Spread};
 use fastgpu_core::change::Actor;
 use fastgpu_core::command::{Command, Refused, Submit};
+use fastgpu_core::decision::KeepCause;
 use fastgpu_core::explain::explain;
 use fastgpu_core::ids::{DeviceIndex, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{Closeness, Device, Exit, ExitKind, Inventory, Order, Report, Telemetry};
-use fastgpu_core::decision::{KeepCause};
 use fastgpu_core::plan::{Planner, needs_round};
-use fastgpu_core::policy::{self, Preempt, QueuePolicy};
+use fastgpu_core::policy::{self, Placement, Preempt, QueuePolicy};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::{Beginning, Changes, State};
 use fastgpu_core::task::TaskState;
@@ -122,6 +122,12 @@ impl Story {
         *self.names.iter().find(|(_, known)| *known == name).unwrap().0
     }
 
+    pub(crate) fn drain(&mut self, node: &str) {
+        let node = NodeId(node.strip_prefix("node-").unwrap().parse().unwrap());
+        let command = Command::Drain { node, drain: true, actor: Actor::Local };
+        self.state.apply(command, self.now, &mut Changes::default()).unwrap();
+    }
+
     pub(crate) fn cancel(&mut self, name: &str) {
         let command = Command::Cancel { task: self.id(name), grace: None, actor: Actor::Local };
         self.state.apply(command, self.now, &mut Changes::default()).unwrap();
@@ -181,12 +187,15 @@ impl Story {
         self.state.apply(Command::Report { node, report }, self.now, &mut Changes::default()).unwrap();
     }
 
-    /// `name order preempt`, as the configuration says them.
+    /// `name order preempt [placement]`, as the configuration says them.
     fn configure(&mut self, words: &str) {
         let words: Vec<&str> = words.split(' ').collect();
         let policy = QueuePolicy {
             order: policy::Order::from_code(words[1]).unwrap(),
             preempt: Preempt::from_code(words[2]).unwrap(),
+            placement: words
+                .get(3)
+                .map_or_else(Placement::default, |word| Placement::from_code(word).unwrap()),
             ..QueuePolicy::default()
         };
         let mut config = self.state.config().clone();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use fastgpu_core::change::{Actor, NodeRow as KnownNode};
 use fastgpu_core::command::{Command, Submit, Update};
-use fastgpu_core::ids::{DeviceIndex, NodeId, TaskId};
 use fastgpu_core::decision::{Keep, KeepCause, Preempt, Start};
+use fastgpu_core::ids::{DeviceIndex, NodeId, TaskId};
 use fastgpu_core::predict::Run;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::Beginning;

@@ -178,9 +178,8 @@ impl InventoryRow {
     }
 
     fn into_core(self, shared: &mut Shared) -> Result<Inventory, Wrong> {
-        let ability = |(name, works): (String, bool)| {
-            Ability { name: name.into(), works, detail: String::new() }
-        };
+        let ability =
+            |(name, works): (String, bool)| Ability { name: name.into(), works, detail: String::new() };
         Ok(Inventory {
             hostname: shared.name(&self.hostname),
             cpu: CpuMilli(self.cpu_milli),
