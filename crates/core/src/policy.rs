@@ -4,6 +4,9 @@
 
 use crate::units::Millis;
 
+/// A task that waited for too long is left alone for this long after its start.
+pub const SHIELD_OF_PROMOTED: Millis = Millis::from_secs(4 * 3_600);
+
 /// The name of the queue of tasks that name none. It always exists.
 pub const DEFAULT_QUEUE: &str = "default";
 

@@ -109,17 +109,17 @@ impl Predictor {
     pub fn duration(&self, task: &Task) -> Option<Millis> {
         // A reservation ends when its time is over, to the millisecond.
         if matches!(task.work, crate::task::Work::Reservation(_)) {
-            return task.limits.run;
+            return task.time_limit;
         }
         let sorted = self.samples(task);
-        let believed = match (task.expected, &sorted) {
+        let believed = match (task.terms.expected, &sorted) {
             (Some(stated), Some(sorted)) => Some(clamp(stated, sorted)),
             (Some(stated), None) => Some(stated),
             (None, Some(sorted)) => Some(Millis(quantile(sorted, 50))),
             (None, None) => None,
         };
         // Nothing runs past its limit.
-        match (believed, task.limits.run) {
+        match (believed, task.time_limit) {
             (Some(believed), Some(limit)) => Some(believed.min(limit)),
             (believed, limit) => believed.or(limit),
         }
@@ -131,23 +131,12 @@ impl Predictor {
 
     /// The narrowest samples that are enough.
     fn known(&self, task: &Task) -> Option<&Samples> {
-        keys(&task.project, &task.owner, task.name.as_ref(), shape_milli(task))
+        keys(&task.project, &task.owner, task.terms.name.as_ref(), task.terms.ask.milli())
             .into_iter()
             .flatten()
             .filter_map(|key| self.young.get(&key).or_else(|| self.old.get(&key)))
             .find(|samples| samples.ran_ms.len() >= SAMPLES_MIN)
     }
-}
-
-/// Devices times share of what a task asks for, in thousandths; a memory cap alone counts as a whole device.
-#[must_use]
-pub fn shape_milli(task: &Task) -> u64 {
-    use crate::ask::Share;
-    let each = match task.ask.share {
-        Share::Milli(milli) | Share::Both(milli, _) => u64::from(milli.get()),
-        Share::Cap(_) => 1_000,
-    };
-    u64::from(task.ask.devices.max) * each
 }
 
 /// From narrow to wide.

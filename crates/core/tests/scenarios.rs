@@ -121,7 +121,7 @@ fn why_does_not_promise_what_is_kept_for_another() {
 #[test]
 fn an_elastic_task_gets_the_most_there_is() {
     let mut many = task("2");
-    many.ask.devices.max = 10_000;
+    Arc::make_mut(&mut many.terms.ask).devices.max = 10_000;
     let mut story = Story::begin("2x80 8x80 4x80");
     story.submit_task(many).unwrap();
     story.round();
@@ -197,7 +197,7 @@ fn where_data_cannot_be_hidden_from_tasks_only_the_first_owner_runs_any() {
             state.apply(command, Timestamp(3), &mut Changes::default()).unwrap();
         }
         let detail = "user namespaces are off".to_owned();
-        let ability = Ability { name: HIDES_OUR_DATA, works, detail };
+        let ability = Ability { name: HIDES_OUR_DATA.into(), works, detail };
         let inventory = Inventory { abilities: vec![ability], ..inventory(0, 2, 80) };
         let report = Report::Hello { inventory, attempts: Vec::new() };
         state
