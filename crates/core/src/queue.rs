@@ -167,7 +167,8 @@ impl Queue {
         self.changed.clear();
     }
 
-    pub(crate) fn insert(&mut self, task: &Task) {
+    /// Adds a task. One that goes before its lane is looked at in the next round if `is_looked_at_as_head`.
+    pub(crate) fn insert(&mut self, task: &Task, is_looked_at_as_head: bool) {
         let id = self.lane_of(task);
         let rank = Rank::of(task);
         let lane = self.lanes.entry(id).or_insert_with(|| Lane {
@@ -180,8 +181,8 @@ impl Queue {
             return;
         }
         self.len += 1;
-        // A lane known not to fit stays so, however many more join it: only its first task matters.
-        if old_head.is_none() {
+        // A lane known not to fit stays so, however many more join it. But room may be made for a new first task.
+        if old_head.is_none_or(|old| is_looked_at_as_head && rank < old) {
             self.changed.insert(id);
         }
         self.move_head(id, old_head);

@@ -12,6 +12,7 @@ use crate::cluster::{DeviceSlot, Node};
 use crate::ids::{DeviceIndex, NodeId, TaskId};
 use crate::plan::fit::{Free, View, allows_device, allows_node};
 use crate::plan::mirror::Hidden;
+use crate::policy::{Order, Preempt};
 use crate::queue::Rank;
 use crate::state::State;
 use crate::task::{StopCause, TaskState};
@@ -129,7 +130,14 @@ pub(super) fn begin(state: &State, now: Timestamp) -> Option<Keep> {
 
 /// When a head has been overtaken for long enough.
 fn due(state: &State, rank: Rank) -> Option<Timestamp> {
-    match &state.task(rank.task())?.state {
+    let task = state.task(rank.task())?;
+    // Where durations are known and the longer are preempted, who goes first finds room by that. Devices kept idle
+    // beside it cost more than they give, until the task has waited for the bound.
+    let policy = state.policy_of(task);
+    if policy.order == Order::Shortest && policy.preempt == Preempt::Any && task.standing.ordinary {
+        return None;
+    }
+    match &task.state {
         TaskState::Queued { since, .. } => Some(since.plus(state.config().overtake_max)),
         _ => None,
     }

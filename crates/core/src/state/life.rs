@@ -132,7 +132,8 @@ impl State {
         }
         match (&task.state, task.state.hold()) {
             (TaskState::Queued { cause, .. }, _) if cause.is_ready() => {
-                self.queue.insert(task);
+                // By age nobody gains from a look at once; a shorter task does.
+                self.queue.insert(task, self.policy_of(task).order == crate::policy::Order::Shortest);
                 if self.is_predicted(task) {
                     self.predicted.insert((task.project.clone(), task.owner.clone(), task.id));
                 }

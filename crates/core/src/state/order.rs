@@ -76,7 +76,8 @@ impl State {
             }
             Order::Predicted => self.predictor.urgency(task, self.ran(task, now)).max(time(FLOOR)),
             Order::Shortest => match self.remaining(task, now) {
-                Some(left) => time(left),
+                // By time alone: a wide task that ends soon gives all of its devices back soon.
+                Some(left) => return u64::from(time(left)),
                 None => return u64::MAX,
             },
         };

@@ -30,6 +30,7 @@ use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 pub(crate) struct Story {
     pub(crate) state: State,
     planner: Planner,
+    wake_at: Option<Timestamp>,
     pub(crate) now: Timestamp,
     names: BTreeMap<TaskId, String>,
     pub(crate) told: String,
@@ -84,6 +85,7 @@ impl Story {
         Self {
             state,
             planner: Planner::default(),
+            wake_at: None,
             now: Timestamp(1_800_000_000_000),
             names: BTreeMap::new(),
             told: String::new(),
@@ -136,12 +138,11 @@ impl Story {
             self.tell(&format!("{id} is over"));
         }
         // A round that nobody asks for would not happen in the product either.
-        if !self.state.needs_round()
-            && self.state.keeps().iter().any(|keep| keep.cause == KeepCause::Overtaken)
-        {
+        if !self.state.needs_round() && self.wake_at.is_none_or(|at| at > self.now) {
             return;
         }
         let decided = self.planner.plan(&self.state, self.now);
+        self.wake_at = decided.wake_at;
         let before = self.state.keeps().to_vec();
         for keep in decided.keeps.iter().filter(|keep| !before.contains(keep)) {
             let devices: Vec<_> =
