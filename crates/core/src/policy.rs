@@ -52,7 +52,7 @@ pub enum Order {
     /// Whoever is expected to end soonest for the GPU time it still takes, judged by its age and by how long
     /// others like it ran ([`crate::gittins`]); nobody has to state anything.
     Predicted,
-    /// Whoever needs the least GPU time still: as stated, else as history predicts.
+    /// Whoever ends soonest once it runs: as stated, else as history predicts.
     Shortest,
 }
 

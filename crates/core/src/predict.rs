@@ -2,8 +2,8 @@
 //!
 //! Samples are kept for four keys, from narrow to wide: the same project, owner, name and shape; then without
 //! the shape; then without the name; then the owner alone. The narrowest key with enough samples answers, with
-//! quantiles. What a user states is believed within a stated factor of what the same key has seen: a guess that
-//! is a hundred times wrong is pulled to where it can do little harm.
+//! quantiles. What a user states is believed, unless it is far less than anything the same key has seen: who
+//! states too little would go before all others.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ const SAMPLES_MAX: usize = 32;
 const SAMPLES_MIN: usize = 3;
 /// Keys of one generation; two generations are kept, and the older one goes when the newer is full.
 const KEYS_MAX: usize = 8_192;
-/// A stated duration may differ from the key's extremes by this factor.
+/// A stated duration may be below the least that the key has seen by this factor.
 const TRUST_FACTOR: u64 = 4;
 
 /// What is known of run times.
@@ -113,7 +113,7 @@ impl Predictor {
         }
         let sorted = self.samples(task);
         let believed = match (task.terms.expected, &sorted) {
-            (Some(stated), Some(sorted)) => Some(clamp(stated, sorted)),
+            (Some(stated), Some(sorted)) => Some(believed(stated, sorted)),
             (Some(stated), None) => Some(stated),
             (None, Some(sorted)) => Some(Millis(quantile(sorted, 50))),
             (None, None) => None,
@@ -161,7 +161,8 @@ fn quantile(sorted: &[u64], percent: usize) -> u64 {
     sorted[rank - 1]
 }
 
-fn clamp(stated: Millis, sorted: &[u64]) -> Millis {
-    let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
-    Millis(stated.0.clamp(least / TRUST_FACTOR, most.saturating_mul(TRUST_FACTOR)))
+/// Who states too little would go first; who states too much only waits, and a long task among short ones is
+/// nothing rare.
+fn believed(stated: Millis, sorted: &[u64]) -> Millis {
+    Millis(stated.0.max(sorted[0] / TRUST_FACTOR))
 }

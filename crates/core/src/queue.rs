@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::ask::{Ask, Class};
 use crate::ids::{Name, TaskId};
 use crate::part::{Effects, Figures, Part, Rules};
+use crate::policy::Order;
 use crate::task::Task;
 use crate::units::Timestamp;
 
@@ -169,7 +170,8 @@ impl Queue {
         self.changed.clear();
     }
 
-    fn insert(&mut self, task: &Task) {
+    /// Adds a task. One that goes before its lane is looked at in the next round if `is_looked_at_as_head`.
+    fn insert(&mut self, task: &Task, is_looked_at_as_head: bool) {
         let id = self.lane_of(task);
         let rank = Rank::of(task);
         let lane = self.lanes.entry(id).or_insert_with(|| Lane {
@@ -182,8 +184,8 @@ impl Queue {
             return;
         }
         self.len += 1;
-        // A lane known not to fit stays so, however many more join it: only its first task matters.
-        if old_head.is_none() {
+        // A lane known not to fit stays so, however many more join it. But room may be made for a new first task.
+        if old_head.is_none_or(|old| is_looked_at_as_head && rank < old) {
             self.changed.insert(id);
         }
         self.move_head(id, old_head);
@@ -246,7 +248,7 @@ impl Queue {
 impl Part for Queue {
     fn moved(
         &mut self,
-        _: &Rules,
+        rules: &Rules,
         _: &Figures,
         _: Timestamp,
         old: Option<&Task>,
@@ -254,7 +256,10 @@ impl Part for Queue {
     ) -> Effects {
         let waits = |task: &&Task| task.is_ready();
         old.filter(waits).into_iter().for_each(|task| self.remove(task));
-        new.filter(waits).into_iter().for_each(|task| self.insert(task));
+        if let Some(task) = new.filter(waits) {
+            // By age nobody gains from a look at once; a shorter task does.
+            self.insert(task, rules.of(task).order == Order::Shortest);
+        }
         Effects::Nothing
     }
 

@@ -28,7 +28,6 @@ fn the_class_spot_preempts_nobody_and_guaranteed_tasks_are_never_preempted() {
     task-3 is kept node-1 gpu-0
     task-1 ends
     task-3 starts on node-1 gpu-0
-    task-2 is kept node-1 gpu-0
     task-2 waits
     ");
 }

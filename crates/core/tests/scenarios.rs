@@ -99,6 +99,19 @@ fn what_is_kept_for_the_head_is_free_again_when_the_head_leaves() {
 }
 
 #[test]
+fn a_short_task_has_room_made_for_it_at_once_though_a_longer_one_of_its_shape_waits() {
+    let steps = "queue lab shortest any; in:lab x40000s; wait 200s; in:lab x50000s; in:lab x60s";
+    assert_snapshot!(check("80", steps), @r"
+    task-1 starts on node-1 gpu-0
+    task-3 is kept node-1 gpu-0
+    task-1 is stopped for task-3
+    task-3 starts on node-1 gpu-0
+    task-1 waits
+    task-2 waits
+    ");
+}
+
+#[test]
 fn why_does_not_promise_what_is_kept_for_another() {
     assert_snapshot!(play("2x80", "1 900s; 2; wait 700s; 1", true), @r"
     task-1 starts on node-1 gpu-0

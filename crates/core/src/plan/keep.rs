@@ -15,6 +15,7 @@ use crate::ids::{DeviceIndex, NodeId};
 use crate::place::fit::allows_device;
 use crate::place::{Hidden, View};
 use crate::plan::wanted;
+use crate::policy::{Order, Preempt};
 use crate::queue::Rank;
 use crate::state::State;
 use crate::task::{StopCause, TaskState};
@@ -94,7 +95,14 @@ pub(super) fn devices_of(parts: &[GrantPart]) -> Vec<(NodeId, DeviceIndex)> {
 
 /// When a head has been overtaken for long enough.
 fn due(state: &State, rank: Rank) -> Option<Timestamp> {
-    match &state.task(rank.task())?.state {
+    let task = state.task(rank.task())?;
+    // Where durations are known and the longer are preempted, who goes first finds room by that. Devices kept idle
+    // beside it cost more than they give, until the task has waited for the bound.
+    let policy = state.policy_of(task);
+    if policy.order == Order::Shortest && policy.preempt == Preempt::Any && task.standing.ordinary {
+        return None;
+    }
+    match &task.state {
         TaskState::Queued { since, .. } => Some(since.plus(state.config().overtake_max)),
         _ => None,
     }

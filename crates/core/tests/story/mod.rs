@@ -16,7 +16,6 @@ use std::sync::Arc;
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, Spread};
 use fastgpu_core::change::Actor;
 use fastgpu_core::command::{Command, Refused, Submit};
-use fastgpu_core::decision::KeepCause;
 use fastgpu_core::explain::explain;
 use fastgpu_core::ids::{NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{Device, Exit, ExitKind, Inventory, Order, Report};
@@ -31,6 +30,7 @@ use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 pub(crate) struct Story {
     pub(crate) state: State,
     planner: Planner,
+    wake_at: Option<Timestamp>,
     pub(crate) now: Timestamp,
     names: BTreeMap<TaskId, String>,
     pub(crate) told: String,
@@ -85,6 +85,7 @@ impl Story {
         Self {
             state,
             planner: Planner::default(),
+            wake_at: None,
             now: Timestamp(1_800_000_000_000),
             names: BTreeMap::new(),
             told: String::new(),
@@ -143,12 +144,11 @@ impl Story {
             self.tell(&format!("{id} is over"));
         }
         // A round that nobody asks for would not happen in the product either.
-        if !needs_round(&self.state)
-            && self.state.keeps().iter().any(|keep| keep.cause == KeepCause::Overtaken)
-        {
+        if !needs_round(&self.state) && self.wake_at.is_none_or(|at| at > self.now) {
             return;
         }
         let decided = self.planner.plan(&self.state, self.now);
+        self.wake_at = decided.wake_at;
         let before = self.state.keeps().to_vec();
         for keep in decided.keeps.iter().filter(|keep| !before.contains(keep)) {
             let devices: Vec<_> =

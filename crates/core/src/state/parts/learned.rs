@@ -57,7 +57,8 @@ impl Learned {
             }
             Order::Predicted => self.predictor.urgency(task, task.ran(now)).max(time(FLOOR)),
             Order::Shortest => match self.remaining(task, now) {
-                Some(left) => time(left),
+                // By time alone: a wide task that ends soon gives all of its devices back soon.
+                Some(left) => return u64::from(time(left)),
                 None => return u64::MAX,
             },
         };
