@@ -1,9 +1,9 @@
 //! What the log says of a task on its way: in the span of the round that places it and in that of its attempt, each with
 //! the ids to search for. The words are for `FASTGPU_LOG=debug`: a tenant can bring about any number of them.
 
+use fastgpu_core::decision::Plan;
 use fastgpu_core::ids::{Fence, NodeId, TaskId};
 use fastgpu_core::node::{Delivery, ExitKind, Order, Report};
-use fastgpu_core::decision::Plan;
 use fastgpu_core::state::State;
 use tracing::Span;
 

@@ -12,7 +12,7 @@ use super::{Breach, Tree};
 /// Modules that still stand in circles, by the folder of their crate. The list may only get shorter: what stands in
 /// no circle any more must go from here.
 const KNOWN: [(&str, &str); 2] = [
-    ("crates/core/src", "plan plan::keep plan::places plan::preempt plan::score state state::order"),
+    ("crates/core/src", "place::find place::score place::view"),
     (
         "crates/softgpu-cuda/src",
         "graph::capture graph::exec graph::objects graph::part memory::arrays memory::graph_memory memory::part \
