@@ -52,7 +52,7 @@ pub fn rest(mention: Mention<'_>) -> String {
         Mention::Gpu(amount) => format!("`\"gpu\": {amount}`"),
         Mention::GpuMemory(mib) => format!("`\"gpu_memory\": \"{mib}MiB\"`"),
         Mention::GpuModel => "`gpu.models`".to_owned(),
-        Mention::Spread => "`\"spread\": true`".to_owned(),
+        Mention::Spread => "`gpu.spread`".to_owned(),
         Mention::Host => "`cpu` and `memory`".to_owned(),
         Mention::HostMemory => "`memory`".to_owned(),
         Mention::TimeLimit => "`time_limit`".to_owned(),
