@@ -197,6 +197,9 @@ fn the_recording_of_a_server_is_decided_again_and_a_forged_one_is_found_out() {
     let ran = world.run(&["simulate", "replay", &forged]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stdout.starts_with("decided otherwise: round "), "{ran:?}");
+    let ran = world.run(&["simulate", "replay", "--go-on", &forged]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stdout.contains("decided otherwise"), "{ran:?}");
     let ran = world.run(&["simulate", "replay", &file(&world, "torn", "{}\n")]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stderr.contains("line 1 of the journal is damaged"), "{ran:?}");

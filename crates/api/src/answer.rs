@@ -31,14 +31,14 @@ pub fn task_view(task: &Task, spec: Option<&Spec>, now: Timestamp) -> TaskView {
     let exit = end.and_then(|end| end.exit.as_ref());
     TaskView {
         id: task.id.to_string(),
-        name: task.name.as_deref().map(str::to_owned),
+        name: task.terms.name.as_deref().map(str::to_owned),
         project: task.project.to_string(),
         owner: task.owner.to_string(),
         state: task.state.code().to_owned(),
         reason: reason(task),
-        queue: task.queue.to_string(),
+        queue: task.terms.queue.to_string(),
         priority: task.priority,
-        class: class_word(task.ask.class).to_owned(),
+        class: class_word(task.terms.ask.class).to_owned(),
         attempt: task.attempt,
         retries: Retries { user: task.strikes.user, infrastructure: task.strikes.infrastructure },
         exit_code: exit.and_then(exit_code),
@@ -47,21 +47,21 @@ pub fn task_view(task: &Task, spec: Option<&Spec>, now: Timestamp) -> TaskView {
         command: spec.map(|spec| spec.command.clone()).unwrap_or_default(),
         reservation: matches!(task.work, Work::Reservation(_)),
         working_dir: spec.and_then(|spec| spec.working_dir.clone()),
-        gpu: gpu_ask(&task.ask),
-        cpu_milli: task.ask.cpu.0,
-        memory_mib: task.ask.host_memory.0,
-        labels: texts(&task.ask.constraints.labels),
+        gpu: gpu_ask(&task.terms.ask),
+        cpu_milli: task.terms.ask.cpu.0,
+        memory_mib: task.terms.ask.host_memory.0,
+        labels: texts(&task.terms.ask.constraints.labels),
         grant: task.state.hold().map(|hold| hold.grant.parts.iter().map(grant_view).collect()),
         submitted_at: Time(task.submitted_at),
         started_at: task.first_started_at.map(Time),
         ended_at: end.map(|end| Time(end.at)),
-        time_limit_ms: task.limits.run.map(|span| span.0),
-        expected_duration_ms: task.expected.map(|span| span.0),
+        time_limit_ms: task.time_limit.map(|span| span.0),
+        expected_duration_ms: task.terms.expected.map(|span| span.0),
         attained_gpu_milli_ms: attained(task, now),
         expected_at: None,
         expected_basis: None,
-        queue_timeout_ms: task.limits.queue.map(|span| span.0),
-        stop_grace_ms: task.limits.stop_grace.0,
+        queue_timeout_ms: task.terms.limits.queue.map(|span| span.0),
+        stop_grace_ms: task.terms.limits.stop_grace.0,
         held: matches!(task.state, TaskState::Queued { cause: QueueCause::Held, .. }),
         revision: task.revision,
     }
@@ -74,14 +74,14 @@ pub fn accepted_view(id: TaskId, submit: &Submit, now: Timestamp) -> TaskView {
     let cause = if submit.held { QueueCause::Held } else { QueueCause::Capacity };
     TaskView {
         id: id.to_string(),
-        name: submit.name.as_deref().map(str::to_owned),
+        name: submit.terms.name.as_deref().map(str::to_owned),
         project: submit.project.to_string(),
         owner: submit.owner.to_string(),
         state: "queued".to_owned(),
         reason: Some(Reason { code: cause.code().to_owned(), message: queue_message(&cause, None) }),
-        queue: submit.queue.to_string(),
-        priority: submit.priority,
-        class: class_word(submit.ask.class).to_owned(),
+        queue: submit.terms.queue.to_string(),
+        priority: submit.terms.priority,
+        class: class_word(submit.terms.ask.class).to_owned(),
         attempt: 0,
         retries: Retries::default(),
         exit_code: None,
@@ -90,21 +90,21 @@ pub fn accepted_view(id: TaskId, submit: &Submit, now: Timestamp) -> TaskView {
         command: submit.spec.command.clone(),
         reservation: submit.spec.command.is_empty(),
         working_dir: submit.spec.working_dir.clone(),
-        gpu: gpu_ask(&submit.ask),
-        cpu_milli: submit.ask.cpu.0,
-        memory_mib: submit.ask.host_memory.0,
-        labels: texts(&submit.ask.constraints.labels),
+        gpu: gpu_ask(&submit.terms.ask),
+        cpu_milli: submit.terms.ask.cpu.0,
+        memory_mib: submit.terms.ask.host_memory.0,
+        labels: texts(&submit.terms.ask.constraints.labels),
         grant: None,
         submitted_at: Time(now),
         started_at: None,
         ended_at: None,
-        time_limit_ms: submit.limits.run.map(|span| span.0),
-        expected_duration_ms: submit.expected.map(|span| span.0),
+        time_limit_ms: submit.terms.limits.run.map(|span| span.0),
+        expected_duration_ms: submit.terms.expected.map(|span| span.0),
         attained_gpu_milli_ms: 0,
         expected_at: None,
         expected_basis: None,
-        queue_timeout_ms: submit.limits.queue.map(|span| span.0),
-        stop_grace_ms: submit.limits.stop_grace.0,
+        queue_timeout_ms: submit.terms.limits.queue.map(|span| span.0),
+        stop_grace_ms: submit.terms.limits.stop_grace.0,
         held: submit.held,
         revision: 1,
     }
@@ -112,7 +112,7 @@ pub fn accepted_view(id: TaskId, submit: &Submit, now: Timestamp) -> TaskView {
 
 /// GPU time up to `now`. The core counts the time of tasks without a GPU as well, to order them.
 fn attained(task: &Task, now: Timestamp) -> u64 {
-    if task.ask.devices.max == 0 {
+    if task.terms.ask.devices.max == 0 {
         return 0;
     }
     let slices =
@@ -275,7 +275,7 @@ pub fn event_view(event: &Event) -> EventView {
         at: Time(event.at),
         attempt: event.attempt,
         state: event.state.to_owned(),
-        cause: event.cause.to_owned(),
+        cause: event.cause.code().to_owned(),
         detail: event.detail.clone(),
         actor: match &event.actor {
             Actor::Scheduler => "scheduler".to_owned(),
@@ -396,7 +396,7 @@ pub fn gpu_view(node: &Node, slot: &DeviceSlot, may_see: impl Fn(TaskId) -> bool
 #[must_use]
 pub fn node_view(node: &Node) -> NodeView {
     let ability = |ability: &fastgpu_core::node::Ability| AbilityView {
-        name: ability.name.to_owned(),
+        name: ability.name.to_string(),
         works: ability.works,
         detail: ability.detail.clone(),
     };

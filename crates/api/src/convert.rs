@@ -14,7 +14,7 @@ use fastgpu_core::ids::{Name, SpecHash};
 use fastgpu_core::policy::DEFAULT_QUEUE;
 use fastgpu_core::retry::{RetryPolicy, USER_RETRIES_MAX};
 use fastgpu_core::spec::Spec;
-use fastgpu_core::task::{Limits, STOP_GRACE_DEFAULT};
+use fastgpu_core::terms::{Limits, STOP_GRACE_DEFAULT, Terms};
 use fastgpu_core::token::Role;
 use fastgpu_core::units::{GpuMilli, MemoryMib, Millis};
 
@@ -96,17 +96,19 @@ impl TaskSpec {
         Ok(Submit {
             project: identity.project.clone(),
             owner: identity.owner.clone(),
-            name,
-            ask,
-            queue: queue.unwrap_or_else(|| DEFAULT_QUEUE.into()),
-            priority,
+            terms: Terms {
+                name,
+                ask: Arc::new(ask),
+                queue: queue.unwrap_or_else(|| DEFAULT_QUEUE.into()),
+                priority,
+                limits,
+                expected,
+                retry,
+                wait_for_capacity: self.wait_for_capacity,
+            },
             spec_hash: spec_hash(&spec),
             spec: Arc::new(spec),
-            limits,
-            expected,
-            retry,
             held: self.held,
-            wait_for_capacity: self.wait_for_capacity,
         })
     }
 

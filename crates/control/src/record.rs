@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use fastgpu_core::command::Command;
-use fastgpu_core::plan::Plan;
+use fastgpu_core::decision::Plan;
 use fastgpu_core::state::Beginning;
 use fastgpu_core::units::Timestamp;
 use fastgpu_store::journal::Batch;

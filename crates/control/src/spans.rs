@@ -3,7 +3,7 @@
 
 use fastgpu_core::ids::{Fence, NodeId, TaskId};
 use fastgpu_core::node::{Delivery, ExitKind, Order, Report};
-use fastgpu_core::plan::Plan;
+use fastgpu_core::decision::Plan;
 use fastgpu_core::state::State;
 use tracing::Span;
 

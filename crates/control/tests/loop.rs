@@ -16,10 +16,10 @@ use fastgpu_core::command::{Command, Refused, Reply, Submit};
 use fastgpu_core::ids::{Fence, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{Delivery, Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report};
 use fastgpu_core::plan::Planner;
-use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::{Beginning, Changes, State};
-use fastgpu_core::task::{Limits, Task};
+use fastgpu_core::task::Task;
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis};
 use fastgpu_store::journal::{self, Batch, Entry, Round, Writer};
 use fastgpu_store::{
@@ -100,28 +100,23 @@ fn inventory() -> Inventory {
 }
 
 fn submit(count: u16) -> Submit {
+    let ask = Ask {
+        devices: DeviceCount::exactly(count),
+        share: Share::Milli(GpuMilli::FULL),
+        constraints: Constraints::default(),
+        class: Class::Standard,
+        isolation: Isolation::Soft,
+        cpu: CpuMilli(0),
+        host_memory: MemoryMib(0),
+    };
+    let limits = Limits { stop_grace: Millis(1_000), ..Limits::default() };
     Submit {
         project: "default".into(),
         owner: "ann".into(),
-        name: None,
-        ask: Ask {
-            devices: DeviceCount::exactly(count),
-            share: Share::Milli(GpuMilli::FULL),
-            constraints: Constraints::default(),
-            class: Class::Standard,
-            isolation: Isolation::Soft,
-            cpu: CpuMilli(0),
-            host_memory: MemoryMib(0),
-        },
-        priority: 0,
-        queue: "default".into(),
+        terms: Terms { limits, wait_for_capacity: true, ..Terms::new(ask) },
         spec: Arc::new(Spec { command: vec!["true".to_owned()], ..Spec::default() }),
         spec_hash: SpecHash([7; 32]),
-        limits: Limits { run: None, queue: None, stop_grace: Millis(1_000) },
-        expected: None,
-        retry: RetryPolicy::default(),
         held: false,
-        wait_for_capacity: true,
     }
 }
 
@@ -277,8 +272,13 @@ async fn a_task_goes_from_submit_to_its_end_and_all_of_it_is_stored() {
     let id = world.submit(1).await.unwrap();
     let task = world.reaches(id, "succeeded").await;
     assert_eq!(task.attempt, 1);
-    let causes: Vec<_> =
-        world.history.events(&Scope::All, id, 0, 10).unwrap().iter().map(|event| event.cause).collect();
+    let causes: Vec<_> = world
+        .history
+        .events(&Scope::All, id, 0, 10)
+        .unwrap()
+        .iter()
+        .map(|event| event.cause.code())
+        .collect();
     assert_eq!(causes, ["submitted", "placed", "started", "exited"]);
     assert_eq!(world.history.attempts(&Scope::All, id).unwrap().len(), 1);
     assert_eq!(world.history.usage(&Scope::All, id).unwrap().len(), 1);

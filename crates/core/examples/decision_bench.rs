@@ -21,10 +21,9 @@ use fastgpu_core::command::{Command, Submit};
 use fastgpu_core::ids::{NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{Device, Exit, ExitKind, Inventory, Order, Report};
 use fastgpu_core::plan::Planner;
-use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::{Beginning, Changes, State};
-use fastgpu_core::task::Limits;
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 
 const DEVICES_PER_NODE: u16 = 8;
@@ -180,20 +179,14 @@ impl World {
     }
 
     fn submit(&self, ask: Ask) -> Submit {
+        let limits = Limits { stop_grace: Millis(1_000), ..Limits::default() };
         Submit {
             project: "default".into(),
             owner: "ann".into(),
-            name: None,
-            ask,
-            queue: "default".into(),
-            priority: 0,
+            terms: Terms { limits, wait_for_capacity: true, ..Terms::new(ask) },
             spec: self.spec.clone(),
             spec_hash: SpecHash([0; 32]),
-            limits: Limits { run: None, queue: None, stop_grace: Millis(1_000) },
-            expected: None,
-            retry: RetryPolicy::default(),
             held: false,
-            wait_for_capacity: true,
         }
     }
 }

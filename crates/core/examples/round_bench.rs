@@ -16,10 +16,9 @@ use fastgpu_core::command::{Command, Submit};
 use fastgpu_core::ids::{NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{Device, Exit, ExitKind, Inventory, Report};
 use fastgpu_core::plan::{Planner, plan};
-use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::{Beginning, Changes, State};
-use fastgpu_core::task::Limits;
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 
 const NODES: u32 = 125;
@@ -116,20 +115,14 @@ fn submit(number: u32) -> Submit {
         cpu: CpuMilli(shape / 10 * 10),
         host_memory: MemoryMib(0),
     };
+    let limits = Limits { stop_grace: Millis(1_000), ..Limits::default() };
     Submit {
         project: "default".into(),
         owner: format!("user-{}", number % USERS).into(),
-        name: None,
-        ask,
-        priority: 0,
-        queue: "default".into(),
+        terms: Terms { limits, ..Terms::new(ask) },
         spec: Arc::new(Spec { command: vec!["true".to_owned()], ..Spec::default() }),
         spec_hash: SpecHash([0; 32]),
-        limits: Limits { run: None, queue: None, stop_grace: Millis(1_000) },
-        expected: None,
-        retry: RetryPolicy::default(),
         held: false,
-        wait_for_capacity: false,
     }
 }
 

@@ -31,6 +31,18 @@ pub struct DeviceCount {
     pub max: u16,
 }
 
+impl Ask {
+    /// Devices times share, in thousandths; a memory cap alone counts as a whole device.
+    #[must_use]
+    pub fn milli(&self) -> u64 {
+        let each = match self.share {
+            Share::Milli(milli) | Share::Both(milli, _) => u64::from(milli.get()),
+            Share::Cap(_) => 1_000,
+        };
+        u64::from(self.devices.max) * each
+    }
+}
+
 impl DeviceCount {
     /// Exactly `count`.
     #[must_use]

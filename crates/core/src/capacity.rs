@@ -1,14 +1,17 @@
-//! What the cluster could ever hold: empty, with every node there and every device well.
+//! What an empty cluster could hold, as two questions.
 //!
-//! A device that is out of order now may be mended, and a node that is away may come back: both count. What of an
-//! ask is larger than anything there is, [`TooBig`] says with numbers and advice.
+//! [`ever`]: however nodes and devices are now. A device that is out of order may be mended, a node that is away
+//! may come back, a drained one may be resumed: all count, and who could not run even so is refused. What of its ask is
+//! larger than anything there is, [`TooBig`] says with numbers and advice.
+//!
+//! [`when_empty`]: with what is usable now. Only for such a task are devices kept.
 
 use std::fmt;
 
 use crate::ask::{Ask, Share, Spread};
 use crate::cluster::{Cluster, DeviceSlot, Node};
 use crate::ids::Name;
-use crate::plan::fit::{allows_kind, allows_model, allows_node, has_labels, is_named};
+use crate::place::fit::{allows_kind, allows_model, allows_node, has_labels, is_named};
 use crate::units::{CpuMilli, MemoryMib};
 
 /// Which part of an ask is larger than anything there is.
@@ -135,28 +138,48 @@ pub(crate) fn gpus(count: u16) -> String {
 #[must_use]
 pub fn too_big(cluster: &Cluster, ask: &Ask) -> Option<TooBig> {
     let unknown = cluster.nodes().next().is_none() || cluster.nodes().any(|node| !node.probed);
-    (!unknown && !could_hold(cluster, ask)).then(|| first_too_big(cluster, ask))
+    (!unknown && !ever(cluster, ask)).then(|| first_too_big(cluster, ask))
 }
 
-fn could_hold(cluster: &Cluster, ask: &Ask) -> bool {
+/// Whether the cluster could ever hold an ask: empty, with every node there and every device well.
+#[must_use]
+pub fn ever(cluster: &Cluster, ask: &Ask) -> bool {
+    holds(ask, cluster.nodes(), serves_ever)
+}
+
+/// Whether the cluster would hold an ask if nobody held anything: with the nodes that take tasks and the devices
+/// that are usable now.
+#[must_use]
+pub fn when_empty(cluster: &Cluster, ask: &Ask) -> bool {
+    let serves_now = |ask: &Ask, slot: &DeviceSlot| slot.info.unusable.is_none() && serves_ever(ask, slot);
+    holds(ask, cluster.nodes().filter(|node| node.takes_tasks()), serves_now)
+}
+
+/// Whether these nodes hold an ask if nobody holds anything of the devices that serve it. Mostly the first node
+/// says so.
+fn holds<'n>(
+    ask: &Ask,
+    nodes: impl Iterator<Item = &'n Node>,
+    serves: impl Fn(&Ask, &DeviceSlot) -> bool,
+) -> bool {
     let has_host =
         |node: &&Node| allows_node(ask, node) && ask.cpu <= node.cpu && ask.host_memory <= node.host_memory;
-    let nodes = cluster.nodes().filter(has_host).map(|node| serving(ask, node));
+    let serving = |node: &Node| node.devices.iter().filter(|slot| serves(ask, slot)).count();
+    let mut counts = nodes.filter(has_host).map(serving);
     let count = usize::from(ask.devices.min);
-    match ask.constraints.spread {
-        Spread::AnyNodes if count > 1 => nodes.sum::<usize>() >= count,
-        _ => nodes.max().is_some_and(|most| most >= count),
+    if ask.constraints.spread == Spread::OneNode || count <= 1 {
+        return counts.any(|found| found >= count);
     }
+    let mut missing = count;
+    counts.any(|found| {
+        missing = missing.saturating_sub(found);
+        missing == 0
+    })
 }
 
-/// How many devices of the node could serve the ask, whoever holds them and however they are now.
-fn serving(ask: &Ask, node: &Node) -> usize {
-    node.devices.iter().filter(|slot| could_serve(ask, slot)).count()
-}
-
-/// Whether the device could serve the ask if it were free and well.
+/// Whether the device could ever serve the ask: free and well.
 #[must_use]
-pub fn could_serve(ask: &Ask, slot: &DeviceSlot) -> bool {
+pub fn serves_ever(ask: &Ask, slot: &DeviceSlot) -> bool {
     let info = &slot.info;
     !slot.gone && allows_kind(ask, &info.model, info.memory) && ask.share.on(info.memory).is_some()
 }
@@ -200,7 +223,8 @@ fn devices_too_big(ask: &Ask, nodes: &[&Node]) -> TooBig {
     if asked > largest {
         return TooBig::DeviceMemory { asked, largest };
     }
-    let per_node = || nodes.iter().map(|node| serving(ask, node));
+    let serving = |node: &&Node| node.devices.iter().filter(|slot| serves_ever(ask, slot)).count();
+    let per_node = || nodes.iter().map(serving);
     let in_all: usize = per_node().sum();
     let largest = match ask.constraints.spread {
         Spread::OneNode => per_node().max().unwrap_or(0),
@@ -222,4 +246,88 @@ fn asked_memory(ask: &Ask) -> MemoryMib {
         Share::Cap(cap) | Share::Both(_, cap) => cap,
     };
     cap.max(ask.constraints.device_memory_min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask::{Constraints, DeviceCount, Isolation};
+    use crate::ids::{DeviceIndex, NodeId};
+    use crate::node::{Closeness, Device, Inventory, Telemetry};
+    use crate::units::GpuMilli;
+
+    /// Two nodes with two devices each.
+    fn cluster() -> Cluster {
+        let mut cluster = Cluster::default();
+        cluster.set_inventory(NodeId(1), inventory(1));
+        cluster.set_inventory(NodeId(2), inventory(2));
+        cluster
+    }
+
+    fn inventory(node: u32) -> Inventory {
+        let device = |index| Device {
+            index: DeviceIndex(index),
+            uuid: format!("SIM-{node}-{index}").into(),
+            model: "A100".into(),
+            memory: MemoryMib(81_920),
+            simulated: true,
+            pci: None,
+            driver: None,
+            mig: None,
+            closeness: Closeness::default(),
+            unusable: None,
+            fault: None,
+            telemetry: Telemetry::default(),
+        };
+        Inventory {
+            hostname: format!("host-{node}").into(),
+            cpu: CpuMilli(8_000),
+            host_memory: MemoryMib(32_768),
+            devices: (0..2).map(device).collect(),
+            labels: Vec::new(),
+            abilities: Vec::new(),
+            probed: true,
+        }
+    }
+
+    fn ask(devices: u16, spread: Spread) -> Ask {
+        Ask {
+            devices: DeviceCount::exactly(devices),
+            share: Share::Milli(GpuMilli::FULL),
+            constraints: Constraints { spread, ..Constraints::default() },
+            class: crate::ask::Class::Standard,
+            isolation: Isolation::Soft,
+            cpu: CpuMilli(0),
+            host_memory: MemoryMib::ZERO,
+        }
+    }
+
+    fn both(cluster: &Cluster, devices: u16, spread: Spread) -> (bool, bool) {
+        let ask = ask(devices, spread);
+        (ever(cluster, &ask), when_empty(cluster, &ask))
+    }
+
+    #[test]
+    fn a_drained_node_could_ever_serve_but_does_not_now() {
+        let mut cluster = cluster();
+        cluster.set_drained(NodeId(2), true);
+        assert_eq!(both(&cluster, 2, Spread::OneNode), (true, true));
+        assert_eq!(both(&cluster, 4, Spread::AnyNodes), (true, false));
+        cluster.set_drained(NodeId(1), true);
+        assert_eq!(both(&cluster, 1, Spread::OneNode), (true, false));
+        assert_eq!(both(&cluster, 0, Spread::OneNode), (true, false));
+        assert_eq!(too_big(&cluster, &ask(2, Spread::OneNode)), None);
+    }
+
+    #[test]
+    fn an_absent_node_and_a_device_out_of_order_could_ever_serve_but_do_not_now() {
+        let mut cluster = cluster();
+        cluster.set_absent(NodeId(2));
+        let mut sick = inventory(1);
+        sick.devices[0].unusable = Some("GPU is lost".to_owned());
+        cluster.set_inventory(NodeId(1), sick);
+        assert_eq!(both(&cluster, 2, Spread::OneNode), (true, false));
+        assert_eq!(both(&cluster, 1, Spread::OneNode), (true, true));
+        assert_eq!(both(&cluster, 5, Spread::AnyNodes), (false, false));
+    }
 }

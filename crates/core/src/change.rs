@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::ask::GrantPart;
+use crate::cause::Cause;
 use crate::config::Config;
 use crate::ids::{Name, NodeId, SpecHash, TaskId};
 use crate::node::Exit;
@@ -14,10 +15,6 @@ use crate::units::{Millis, PriceMicros, Timestamp};
 
 /// One row to write. All rows of a batch become durable together, or none does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most rows are tasks: a box would be an allocation for each of them"
-)]
 pub enum Change {
     /// A task as it is now; `new` says that no row of it exists yet.
     Task {
@@ -77,8 +74,8 @@ pub struct Event {
     pub attempt: u32,
     /// The state the task was in afterwards.
     pub state: &'static str,
-    /// A stable word for the cause (`submitted`, `placed`, `exited`, `cancel`, …).
-    pub cause: &'static str,
+    /// Why it happened.
+    pub cause: Cause,
     /// A sentence with the numbers.
     pub detail: Option<String>,
     /// Who or what did it.

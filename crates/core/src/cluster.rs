@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::ask::{Grant, GrantPart, Slice};
 use crate::ids::{DeviceIndex, Name, NodeId, TaskId};
 use crate::node::{Ability, Closeness, Device, Inventory};
-use crate::units::{CpuMilli, GpuMilli, MemoryMib};
+use crate::part::{Effects, Figures, Part, Rules};
+use crate::task::Task;
+use crate::units::{CpuMilli, GpuMilli, MemoryMib, Timestamp};
 
 /// Changes of nodes that are remembered; whoever missed more looks at every node.
 const JOURNAL_MAX: usize = 16_384;
@@ -25,6 +27,8 @@ pub struct Cluster {
     journal: VecDeque<NodeId>,
     /// How many changes there ever were.
     journal_end: u64,
+    /// Devices of all nodes.
+    devices: u64,
 }
 
 /// One machine and what of it is free.
@@ -92,6 +96,12 @@ impl Cluster {
         self.nodes.get(&id)
     }
 
+    /// How many devices all nodes have, whatever their condition.
+    #[must_use]
+    pub const fn devices(&self) -> u64 {
+        self.devices
+    }
+
     /// Nodes a round must look at again.
     pub(crate) fn changed(&self) -> &BTreeSet<NodeId> {
         &self.changed
@@ -144,6 +154,7 @@ impl Cluster {
     pub(crate) fn set_inventory(&mut self, id: NodeId, inventory: Inventory) {
         let node = self.entry(id, &inventory.hostname);
         let before = node.offer();
+        let devices_before = node.devices.len() as u64;
         node.hostname = inventory.hostname;
         node.present = true;
         node.cpu = inventory.cpu;
@@ -163,11 +174,13 @@ impl Cluster {
         }
         node.devices.sort_by_key(|slot| slot.info.index);
         node.recount();
+        let devices = node.devices.len() as u64;
         // Readings alone (power, temperature) give no task a place.
         if node.offer() != before {
             self.changed.insert(id);
             self.offers += 1;
         }
+        self.devices = self.devices - devices_before + devices;
         self.note(id);
     }
 
@@ -193,7 +206,7 @@ impl Cluster {
     }
 
     /// Marks a grant as held.
-    pub(crate) fn take(&mut self, task: TaskId, grant: &Grant) {
+    fn take(&mut self, task: TaskId, grant: &Grant) {
         for part in &grant.parts {
             let unknown: Name = part.node.to_string().into();
             let node = self.entry(part.node, &unknown);
@@ -204,7 +217,7 @@ impl Cluster {
     }
 
     /// Marks a grant as free again.
-    pub(crate) fn give_back(&mut self, task: TaskId, grant: &Grant) {
+    fn give_back(&mut self, task: TaskId, grant: &Grant) {
         for part in &grant.parts {
             if let Some(node) = self.nodes.get_mut(&part.node) {
                 node.held.remove(&task);
@@ -233,11 +246,8 @@ impl Cluster {
         })
     }
 
-    /// Asserts what must always hold: no device and no node is promised twice.
-    ///
-    /// # Panics
-    /// When something is oversold, with the numbers.
-    pub fn assert_sound(&self) {
+    /// Asserts that no device and no node is promised twice.
+    fn assert_nothing_is_oversold(&self) {
         for node in self.nodes.values().filter(|node| node.present) {
             let cpu: u64 = node.held.values().map(|part| u64::from(part.cpu.0)).sum();
             assert!(cpu <= u64::from(node.cpu.0), "{}: {cpu} of {:?} processor held", node.id, node.cpu);
@@ -252,6 +262,43 @@ impl Cluster {
             }
         }
     }
+}
+
+impl Part for Cluster {
+    fn moved(
+        &mut self,
+        _: &Rules,
+        _: &Figures,
+        _: Timestamp,
+        old: Option<&Task>,
+        new: Option<&Task>,
+    ) -> Effects {
+        let (before, after) = (old.and_then(grant_of), new.and_then(grant_of));
+        // Who goes on with the same devices frees nothing, and no round has to look.
+        if before.map(|(_, grant)| &grant.parts) != after.map(|(_, grant)| &grant.parts) {
+            before.into_iter().for_each(|(id, grant)| self.give_back(id, grant));
+            after.into_iter().for_each(|(id, grant)| self.take(id, grant));
+        }
+        Effects::Nothing
+    }
+
+    fn assert_sound(&self, _: &Rules, tasks: &BTreeMap<TaskId, Task>) {
+        self.assert_nothing_is_oversold();
+        let nodes = self.nodes.values();
+        let held: BTreeSet<(NodeId, TaskId)> =
+            nodes.clone().flat_map(|node| node.held().map(|(task, _)| (node.id, task))).collect();
+        let granted: BTreeSet<(NodeId, TaskId)> = tasks
+            .values()
+            .filter_map(grant_of)
+            .flat_map(|(id, grant)| grant.nodes().map(move |node| (node, id)))
+            .collect();
+        assert_eq!(held, granted, "what is held and what is granted differ");
+        assert_eq!(self.devices, nodes.map(|node| node.devices.len() as u64).sum::<u64>());
+    }
+}
+
+fn grant_of(task: &Task) -> Option<(TaskId, &Grant)> {
+    task.state.hold().map(|hold| (task.id, &hold.grant))
 }
 
 impl Node {

@@ -3,15 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::ask::Ask;
 use crate::capacity::TooBig;
 use crate::change::Actor;
 use crate::config::Config;
 use crate::ids::{Name, NodeId, SpecHash, TaskId};
 use crate::node::Report;
-use crate::retry::RetryPolicy;
 use crate::spec::Spec;
-use crate::task::Limits;
+use crate::terms::Terms;
 use crate::token::Token;
 use crate::units::{GpuMilli, MemoryMib, Millis};
 
@@ -114,28 +112,14 @@ pub struct Submit {
     pub project: Name,
     /// Who is accounted for it.
     pub owner: Name,
-    /// A label for people.
-    pub name: Option<Name>,
-    /// What it needs.
-    pub ask: Ask,
-    /// Which queue it waits in.
-    pub queue: Name,
-    /// Higher goes first.
-    pub priority: i32,
+    /// What they ask for.
+    pub terms: Terms,
     /// What to run; no command means a reservation.
     pub spec: Arc<Spec>,
     /// Hash of the canonical text of `spec`.
     pub spec_hash: SpecHash,
-    /// Limits in time.
-    pub limits: Limits,
-    /// How long the user thinks that it runs, if they said so.
-    pub expected: Option<Millis>,
-    /// What to do about failures.
-    pub retry: RetryPolicy,
     /// Begin held back by a person.
     pub held: bool,
-    /// Accept even if no device known now can ever fit it (`--wait-for-capacity`).
-    pub wait_for_capacity: bool,
 }
 
 /// What can be changed of a live task.

@@ -12,6 +12,7 @@ pub use advice::{Advice, Less, Taken};
 use crate::ask::{Ask, DeviceCount, Share};
 use crate::ids::TaskId;
 use crate::node::{Exit, ExitKind};
+use crate::place::Ground;
 use crate::retry::FailureClass;
 use crate::state::State;
 use crate::task::{End, Outcome, QueueCause, StopCause, Task, TaskState};
@@ -46,7 +47,8 @@ pub fn explain(
     let task = state.task(id)?;
     match &task.state {
         TaskState::Queued { cause, .. } if cause.is_ready() => {
-            Some(Waiting { state, task, now, may_see }.explain())
+            let ground = &Ground::of(state.cluster(), state.outlook());
+            Some(Waiting { state, ground, task, now, may_see }.explain())
         }
         TaskState::Queued { cause, .. } => Some(not_ready(task, cause, now)),
         _ => Some(describe(task)),
@@ -70,7 +72,7 @@ fn not_ready(task: &Task, cause: &QueueCause, now: Timestamp) -> Explanation {
         ),
         QueueCause::Capacity | QueueCause::Preempted => unreachable!("ready causes are explained by numbers"),
     };
-    let mut lines = vec![format!("needs {}", needs(&task.ask)), budgets(task)];
+    let mut lines = vec![format!("needs {}", needs(&task.terms.ask)), budgets(task)];
     lines.extend(task.last_fault.clone());
     let earliest_at = match cause {
         QueueCause::Retrying { not_before, .. } => Some(*not_before),
@@ -90,7 +92,7 @@ pub fn describe(task: &Task) -> Explanation {
         TaskState::Running { .. } => format!("{id} runs"),
         TaskState::Stopping { why: StopCause::Preempt, .. } => format!("{id} makes room for another task"),
         TaskState::Stopping { .. } => {
-            format!("{id} is being stopped; it has {} from SIGTERM to SIGKILL", task.limits.stop_grace)
+            format!("{id} is being stopped; it has {} from SIGTERM to SIGKILL", task.terms.limits.stop_grace)
         }
         TaskState::Suspending { .. } => format!("{id} is being suspended"),
         TaskState::Suspended { .. } => format!("{id} is suspended"),
@@ -101,8 +103,8 @@ pub fn describe(task: &Task) -> Explanation {
         }
     };
     let mut lines: Vec<String> = place_of(task).into_iter().collect();
-    lines.push(format!("needs {}", needs(&task.ask)));
-    if task.attempt > 1 || task.retry.max > 0 {
+    lines.push(format!("needs {}", needs(&task.terms.ask)));
+    if task.attempt > 1 || task.terms.retry.max > 0 {
         lines.push(budgets(task));
     }
     let is_told =
@@ -117,11 +119,11 @@ fn ending(task: &Task, end: &End) -> String {
         Outcome::Succeeded => "succeeded".to_owned(),
         Outcome::Cancelled => "was cancelled".to_owned(),
         Outcome::TimedOutQueued => {
-            let limit = task.limits.queue.map_or_else(String::new, |limit| format!(" ({limit})"));
+            let limit = task.terms.limits.queue.map_or_else(String::new, |limit| format!(" ({limit})"));
             format!("was not started within its queue timeout{limit}")
         }
         Outcome::TimedOutRunning => {
-            let limit = task.limits.run.map_or_else(String::new, |limit| format!(" of {limit}"));
+            let limit = task.time_limit.map_or_else(String::new, |limit| format!(" of {limit}"));
             format!("ran into its time limit{limit}")
         }
         Outcome::Failed(class) => match end.exit.as_ref() {
@@ -193,7 +195,7 @@ fn place_of(task: &Task) -> Option<String> {
 fn budgets(task: &Task) -> String {
     format!(
         "attempt {}; {} of {} retries used; {} retries for faults of machines",
-        task.attempt, task.strikes.user, task.retry.max, task.strikes.infrastructure
+        task.attempt, task.strikes.user, task.terms.retry.max, task.strikes.infrastructure
     )
 }
 

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ask::{Ask, GrantPart};
 use crate::capacity::{TooBig, too_big};
 use crate::ids::TaskId;
-use crate::plan::fit::View;
+use crate::place::{Ground, View};
+use crate::plan::wanted;
 use crate::queue::Rank;
 use crate::state::State;
 use crate::task::{Task, TaskState};
@@ -39,7 +40,9 @@ const ENDS_MAX: usize = 2_048;
 /// Forecasts the first `tasks_max` waiting tasks in the order of the queue.
 #[must_use]
 pub fn forecast(state: &State, now: Timestamp, tasks_max: usize) -> BTreeMap<TaskId, Forecast> {
-    let mut future = Future::of(state, now, tasks_max);
+    let ground = Ground::of(state.cluster(), state.outlook());
+    let view = View::new(&ground, state.cluster());
+    let mut future = Future::of(state, view, now, tasks_max);
     future.start_what_fits(now);
     let mut looked_at = 0;
     while let Some((at, id)) = future.ends.pop_first() {
@@ -68,7 +71,7 @@ pub fn hopeless(state: &State, tasks_max: usize) -> BTreeMap<TaskId, TooBig> {
     let mut known: BTreeMap<&Ask, Option<TooBig>> = BTreeMap::new();
     let waiting = state.queue().first(tasks_max).filter_map(|rank| state.task(rank.task()));
     let found = waiting.filter_map(|task| {
-        let why = known.entry(&task.ask).or_insert_with(|| too_big(state.cluster(), &task.ask));
+        let why = known.entry(&task.terms.ask).or_insert_with(|| too_big(state.cluster(), &task.terms.ask));
         Some((task.id, why.clone()?))
     });
     found.collect()
@@ -88,7 +91,7 @@ struct Future<'a> {
 }
 
 impl<'a> Future<'a> {
-    fn of(state: &'a State, now: Timestamp, tasks_max: usize) -> Self {
+    fn of(state: &'a State, view: View<'a>, now: Timestamp, tasks_max: usize) -> Self {
         let mut ends = BTreeSet::new();
         let mut held = BTreeMap::new();
         for task in state.tasks() {
@@ -100,7 +103,7 @@ impl<'a> Future<'a> {
         }
         Self {
             state,
-            view: View::new(state.cluster()),
+            view,
             ends,
             held,
             waiting: state.queue().first(tasks_max).map(|rank| (rank, rank.task())).collect(),
@@ -116,12 +119,12 @@ impl<'a> Future<'a> {
         let mut too_big = BTreeSet::new();
         for (rank, id) in waiting {
             let Some(task) = self.state.task(id) else { continue };
-            let parts = match too_big.contains(&task.ask) {
+            let parts = match too_big.contains(&task.terms.ask) {
                 true => None,
-                false => self.view.place(&task.ask, None),
+                false => self.view.find(wanted(self.state, task), None),
             };
             let Some(parts) = parts else {
-                too_big.insert(task.ask.clone());
+                too_big.insert(task.terms.ask.clone());
                 self.waiting.push((rank, id));
                 continue;
             };
@@ -137,7 +140,7 @@ impl<'a> Future<'a> {
     fn end_of(&self, task: &Task, at: Timestamp) -> (Timestamp, Basis) {
         debug_assert!(matches!(task.state, TaskState::Queued { .. }));
         let expected = self.state.remaining(task, at);
-        let basis = if expected == task.limits.run { Basis::Limits } else { Basis::Expected };
+        let basis = if expected == task.time_limit { Basis::Limits } else { Basis::Expected };
         (expected.map_or(Timestamp::NEVER, |left| at.plus(left)), basis)
     }
 }

@@ -82,7 +82,7 @@ impl FromStr for TaskId {
 }
 
 /// Hands out task ids that only ever grow, whatever the clock does.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct IdSource {
     last: u64,
 }

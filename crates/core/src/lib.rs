@@ -13,10 +13,12 @@
 
 pub mod ask;
 pub mod capacity;
+pub mod cause;
 pub mod change;
 pub mod cluster;
 pub mod command;
 pub mod config;
+pub mod decision;
 pub mod explain;
 pub mod forecast;
 pub mod gittins;
@@ -25,6 +27,8 @@ pub mod meter;
 pub mod mix;
 pub mod node;
 pub mod outlook;
+pub mod part;
+pub mod place;
 pub mod plan;
 pub mod policy;
 pub mod predict;
@@ -33,5 +37,6 @@ pub mod retry;
 pub mod spec;
 pub mod state;
 pub mod task;
+pub mod terms;
 pub mod token;
 pub mod units;

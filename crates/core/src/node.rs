@@ -3,6 +3,8 @@
 //! In one process they travel through a channel, between machines through a wire. Both ways may drop,
 //! repeat and reorder; every message carries a [`Fence`], and one with an older fence changes nothing.
 
+use std::borrow::Cow;
+
 use std::sync::Arc;
 
 use crate::ask::GrantPart;
@@ -230,7 +232,7 @@ pub const HIDES_OUR_DATA: &str = "mount_namespace";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ability {
     /// Short and stable: `cgroup`, `mount_namespace`, `nvml`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Whether it works in full here.
     pub works: bool,
     /// What was found, in a sentence for an operator.

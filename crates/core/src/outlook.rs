@@ -78,11 +78,13 @@ impl Outlook {
         self.arrivals >= ARRIVALS_MIN
     }
 
-    /// Takes another look if enough arrived since the last.
+    /// Whether enough arrived since the last look.
+    pub(crate) const fn is_due(&self, mix: &Mix) -> bool {
+        mix.arrivals() >= self.next_look
+    }
+
+    /// Takes another look.
     pub(crate) fn look(&mut self, mix: &Mix, cluster: &Cluster) {
-        if mix.arrivals() < self.next_look {
-            return;
-        }
         self.epoch += 1;
         self.arrivals = mix.arrivals();
         let pause = (mix.arrivals() / LOOK_EVERY_PART).clamp(1, LOOK_EVERY_MAX);

@@ -6,59 +6,27 @@
 //! not starve, it is overtaken for at most [`Config::overtake_max`](crate::config::Config); then devices are
 //! *kept* for it as they become free.
 
-pub mod fit;
 mod keep;
-mod mirror;
-mod places;
 mod preempt;
 mod rounds;
-mod score;
-mod shape;
-mod tree;
-mod worth;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ask::GrantPart;
+use crate::decision::{Keep, KeepCause, Plan, Start};
 use crate::ids::TaskId;
+use crate::place::{Places, Wanted};
 use crate::queue::{LaneId, Rank};
 use crate::state::State;
+use crate::task::Task;
 use crate::units::Timestamp;
-use fit::View;
-pub use keep::{Keep, KeepCause};
-use mirror::Hidden;
-use places::{Places, Wanted};
-pub(crate) use preempt::SHIELD_OF_PROMOTED;
-pub use preempt::{Preempt, Preemptible, restart_cost};
+pub(crate) use keep::hidden;
+pub use preempt::restart_cost;
 
 /// More starts than this wait for the next round, so that no round holds up the inbox.
 pub const STARTS_MAX: usize = 1_024;
 /// Groups whose first task may be looked at in a round for whether it ends before kept devices are needed.
 const BACKFILLS_MAX: usize = 64;
-
-/// What a round decided.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// Tasks to start, in order.
-    pub starts: Vec<Start>,
-    /// Tasks to stop so that others can start.
-    pub preempts: Vec<Preempt>,
-    /// Devices kept for tasks that cannot start yet, from now on.
-    pub keeps: Vec<Keep>,
-    /// Whether another round should follow at once.
-    pub more: bool,
-    /// When to look again even if nothing happens.
-    pub wake_at: Option<Timestamp>,
-}
-
-/// One task to start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Start {
-    /// Which task.
-    pub task: TaskId,
-    /// What it gets.
-    pub parts: Vec<GrantPart>,
-}
 
 /// Makes plans, and remembers what is costly to work out again and when the last plan wants to be made again. What it
 /// remembers never changes a plan: one that begins anew makes the same.
@@ -81,10 +49,6 @@ impl Planner {
         let mut round =
             Round { state, now, places: &mut self.places, settled: BTreeSet::new(), plan: Plan::default() };
         round.serve_keeps();
-        let mut hidden = Hidden::default();
-        round.plan.keeps.iter().for_each(|keep| keep.add_to(&mut hidden));
-        round.places.sync(state.cluster(), hidden, state.outlook());
-        round.plan.starts.iter().for_each(|start| round.places.take(&start.parts));
         let everything = round.plan.keeps != state.keeps();
         round.fill(everything);
         if !round.plan.more {
@@ -95,10 +59,10 @@ impl Planner {
     }
 }
 
-/// Whether everything that is kept is still to be kept.
+/// Whether a round has anything to look at.
 #[must_use]
-pub fn keeps_stand(state: &State) -> bool {
-    state.keeps().iter().all(|keep| keep::stands(state, keep))
+pub fn needs_round(state: &State) -> bool {
+    state.is_dirty() || !state.keeps().iter().all(|keep| keep::stands(state, keep))
 }
 
 /// One round while it is being decided.
@@ -120,10 +84,11 @@ impl Round<'_> {
         keeps.retain(|keep| keep::is_wanted(state, keep));
         // What is let go may serve somebody else.
         let mut everywhere = keeps.len() != state.keeps().len();
+        self.places.sync(state.cluster(), hidden(&keeps), state.outlook());
         if !keeps.iter().any(overtaken) {
             let kept_already = |id: TaskId| keeps.iter().any(|keep| keep.task == id);
-            let begun = keep::begin(state, now).filter(|keep| !kept_already(keep.task));
-            keeps.extend(begun);
+            let begun = keep::begin(state, now, &self.places.view(state.cluster()));
+            keeps.extend(begun.filter(|keep| !kept_already(keep.task)));
         }
         // What is cleared goes to its task now or to whoever fits.
         let (mut keeps, cleared): (Vec<Keep>, Vec<Keep>) =
@@ -140,19 +105,24 @@ impl Round<'_> {
         keeps.retain(|keep| !self.settled.contains(&keep.task));
         self.settled.extend(keeps.iter().map(|keep| keep.task));
         self.plan.wake_at = keep::wake_at(state, now, &keeps);
+        self.places.hide(state.cluster(), hidden(&keeps), parts_of(&self.plan.starts));
         self.plan.keeps = keeps;
     }
 
     /// Starts the task of a keep if all of it is free, out of sight of what is kept for others.
     fn serve<'k>(&mut self, keep: &Keep, others: impl Iterator<Item = &'k Keep>, everywhere: bool) {
-        let mut view = view_after(self.state, &self.plan.starts);
-        others
-            .filter(|other| !self.settled.contains(&other.task))
-            .for_each(|other| other.hide_from_others(&mut view));
-        if let Some(parts) = keep.place(self.state, &view, everywhere) {
-            self.settled.insert(keep.task);
-            self.plan.starts.push(Start { task: keep.task, parts });
+        let of_others = hidden(others.filter(|other| !self.settled.contains(&other.task)));
+        let given = parts_of(&self.plan.starts);
+        let view = self.places.view_without(self.state.cluster(), &of_others, given);
+        if let Some(parts) = keep::place(keep, self.state, &view, everywhere) {
+            self.start(keep.task, parts);
         }
+    }
+
+    fn start(&mut self, task: TaskId, parts: Vec<GrantPart>) {
+        self.places.take(&parts);
+        self.settled.insert(task);
+        self.plan.starts.push(Start { task, parts });
     }
 
     /// Starts whatever fits, first ranks first.
@@ -163,15 +133,13 @@ impl Round<'_> {
         }
         while let Some((rank, lane)) = fitting.pop_first() {
             // Somebody before it may have taken the place it was offered.
-            let Some(wanted) = wanted(self.state, lane, rank.task()) else { continue };
-            let Some(parts) = self.places.place(wanted, self.state.cluster()) else { continue };
+            let Some(wanted) = wanted_in(self.state, lane, rank.task()) else { continue };
+            let Some(parts) = self.places.find(lane, wanted, self.state.cluster()) else { continue };
             if self.plan.starts.len() >= STARTS_MAX {
                 self.plan.more = true;
                 return;
             }
-            self.places.take(&parts);
-            self.settled.insert(rank.task());
-            self.plan.starts.push(Start { task: rank.task(), parts });
+            self.start(rank.task(), parts);
             let next = self.state.queue().lane(lane).and_then(|lane| lane.rank_after(rank));
             self.offer(lane, next, &mut fitting);
         }
@@ -188,8 +156,8 @@ impl Round<'_> {
             next = found.rank_after(rank);
         }
         if let Some(rank) = next
-            && let Some(wanted) = wanted(self.state, lane, rank.task())
-            && self.places.fits(wanted, self.state.cluster())
+            && let Some(wanted) = wanted_in(self.state, lane, rank.task())
+            && self.places.fits(lane, wanted, self.state.cluster())
         {
             fitting.insert(rank, lane);
         }
@@ -200,37 +168,34 @@ impl Round<'_> {
         let is_lent = |keep: &&Keep| keep.cause == KeepCause::Overtaken;
         let needed_at = self.plan.keeps.iter().filter(is_lent).map(|keep| keep.free_at).min();
         let Some(needed_at) = needed_at.filter(|&at| at > self.now && at < Timestamp::NEVER) else { return };
-        let mut view = view_after(self.state, &self.plan.starts);
         // What others are being stopped for is lent to nobody.
-        self.plan
-            .keeps
-            .iter()
-            .filter(|keep| !is_lent(keep))
-            .for_each(|keep| keep.hide_from_others(&mut view));
+        let not_lent = hidden(self.plan.keeps.iter().filter(|keep| !is_lent(keep)));
+        let given = parts_of(&self.plan.starts);
+        let mut view = self.places.view_without(self.state.cluster(), &not_lent, given);
+        let mut lent = Vec::new();
         for _ in 0..BACKFILLS_MAX {
             let settled = &self.settled;
             let is_settled = |id: TaskId| settled.contains(&id);
             let fits = |rank: Rank| {
                 let task = self.state.task(rank.task())?;
-                let ends_in_time = task.limits.run.is_some_and(|run| self.now.plus(run) <= needed_at);
-                let parts = ends_in_time.then(|| view.place(&task.ask, None)).flatten()?;
+                let ends_in_time = task.time_limit.is_some_and(|run| self.now.plus(run) <= needed_at);
+                let parts = ends_in_time.then(|| view.find(wanted(self.state, task), None)).flatten()?;
                 Some(Start { task: task.id, parts })
             };
             let first = self.state.queue().heads_after(&is_settled).take(BACKFILLS_MAX).find_map(fits);
-            let Some(start) = first else { return };
+            let Some(start) = first else { break };
             view.take(&start.parts);
-            self.places.take(&start.parts);
             self.settled.insert(start.task);
-            self.plan.starts.push(start);
+            lent.push(start);
         }
+        lent.into_iter().for_each(|start| self.start(start.task, start.parts));
     }
 
     /// Looks for tasks to stop, so that those who go first can start.
     fn make_room(&mut self) {
-        let mut view = view_after(self.state, &self.plan.starts);
-        self.plan.keeps.iter().for_each(|keep| keep.hide_from_others(&mut view));
         let settled = &self.settled;
         let is_settled = |id: TaskId| settled.contains(&id);
+        let view = self.places.view(self.state.cluster());
         let rooms = preempt::find(self.state, self.now, view, self.plan.keeps.len(), is_settled);
         self.plan.wake_at = self.plan.wake_at.into_iter().chain(rooms.wake_at).min();
         self.plan.keeps.extend(rooms.keeps);
@@ -238,17 +203,22 @@ impl Round<'_> {
     }
 }
 
-/// The cluster less what a round gave away.
-fn view_after<'a>(state: &'a State, starts: &[Start]) -> View<'a> {
-    let mut view = View::new(state.cluster());
-    starts.iter().for_each(|start| view.take(&start.parts));
-    view
+/// What these starts take.
+fn parts_of(starts: &[Start]) -> impl Iterator<Item = &GrantPart> + Clone {
+    starts.iter().flat_map(|start| &start.parts)
 }
 
-fn wanted(state: &State, lane: LaneId, task: TaskId) -> Option<Wanted<'_>> {
+/// What a search for this task wants.
+pub(crate) fn wanted<'a>(state: &State, task: &'a Task) -> Wanted<'a> {
+    let placement = state.policy_of(task).placement;
+    Wanted { ask: &task.terms.ask, placement, salt: task.id.get() }
+}
+
+/// The same for a task of this lane, without a look at the task.
+fn wanted_in(state: &State, lane: LaneId, task: TaskId) -> Option<Wanted<'_>> {
     let found = state.queue().lane(lane)?;
     let placement = state.policy_of_queue(&found.queue).placement;
-    Some(Wanted { lane, ask: &found.ask, placement, salt: task.get() })
+    Some(Wanted { ask: &found.ask, placement, salt: task.get() })
 }
 
 /// The lanes a round must ask, with the rank of their first task: all of them if any node changed (or a

@@ -4,6 +4,9 @@
 
 use crate::units::Millis;
 
+/// A task that waited for too long is left alone for this long after its start.
+pub const SHIELD_OF_PROMOTED: Millis = Millis::from_secs(4 * 3_600);
+
 /// The name of the queue of tasks that name none. It always exists.
 pub const DEFAULT_QUEUE: &str = "default";
 
@@ -49,7 +52,7 @@ pub enum Order {
     /// Whoever is expected to end soonest for the GPU time it still takes, judged by its age and by how long
     /// others like it ran ([`crate::gittins`]); nobody has to state anything.
     Predicted,
-    /// Whoever needs the least GPU time still: as stated, else as history predicts.
+    /// Whoever ends soonest once it runs: as stated, else as history predicts.
     Shortest,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Samples are kept for four keys, from narrow to wide: the same project, owner, name and shape; then without
 //! the shape; then without the name; then the owner alone. The narrowest key with enough samples answers, with
-//! quantiles. What a user states is believed within a stated factor of what the same key has seen: a guess that
-//! is a hundred times wrong is pulled to where it can do little harm.
+//! quantiles. What a user states is believed, unless it is far less than anything the same key has seen: who
+//! states too little would go before all others.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ const SAMPLES_MAX: usize = 32;
 const SAMPLES_MIN: usize = 3;
 /// Keys of one generation; two generations are kept, and the older one goes when the newer is full.
 const KEYS_MAX: usize = 8_192;
-/// A stated duration may differ from the key's extremes by this factor.
+/// A stated duration may be below the least that the key has seen by this factor.
 const TRUST_FACTOR: u64 = 4;
 
 /// What is known of run times.
@@ -109,17 +109,17 @@ impl Predictor {
     pub fn duration(&self, task: &Task) -> Option<Millis> {
         // A reservation ends when its time is over, to the millisecond.
         if matches!(task.work, crate::task::Work::Reservation(_)) {
-            return task.limits.run;
+            return task.time_limit;
         }
         let sorted = self.samples(task);
-        let believed = match (task.expected, &sorted) {
-            (Some(stated), Some(sorted)) => Some(clamp(stated, sorted)),
+        let believed = match (task.terms.expected, &sorted) {
+            (Some(stated), Some(sorted)) => Some(believed(stated, sorted)),
             (Some(stated), None) => Some(stated),
             (None, Some(sorted)) => Some(Millis(quantile(sorted, 50))),
             (None, None) => None,
         };
         // Nothing runs past its limit.
-        match (believed, task.limits.run) {
+        match (believed, task.time_limit) {
             (Some(believed), Some(limit)) => Some(believed.min(limit)),
             (believed, limit) => believed.or(limit),
         }
@@ -131,23 +131,12 @@ impl Predictor {
 
     /// The narrowest samples that are enough.
     fn known(&self, task: &Task) -> Option<&Samples> {
-        keys(&task.project, &task.owner, task.name.as_ref(), shape_milli(task))
+        keys(&task.project, &task.owner, task.terms.name.as_ref(), task.terms.ask.milli())
             .into_iter()
             .flatten()
             .filter_map(|key| self.young.get(&key).or_else(|| self.old.get(&key)))
             .find(|samples| samples.ran_ms.len() >= SAMPLES_MIN)
     }
-}
-
-/// Devices times share of what a task asks for, in thousandths; a memory cap alone counts as a whole device.
-#[must_use]
-pub fn shape_milli(task: &Task) -> u64 {
-    use crate::ask::Share;
-    let each = match task.ask.share {
-        Share::Milli(milli) | Share::Both(milli, _) => u64::from(milli.get()),
-        Share::Cap(_) => 1_000,
-    };
-    u64::from(task.ask.devices.max) * each
 }
 
 /// From narrow to wide.
@@ -172,7 +161,8 @@ fn quantile(sorted: &[u64], percent: usize) -> u64 {
     sorted[rank - 1]
 }
 
-fn clamp(stated: Millis, sorted: &[u64]) -> Millis {
-    let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
-    Millis(stated.0.clamp(least / TRUST_FACTOR, most.saturating_mul(TRUST_FACTOR)))
+/// Who states too little would go first; who states too much only waits, and a long task among short ones is
+/// nothing rare.
+fn believed(stated: Millis, sorted: &[u64]) -> Millis {
+    Millis(stated.0.max(sorted[0] / TRUST_FACTOR))
 }

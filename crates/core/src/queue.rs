@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use crate::ask::{Ask, Class};
 use crate::ids::{Name, TaskId};
+use crate::part::{Effects, Figures, Part, Rules};
+use crate::policy::Order;
 use crate::task::Task;
+use crate::units::Timestamp;
 
 /// Where a waiting task stands; smaller goes first: priority, class, whoever has waited for too long, the
 /// measure of the queue's order, then first come.
@@ -30,7 +33,7 @@ impl Rank {
         let standing = task.standing;
         Self {
             priority: Reverse(standing.priority),
-            class: task.ask.class,
+            class: task.terms.ask.class,
             ordinary: standing.ordinary,
             key: standing.key,
             task: task.id,
@@ -167,12 +170,13 @@ impl Queue {
         self.changed.clear();
     }
 
-    pub(crate) fn insert(&mut self, task: &Task) {
+    /// Adds a task. One that goes before its lane is looked at in the next round if `is_looked_at_as_head`.
+    fn insert(&mut self, task: &Task, is_looked_at_as_head: bool) {
         let id = self.lane_of(task);
         let rank = Rank::of(task);
         let lane = self.lanes.entry(id).or_insert_with(|| Lane {
-            queue: task.queue.clone(),
-            ask: task.ask.clone(),
+            queue: task.terms.queue.clone(),
+            ask: task.terms.ask.clone(),
             waiting: BTreeSet::new(),
         });
         let old_head = lane.waiting.first().copied();
@@ -180,15 +184,15 @@ impl Queue {
             return;
         }
         self.len += 1;
-        // A lane known not to fit stays so, however many more join it: only its first task matters.
-        if old_head.is_none() {
+        // A lane known not to fit stays so, however many more join it. But room may be made for a new first task.
+        if old_head.is_none_or(|old| is_looked_at_as_head && rank < old) {
             self.changed.insert(id);
         }
         self.move_head(id, old_head);
     }
 
-    pub(crate) fn remove(&mut self, task: &Task) {
-        let key = (task.queue.clone(), task.ask.clone());
+    fn remove(&mut self, task: &Task) {
+        let key = (task.terms.queue.clone(), task.terms.ask.clone());
         let Some(&id) = self.ids.get(&key) else { return };
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let old_head = lane.waiting.first().copied();
@@ -220,7 +224,7 @@ impl Queue {
 
     fn lane_of(&mut self, task: &Task) -> LaneId {
         let next = LaneId(self.next_lane);
-        let id = *self.ids.entry((task.queue.clone(), task.ask.clone())).or_insert(next);
+        let id = *self.ids.entry((task.terms.queue.clone(), task.terms.ask.clone())).or_insert(next);
         if id == next {
             self.next_lane += 1;
         }
@@ -238,5 +242,34 @@ impl Queue {
         if let Some(new) = new_head {
             self.heads.insert((new, lane));
         }
+    }
+}
+
+impl Part for Queue {
+    fn moved(
+        &mut self,
+        rules: &Rules,
+        _: &Figures,
+        _: Timestamp,
+        old: Option<&Task>,
+        new: Option<&Task>,
+    ) -> Effects {
+        let waits = |task: &&Task| task.is_ready();
+        old.filter(waits).into_iter().for_each(|task| self.remove(task));
+        if let Some(task) = new.filter(waits) {
+            // By age nobody gains from a look at once; a shorter task does.
+            self.insert(task, rules.of(task).order == Order::Shortest);
+        }
+        Effects::Nothing
+    }
+
+    fn assert_sound(&self, _: &Rules, tasks: &BTreeMap<TaskId, Task>) {
+        let waiting: BTreeSet<Rank> = tasks.values().filter(|task| task.is_ready()).map(Rank::of).collect();
+        let queued: BTreeSet<Rank> = self.lanes.values().flat_map(Lane::ranks).collect();
+        assert_eq!(queued, waiting, "the queue and the waiting tasks differ");
+        assert_eq!(self.len, waiting.len());
+        let heads: BTreeSet<(Rank, LaneId)> =
+            self.lanes().filter_map(|(id, lane)| Some((lane.ranks().next()?, id))).collect();
+        assert_eq!(self.heads, heads, "heads and lanes differ");
     }
 }

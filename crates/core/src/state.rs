@@ -1,62 +1,63 @@
 //! The whole state of a control plane: commands in, changes out.
 //!
-//! One [`Command`] at a time goes through [`State::apply`]; then [`crate::plan::plan`] looks at the whole and
+//! One [`Command`] at a time goes through [`State::apply`]; then [`crate::plan`] looks at the whole and
 //! [`State::adopt`] takes up what it decided. What became of it all is collected in [`Changes`], which
 //! [`Changes::finish`] turns into rows for the store and orders for the nodes. Nothing here reads a clock.
+//!
+//! This is the hub. Tasks move in one place, [`turn`]; whatever follows their moves is a [`Part`], told by the hub
+//! and blind for the others.
 
+mod changes;
+mod clock;
 mod life;
-mod order;
+mod operate;
+mod parts;
 mod reports;
+mod shared;
 mod sickness;
 mod submit;
+mod turn;
 
-pub(crate) use order::held_milli;
+pub use changes::{Changes, Outcome};
+pub use parts::stops::Preemptible;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use crate::change::{Actor, Audit, Change, NodeRow};
+use crate::change::{Actor, NodeRow};
 use crate::cluster::Cluster;
-use crate::command::{Command, Refused, Reply, Update};
+use crate::command::{Command, Refused, Reply};
 use crate::config::Config;
-use crate::ids::{Fence, IdSource, Name, NodeId, TaskId};
-use crate::mix::Mix;
-use crate::node::Order;
+use crate::decision::{Keep, Plan};
+use crate::ids::{IdSource, Name, TaskId};
 use crate::outlook::Outlook;
-use crate::plan::{Keep, Plan, Preemptible};
-use crate::predict::{Predictor, Run};
+use crate::part::{Figures, Rules};
+use crate::policy::QueuePolicy;
+use crate::predict::Run;
 use crate::queue::Queue;
-use crate::task::{QueueCause, StopCause, Task, TaskEvent, TaskState};
+use crate::task::{StopCause, Task};
 use crate::token::Token;
 use crate::units::{Millis, Timestamp};
+use turn::Turn;
 
 /// Everything that is alive.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct State {
-    config: Config,
+    rules: Rules,
     ids: IdSource,
     tasks: BTreeMap<TaskId, Task>,
-    queue: Queue,
-    cluster: Cluster,
-    predictor: Predictor,
-    mix: Mix,
-    outlook: Outlook,
-    /// Waiting tasks whose place follows from what is learned, by project and owner.
-    predicted: BTreeSet<(Name, Name, TaskId)>,
     tokens: BTreeMap<Name, Token>,
-    /// What time has to do: the next moment at which something happens to a task by itself.
-    timers: BTreeSet<(Timestamp, TaskId)>,
-    /// Sum of the live tasks' specifications, in bytes.
-    spec_bytes: u64,
-    pub(crate) keeps: Vec<Keep>,
-    /// Running tasks that somebody may be allowed to stop.
-    preemptible: Preemptible,
-    /// Before this nobody else is put before the others for having waited for too long.
-    promotions_from: Timestamp,
-    /// Equal asks and names are kept once.
-    asks: BTreeSet<Arc<crate::ask::Ask>>,
-    names: BTreeSet<Name>,
+    shared: shared::Shared,
     fitting: submit::Fitting,
+    // The parts, told of every move by `State::follow`.
+    cluster: Cluster,
+    queue: Queue,
+    timers: parts::timers::Timers,
+    stops: parts::stops::Stops,
+    learned: parts::learned::Learned,
+    keeps: parts::keeps::Keeps,
+    promotions: parts::promotions::Promotions,
+    arrivals: parts::arrivals::Arrivals,
+    specs: parts::specs::Specs,
 }
 
 /// What a store remembers, to begin with.
@@ -76,93 +77,28 @@ pub struct Beginning {
     pub runs: Vec<Run>,
 }
 
-/// What commands and plans changed, until [`Changes::finish`].
-#[derive(Debug, Default)]
-pub struct Changes {
-    rows: Vec<Change>,
-    /// Tasks to write; `true` if no row of them exists yet.
-    touched: BTreeMap<TaskId, bool>,
-    /// Tasks that left the state because they are over.
-    ended: BTreeMap<TaskId, Task>,
-    orders: Vec<(NodeId, Order)>,
-    tokens_changed: bool,
-}
-
-/// The outcome of a batch: what to make durable, and what to tell whom afterwards.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Rows for one transaction.
-    pub rows: Vec<Change>,
-    /// Orders to send once the rows are durable.
-    pub orders: Vec<(NodeId, Order)>,
-    /// Tasks that moved, for those who wait for news of them.
-    pub moved: Vec<TaskId>,
-    /// Whether the set of tokens is another.
-    pub tokens_changed: bool,
-}
-
-impl Changes {
-    /// Whether nothing is to be written or said.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.touched.is_empty() && self.orders.is_empty()
-    }
-
-    /// What to write and whom to tell. Each task is written once, as it is now.
-    #[must_use]
-    pub fn finish(mut self, state: &State) -> Outcome {
-        let moved = self.touched.keys().copied().collect();
-        let mut rows = Vec::with_capacity(self.rows.len() + self.touched.len());
-        for (id, new) in self.touched {
-            let task = self.ended.remove(&id).or_else(|| state.tasks.get(&id).cloned());
-            let task = task.expect("a touched task is alive or has just ended");
-            rows.push(Change::Task { task, new });
-        }
-        rows.append(&mut self.rows);
-        Outcome { rows, orders: self.orders, moved, tokens_changed: self.tokens_changed }
-    }
-
-    fn audit(&mut self, at: Timestamp, actor: Actor, action: &'static str, object: String) {
-        self.rows.push(Change::Audit(Audit { at, actor, action, object }));
-    }
-}
-
 impl State {
     /// The state as the store remembers it. Nodes count as absent until they say hello.
     #[must_use]
     pub fn new(beginning: Beginning) -> Self {
         let mut state = Self {
-            config: beginning.config.unwrap_or_default(),
+            rules: Rules::new(beginning.config.unwrap_or_default()),
             ids: IdSource::after(beginning.last_task),
-            tasks: BTreeMap::new(),
-            queue: Queue::default(),
-            cluster: Cluster::default(),
-            predictor: Predictor::default(),
-            mix: Mix::default(),
-            outlook: Outlook::default(),
-            predicted: BTreeSet::new(),
             tokens: beginning.tokens.into_iter().map(|token| (token.id.clone(), token)).collect(),
-            timers: BTreeSet::new(),
-            spec_bytes: 0,
-            keeps: Vec::new(),
-            preemptible: Preemptible::new(),
-            promotions_from: Timestamp::default(),
-            asks: BTreeSet::new(),
-            names: BTreeSet::new(),
-            fitting: submit::Fitting::default(),
+            ..Self::default()
         };
         for node in beginning.nodes {
             state.cluster.remember(node.id, node.hostname, node.drained);
         }
+        let now = Timestamp::default();
+        // What parts want done is left undone here: nobody stands yet, and the first round looks at everything.
         for run in &beginning.runs {
-            state.predictor.learn(run);
+            let _ = state.learned.learn(run);
         }
         for mut task in beginning.tasks {
-            state.share_parts_of(&mut task);
-            state.stand(&mut task, Timestamp::default());
-            state.mix.observe(&task.ask);
-            state.enter(&task, false);
-            state.spec_bytes += u64::from(task.spec_bytes);
+            state.shared.share(&mut task);
+            task.standing = state.learned.standing(&state.rules, &task, now);
+            let _ = state.follow(now, None, Some(&task));
             state.tasks.insert(task.id, task);
         }
         state
@@ -206,13 +142,13 @@ impl State {
     /// What placement keeps room for.
     #[must_use]
     pub const fn outlook(&self) -> &Outlook {
-        &self.outlook
+        self.arrivals.outlook()
     }
 
     /// The configuration in force.
     #[must_use]
     pub const fn config(&self) -> &Config {
-        &self.config
+        self.rules.config()
     }
 
     /// All tokens, by their public part.
@@ -224,37 +160,68 @@ impl State {
     /// What is kept for tasks that cannot start yet.
     #[must_use]
     pub fn keeps(&self) -> &[Keep] {
-        &self.keeps
+        self.keeps.all()
     }
 
     /// Running tasks that somebody may be allowed to stop.
     #[must_use]
     pub const fn preemptible(&self) -> &Preemptible {
-        &self.preemptible
+        self.stops.preemptible()
+    }
+
+    /// The rules of a task's queue.
+    #[must_use]
+    pub fn policy_of(&self, task: &Task) -> QueuePolicy {
+        self.rules.of(task)
+    }
+
+    /// The rules of a queue; those that nobody set if it was taken out of the configuration.
+    #[must_use]
+    pub fn policy_of_queue(&self, name: &str) -> QueuePolicy {
+        self.rules.of_queue(name)
     }
 
     /// When a placed task ends at the latest; [`Timestamp::NEVER`] if it has no time limit.
     #[must_use]
     pub fn ends_at(&self, id: TaskId) -> Timestamp {
-        let Some(task) = self.tasks.get(&id) else { return Timestamp::NEVER };
-        let from = task.state.running_since().or_else(|| task.state.hold().map(|hold| hold.placed_at));
-        from.zip(task.limits.run).map_or(Timestamp::NEVER, |(from, run)| from.plus(run))
+        self.tasks.get(&id).map_or(Timestamp::NEVER, Task::ends_at)
+    }
+
+    /// How long a task will still run from `now` on, as far as anybody knows.
+    #[must_use]
+    pub fn remaining(&self, task: &Task, now: Timestamp) -> Option<Millis> {
+        self.learned.remaining(task, now)
+    }
+
+    /// When a placed task is expected to end; [`Timestamp::NEVER`] if nothing is known of it.
+    #[must_use]
+    pub fn expected_end(&self, id: TaskId, now: Timestamp) -> Timestamp {
+        let expected = self.tasks.get(&id).and_then(|task| self.remaining(task, now));
+        expected.map_or(Timestamp::NEVER, |left| now.plus(left)).min(self.ends_at(id))
+    }
+
+    /// The measure of a task's order at `now`; smaller goes first.
+    #[must_use]
+    pub fn order_key(&self, task: &Task, now: Timestamp) -> u64 {
+        self.learned.order_key(&self.rules, task, now)
     }
 
     /// The next moment at which something happens by itself.
     #[must_use]
     pub fn next_timer(&self) -> Option<Timestamp> {
-        self.timers.first().map(|&(at, _)| at)
+        self.timers.first().map(|(at, _)| at)
     }
 
-    /// Whether a round has anything to look at.
+    /// Whether something changed since the last round that a round could make use of.
     #[must_use]
-    pub fn needs_round(&self) -> bool {
-        if !crate::plan::keeps_stand(self) {
-            return true;
-        }
+    pub fn is_dirty(&self) -> bool {
         let something_changed = !self.cluster.changed().is_empty() || !self.queue.changed().is_empty();
         something_changed && !self.queue.is_empty()
+    }
+
+    /// The few numbers that parts need of each other.
+    const fn figures(&self) -> Figures {
+        Figures { devices: self.cluster.devices() }
     }
 
     /// Does one command, whole or not at all.
@@ -262,31 +229,26 @@ impl State {
     /// # Errors
     /// [`Refused`] with a sentence for the caller; nothing changed then.
     pub fn apply(&mut self, command: Command, now: Timestamp, out: &mut Changes) -> Result<Reply, Refused> {
+        let mut turn = Turn { state: self, now, actor: Actor::Scheduler, changes: out };
         match command {
-            Command::Submit { tasks, actor } => self.submit(tasks, &actor, now, out).map(Reply::Submitted),
-            Command::Cancel { task, grace, actor } => {
-                self.stop(task, StopCause::Cancel, grace, actor, now, out)
-            }
-            Command::Release { task, actor } => self.stop(task, StopCause::Release, None, actor, now, out),
+            Command::Submit { tasks, actor } => turn.by(actor).submit(tasks).map(Reply::Submitted),
+            Command::Cancel { task, grace, actor } => turn.by(actor).stop(task, StopCause::Cancel, grace),
+            Command::Release { task, actor } => turn.by(actor).stop(task, StopCause::Release, None),
             Command::Update { task, update, if_revision, actor } => {
-                self.update(task, &update, if_revision, &actor, now, out)
+                turn.by(actor).update(task, &update, if_revision)
             }
-            Command::Suspend { task, .. } => self.not_supported(task, "suspend"),
-            Command::Resume { task, .. } => self.not_supported(task, "resume"),
+            Command::Suspend { task, .. } => turn.state.not_supported(task, "suspend"),
+            Command::Resume { task, .. } => turn.state.not_supported(task, "resume"),
             Command::Report { node, report } => {
-                self.report(node, report, now, out);
+                turn.by(Actor::Node(node)).report(node, report);
                 Ok(Reply::Done)
             }
-            Command::Drain { node, drain, actor } => self.drain(node, drain, actor, now, out),
-            Command::Configure { config, actor } => self.configure(config, actor, now, out),
-            Command::TokenCreate { token, actor } => {
-                out.audit(now, actor, "token_created", token.id.to_string());
-                self.put_token(token, out);
-                Ok(Reply::Done)
-            }
-            Command::TokenRevoke { id, actor } => self.revoke(id, actor, now, out),
+            Command::Drain { node, drain, actor } => turn.by(actor).drain(node, drain),
+            Command::Configure { config, actor } => turn.by(actor).configure(config),
+            Command::TokenCreate { token, actor } => Ok(turn.by(actor).create_token(token)),
+            Command::TokenRevoke { id, actor } => turn.by(actor).revoke_token(id),
             Command::Tick => {
-                self.tick(now, out);
+                turn.tick();
                 Ok(Reply::Done)
             }
         }
@@ -295,24 +257,10 @@ impl State {
     /// Takes up what a plan decided. What no longer holds is passed over, so that a plan adopted twice
     /// changes nothing the second time.
     pub fn adopt(&mut self, plan: &Plan, now: Timestamp, out: &mut Changes) {
-        for start in &plan.starts {
-            let Some(task) = self.tasks.get(&start.task) else { continue };
-            let is_ready = matches!(&task.state, TaskState::Queued { cause, .. } if cause.is_ready());
-            if !is_ready || !self.cluster.has_room(&start.parts) {
-                continue;
-            }
-            let fence = Fence { attempt: task.attempt + 1, version: 1 };
-            let grant = crate::ask::Grant { fence, parts: start.parts.clone() };
-            self.place(start.task, grant, now, out);
-        }
-        for preempt in &plan.preempts {
-            let Some(task) = self.tasks.get(&preempt.task) else { continue };
-            if matches!(task.state, TaskState::Running { .. }) {
-                let grace = task.limits.stop_grace;
-                self.ask_to_stop(preempt.task, StopCause::Preempt, grace, Actor::Scheduler, now, out);
-            }
-        }
-        self.keeps.clone_from(&plan.keeps);
+        let mut turn = Turn { state: self, now, actor: Actor::Scheduler, changes: out };
+        plan.starts.iter().for_each(|start| turn.start(start.task, &start.parts));
+        plan.preempts.iter().for_each(|preempt| turn.preempt(preempt.task));
+        self.keeps.replace(&plan.keeps);
         if !plan.more {
             self.cluster.clear_changed();
             self.queue.clear_changed();
@@ -324,142 +272,17 @@ impl State {
         Err(Refused::NotSupported { verb })
     }
 
-    fn update(
-        &mut self,
-        id: TaskId,
-        update: &Update,
-        if_revision: Option<u32>,
-        actor: &Actor,
-        now: Timestamp,
-        out: &mut Changes,
-    ) -> Result<Reply, Refused> {
-        let task = self.tasks.get(&id).ok_or(Refused::NoSuchTask(id))?;
-        if if_revision.is_some_and(|revision| revision != task.revision) {
-            return Err(Refused::RevisionMismatch { current: task.revision });
-        }
-        if update.share.is_some() || update.memory.is_some() {
-            return Err(Refused::NotSupported { verb: "resize" });
-        }
-        let TaskState::Queued { cause, .. } = &task.state else {
-            return Err(Refused::WrongState { state: task.state.code(), verb: "changed so" });
-        };
-        let hold = match (update.held, cause) {
-            (Some(true), QueueCause::Held) | (None, _) => None,
-            (Some(true), _) => Some(TaskEvent::HoldAsked),
-            (Some(false), QueueCause::Held | QueueCause::Parked) => Some(TaskEvent::Readied),
-            (Some(false), _) => None,
-        };
-        let mut changed = false;
-        if let Some(priority) = update.priority.filter(|&priority| priority != task.priority) {
-            let detail = format!("priority {} -> {priority}", task.priority);
-            self.reprioritize(id, priority, now);
-            self.note(id, "priority", Some(detail), actor.clone(), now, out);
-            changed = true;
-        }
-        if let Some(event) = hold {
-            let cause = if event == TaskEvent::HoldAsked { "held" } else { "released" };
-            changed |= self.advance(id, event, cause, None, actor.clone(), now, out).is_ok();
-        }
-        Ok(Reply::Moved { changed })
-    }
-
-    fn drain(
-        &mut self,
-        id: NodeId,
-        drain: bool,
-        actor: Actor,
-        now: Timestamp,
-        out: &mut Changes,
-    ) -> Result<Reply, Refused> {
-        let node = self.cluster.node(id).ok_or(Refused::NoSuchNode(id))?;
-        let changed = node.drained != drain;
-        let hostname = node.hostname.clone();
-        if changed {
-            self.cluster.set_drained(id, drain);
-            out.rows.push(Change::Node(NodeRow { id, hostname, drained: drain }));
-            out.audit(now, actor, if drain { "node_drained" } else { "node_resumed" }, id.to_string());
-        }
-        Ok(Reply::Moved { changed })
-    }
-
-    fn configure(
-        &mut self,
-        config: Config,
-        actor: Actor,
-        now: Timestamp,
-        out: &mut Changes,
-    ) -> Result<Reply, Refused> {
-        config.check().map_err(Refused::BadConfig)?;
-        out.rows.push(Change::Config(config.clone()));
-        out.audit(now, actor, "configured", "configuration".to_owned());
-        self.live_by(config, now);
-        self.cluster.touch_all();
-        self.queue.touch_all();
-        Ok(Reply::Done)
-    }
-
-    fn revoke(
-        &mut self,
-        id: Name,
-        actor: Actor,
-        now: Timestamp,
-        out: &mut Changes,
-    ) -> Result<Reply, Refused> {
-        let mut token = self.tokens.get(&id).cloned().ok_or_else(|| Refused::NoSuchToken(id.clone()))?;
-        let changed = token.revoked_at.is_none();
-        if changed {
-            token.revoked_at = Some(now);
-            out.audit(now, actor, "token_revoked", id.to_string());
-            self.put_token(token, out);
-        }
-        Ok(Reply::Moved { changed })
-    }
-
-    fn put_token(&mut self, token: Token, out: &mut Changes) {
-        out.rows.push(Change::Token(token.clone()));
-        out.tokens_changed = true;
-        self.tokens.insert(token.id.clone(), token);
-    }
-
-    fn stop(
-        &mut self,
-        id: TaskId,
-        why: StopCause,
-        grace: Option<Millis>,
-        actor: Actor,
-        now: Timestamp,
-        out: &mut Changes,
-    ) -> Result<Reply, Refused> {
-        let task = self.tasks.get(&id).ok_or(Refused::NoSuchTask(id))?;
-        let grace = grace.unwrap_or(task.limits.stop_grace);
-        let changed = self.ask_to_stop(id, why, grace, actor, now, out);
-        Ok(Reply::Moved { changed })
-    }
-
     /// Asserts what must always hold, for tests and for debug builds.
     ///
     /// # Panics
     /// When something does not, with the values.
     pub fn assert_sound(&self) {
-        self.cluster.assert_sound();
-        let held: BTreeSet<(NodeId, TaskId)> =
-            self.cluster.nodes().flat_map(|node| node.held().map(|(task, _)| (node.id, task))).collect();
-        let mut placed = BTreeSet::new();
-        let mut waiting = 0;
         for task in self.tasks.values() {
             assert!(!task.state.is_ended(), "{} is over and still here", task.id);
             if let Some(hold) = task.state.hold() {
                 assert_eq!(hold.grant.fence.attempt, task.attempt, "{}", task.id);
-                placed.extend(hold.grant.nodes().map(|node| (node, task.id)));
             }
-            waiting += usize::from(order::is_ready(task));
         }
-        let timers: BTreeSet<(Timestamp, TaskId)> =
-            self.tasks.values().filter_map(|task| Some((self.timer_of(task)?, task.id))).collect();
-        assert_eq!(self.timers, timers, "timers and tasks differ");
-        assert_eq!(self.spec_bytes, self.tasks.values().map(|task| u64::from(task.spec_bytes)).sum::<u64>());
-        assert_eq!(held, placed, "grants and placed tasks differ");
-        assert_eq!(self.queue.len(), waiting, "queue and waiting tasks differ");
-        assert_eq!(self.queue.lanes().map(|(_, lane)| lane.ranks().count()).sum::<usize>(), waiting);
+        self.parts().into_iter().for_each(|part| part.assert_sound(&self.rules, &self.tasks));
     }
 }

@@ -23,10 +23,11 @@
 
 use std::sync::Arc;
 
-use crate::ask::{Ask, Grant};
+use crate::ask::Grant;
 use crate::ids::{Fence, Name, NodeId, SpecHash, TaskId};
 use crate::node::Exit;
-use crate::retry::{FailureClass, RetryPolicy, Strikes};
+use crate::retry::{FailureClass, Strikes};
+use crate::terms::Terms;
 use crate::units::{Millis, Timestamp};
 
 /// One task, from submit to end.
@@ -38,28 +39,20 @@ pub struct Task {
     pub project: Name,
     /// Who is accounted for it; authority comes from tokens, never from here.
     pub owner: Name,
-    /// A label for people; not unique.
-    pub name: Option<Name>,
-    /// What it needs, shared by all tasks of the same shape.
-    pub ask: Arc<Ask>,
-    /// Which queue it waits in; its policy orders and places it.
-    pub queue: Name,
-    /// Higher goes first.
+    /// What its user asks for, shared by all tasks that ask for the same.
+    pub terms: Arc<Terms>,
+    /// The priority in force, at first that of its terms; higher goes first.
     pub priority: i32,
+    /// The longest an attempt may run: what its terms say, else what the configuration said when it came.
+    pub time_limit: Option<Millis>,
     /// What it does once it has its grant.
     pub work: Work,
     /// Roughly how large its specification is, in bytes: all that live together are limited.
     pub spec_bytes: u32,
-    /// Its limits in time.
-    pub limits: Limits,
-    /// How long the user thinks that it runs in all, if they said so. Nothing ends it then: see [`Limits`].
-    pub expected: Option<Millis>,
     /// GPU time of its earlier attempts, in thousandths of a device times milliseconds.
     pub attained: i64,
     /// Where the order of its queue puts it while it waits. Follows from the rest and from time: never stored.
     pub standing: Standing,
-    /// What the user wants done about failures.
-    pub retry: RetryPolicy,
     /// What it has used up of its retries.
     pub strikes: Strikes,
     /// Nodes on which infrastructure failed under it, each once.
@@ -81,6 +74,49 @@ pub struct Task {
     pub cost_carry: i64,
     /// Where in its life it is.
     pub state: TaskState,
+}
+
+impl Task {
+    /// Whether a round may place it now.
+    #[must_use]
+    pub const fn is_ready(&self) -> bool {
+        matches!(&self.state, TaskState::Queued { cause, .. } if cause.is_ready())
+    }
+
+    /// Devices times share that it holds, or would hold, in thousandths. A task without a GPU counts its time as
+    /// if it held one.
+    #[must_use]
+    pub fn held_milli(&self) -> u64 {
+        let slices = |hold: &Hold| {
+            let slices = hold.grant.parts.iter().flat_map(|part| &part.slices);
+            slices.map(|slice| u64::from(slice.milli.get())).sum()
+        };
+        match self.state.hold().map_or_else(|| self.terms.ask.milli(), slices) {
+            0 => 1_000,
+            milli => milli,
+        }
+    }
+
+    /// Its GPU time up to `now`, in thousandths of a device times milliseconds.
+    #[must_use]
+    pub fn attained_at(&self, now: Timestamp) -> u64 {
+        let earlier = u64::try_from(self.attained).unwrap_or(0);
+        let current = self.state.running_since().map_or(0, |since| now.since(since).0);
+        earlier.saturating_add(current.saturating_mul(self.held_milli()))
+    }
+
+    /// How long it has run up to `now`, over all of its attempts.
+    #[must_use]
+    pub fn ran(&self, now: Timestamp) -> Millis {
+        Millis(self.attained_at(now) / self.held_milli().max(1))
+    }
+
+    /// When it ends at the latest, if it is placed and has a time limit; else [`Timestamp::NEVER`].
+    #[must_use]
+    pub fn ends_at(&self) -> Timestamp {
+        let from = self.state.running_since().or_else(|| self.state.hold().map(|hold| hold.placed_at));
+        from.zip(self.time_limit).map_or(Timestamp::NEVER, |(from, run)| from.plus(run))
+    }
 }
 
 /// Where its queue's policy puts a waiting task.
@@ -120,20 +156,6 @@ impl Work {
         }
     }
 }
-
-/// Limits of a task in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The longest an attempt may run.
-    pub run: Option<Millis>,
-    /// The longest the task may wait for its first attempt.
-    pub queue: Option<Millis>,
-    /// From SIGTERM to SIGKILL.
-    pub stop_grace: Millis,
-}
-
-/// The time between SIGTERM and SIGKILL when nothing else is said.
-pub const STOP_GRACE_DEFAULT: Millis = Millis::from_secs(30);
 
 /// Where in its life a task is. Variants carry exactly the facts true in that state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -477,6 +499,12 @@ impl TaskState {
             Self::Resuming { .. } => "resuming",
             Self::Ended(end) => end.outcome.code(),
         }
+    }
+
+    /// The word of [`Self::CODES`] that `text` is.
+    #[must_use]
+    pub fn code_of(text: &str) -> Option<&'static str> {
+        Self::CODES.into_iter().find(|code| *code == text)
     }
 
     /// Every word [`TaskState::code`] can say, in the order of a life.

@@ -91,8 +91,8 @@ fn a_task_that_nothing_can_run_any_more_says_so() {
 fn a_task_for_a_model_that_is_not_here_says_so() {
     let mut story = Story::begin("1x80");
     let mut wanted = task("1");
-    wanted.ask.constraints.models.push("h100".into());
-    wanted.wait_for_capacity = true;
+    std::sync::Arc::make_mut(&mut wanted.terms.ask).constraints.models.push("h100".into());
+    wanted.terms.wait_for_capacity = true;
     story.submit_task(wanted.clone()).unwrap();
     story.round();
     story.tell_who_waits(true);
@@ -103,7 +103,7 @@ fn a_task_for_a_model_that_is_not_here_says_so() {
       advice: ask_for_what_is_here: no device here is of model h100
       advice: wait_or_cancel
     ");
-    wanted.wait_for_capacity = false;
+    wanted.terms.wait_for_capacity = false;
     assert_snapshot!(story.submit_task(wanted).unwrap_err(), @"no device here is of model h100");
 }
 
@@ -175,7 +175,7 @@ fn a_refusal_never_says_at_most_none_and_names_the_way_round() {
     let mut story = Story::begin("1x80 1x24");
     let mut hint = |change: &dyn Fn(&mut fastgpu_core::ask::Ask)| {
         let mut wanted = task("1");
-        change(&mut wanted.ask);
+        change(std::sync::Arc::make_mut(&mut wanted.terms.ask));
         match story.submit_task(wanted).unwrap_err() {
             fastgpu_core::command::Refused::NoSuchCapacity(why) => format!("{why} / {}", why.hint()),
             other => panic!("{other}"),

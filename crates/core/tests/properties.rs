@@ -6,24 +6,32 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, Spread};
 use fastgpu_core::change::{Actor, Change};
+use fastgpu_core::cluster::{DeviceSlot, Node};
 use fastgpu_core::command::{Command, Submit, Update};
+use fastgpu_core::decision::{Keep, KeepCause, Plan};
 use fastgpu_core::explain::explain;
 use fastgpu_core::ids::{Fence, NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{Device, Exit, ExitKind, HeldAttempt, Inventory, Order, Report};
-use fastgpu_core::plan::{Keep, KeepCause, Plan, Planner, plan};
+use fastgpu_core::outlook::Outlook;
+use fastgpu_core::place::fit::allows_device;
+use fastgpu_core::place::{Ground, View};
+use fastgpu_core::plan::{Planner, plan};
 use fastgpu_core::policy::{self, QueuePolicy};
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::{Beginning, Changes, Outcome, State};
-use fastgpu_core::task::{Limits, Standing, Task, TaskState};
+use fastgpu_core::task::{Standing, Task, TaskState};
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 
 const NODES: u32 = 3;
 const SEEDS: u64 = 120;
 const STEPS: usize = 3_000;
+const SPREADING: &[policy::Placement] = &[policy::Placement::Spreading];
 const QUEUES: [&str; 5] = ["default", "attained", "predicted", "short", "random"];
 
 /// SplitMix64: a stream of numbers from a seed.
@@ -57,6 +65,31 @@ struct NodeModel {
     reports: VecDeque<Report>,
 }
 
+/// How often a start of a queue that spreads was looked at: as usual, kept for, lent.
+static PLACED: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+
+/// Free compute and whole cores of a node on which the ask fits beside what is hidden.
+fn emptiness(node: &Node, ask: &Ask, hidden: &[&Keep]) -> Option<(u32, u32)> {
+    let is_host_hidden = hidden.iter().any(|keep| keep.nodes.contains(&node.id));
+    let (cpu, memory) = if is_host_hidden { (0, 0) } else { (node.cpu_free.0, node.host_memory_free.0) };
+    let is_seen = |slot: &&DeviceSlot| {
+        slot.info.unusable.is_none()
+            && !hidden.iter().any(|keep| keep.devices.contains(&(node.id, slot.info.index)))
+    };
+    let seen = || node.devices.iter().filter(is_seen);
+    let serves = |slot: &&DeviceSlot| {
+        allows_device(ask, slot)
+            && ask
+                .share
+                .on(slot.info.memory)
+                .is_some_and(|(milli, memory)| milli <= slot.free_milli && memory <= slot.free_memory)
+    };
+    let fits = ask.cpu.0 <= cpu
+        && ask.host_memory.0 <= memory
+        && seen().filter(serves).count() >= usize::from(ask.devices.min);
+    fits.then(|| (seen().map(|slot| slot.free_milli.get()).sum(), cpu / 1_000))
+}
+
 struct World {
     dice: Dice,
     now: Timestamp,
@@ -85,21 +118,26 @@ impl World {
             old_reports: Vec::new(),
             commands: 0,
         };
-        world.configure();
+        world.configure(usize::try_from(seed).unwrap());
         for node in 0..NODES {
             world.hello(node);
         }
         world
     }
 
-    /// One queue of each order, placement and way to preempt.
-    fn configure(&mut self) {
+    /// One queue of each order, placement and way to preempt, in other pairs with each seed. With some seeds devices
+    /// are kept sooner, or all queues spread.
+    fn configure(&mut self, seed: usize) {
         let mut config = self.state.config().clone();
+        if seed.is_multiple_of(2) {
+            config.overtake_max = Millis(30_000);
+        }
+        let placements = if seed.is_multiple_of(4) { SPREADING } else { policy::Placement::ALL };
         for (at, name) in QUEUES.into_iter().enumerate() {
             let policy = QueuePolicy {
                 priority: i32::from(name == "short"),
                 order: policy::Order::ALL[at % policy::Order::ALL.len()],
-                placement: policy::Placement::ALL[at % policy::Placement::ALL.len()],
+                placement: placements[(at + seed) % placements.len()],
                 preempt: policy::Preempt::ALL[(at + 1) % policy::Preempt::ALL.len()],
                 wait_max: Millis(400_000),
             };
@@ -110,10 +148,16 @@ impl World {
 
     /// What a plan may never do.
     fn check_plan(&self, decided: &Plan) {
+        let mut kept = BTreeSet::new();
+        for keep in &decided.keeps {
+            let twice = keep.devices.iter().find(|&&device| !kept.insert(device));
+            assert_eq!(twice, None, "kept for {} and for somebody else", keep.task);
+        }
+        self.check_spreading(decided);
         for start in &decided.starts {
             let task = self.state.task(start.task).unwrap();
             let devices: usize = start.parts.iter().map(|part| part.slices.len()).sum();
-            assert!(devices >= usize::from(task.ask.devices.min), "{} starts in part", start.task);
+            assert!(devices >= usize::from(task.terms.ask.devices.min), "{} starts in part", start.task);
             // What is cleared in this very round comes after its starts.
             let is_older = |keep: &&Keep| {
                 keep.cause == KeepCause::Overtaken
@@ -123,7 +167,7 @@ impl World {
                 let takes_of_it = start.parts.iter().any(|part| {
                     part.slices.iter().any(|slice| keep.devices.contains(&(part.node, slice.device)))
                 });
-                let is_back_in_time = task.limits.run.is_some_and(|run| self.now.plus(run) <= keep.free_at);
+                let is_back_in_time = task.time_limit.is_some_and(|run| self.now.plus(run) <= keep.free_at);
                 assert!(
                     !takes_of_it || (is_back_in_time && keep.cause == KeepCause::Overtaken),
                     "{} takes what is kept for {}",
@@ -135,18 +179,61 @@ impl World {
         for preempt in &decided.preempts {
             let (victim, task) =
                 (self.state.task(preempt.task).unwrap(), self.state.task(preempt.for_task).unwrap());
-            assert_ne!(victim.ask.class, Class::Guaranteed, "{} is stopped", victim.id);
+            assert_ne!(victim.terms.ask.class, Class::Guaranteed, "{} is stopped", victim.id);
             assert!(
-                (Reverse(victim.standing.priority), victim.ask.class)
-                    >= (Reverse(task.standing.priority), task.ask.class)
-                    || victim.ask.class == Class::Spot
-                    || victim.queue == task.queue,
+                (Reverse(victim.standing.priority), victim.terms.ask.class)
+                    >= (Reverse(task.standing.priority), task.terms.ask.class)
+                    || victim.terms.ask.class == Class::Spot
+                    || victim.terms.queue == task.terms.queue,
                 "{} is stopped for {}, which ranks behind",
                 victim.id,
                 task.id
             );
             assert!(decided.keeps.iter().any(|keep| keep.task == task.id), "nothing is kept for {}", task.id);
         }
+    }
+
+    /// Who starts alone for a queue that spreads gets the emptiest node of those that it could get, whether it
+    /// started as usual, devices were kept for it, or it was lent what is kept for another.
+    fn check_spreading(&self, decided: &Plan) {
+        let [start] = decided.starts.as_slice() else { return };
+        let task = self.state.task(start.task).unwrap();
+        let ask = &task.terms.ask;
+        let is_gang = ask.constraints.spread == Spread::AnyNodes && ask.devices.max > 1;
+        if self.state.policy_of(task).placement != policy::Placement::Spreading
+            || is_gang
+            || ask.devices.min != ask.devices.max
+        {
+            return;
+        }
+        let part = &start.parts[0];
+        let takes_host = ask.cpu.0 > 0 || ask.host_memory.0 > 0;
+        let takes_of = |keep: &Keep| {
+            (takes_host && keep.nodes.contains(&part.node))
+                || part.slices.iter().any(|slice| keep.devices.contains(&(part.node, slice.device)))
+        };
+        let own = self.state.keeps().iter().find(|keep| keep.task == task.id);
+        let is_still_kept = |old: &Keep| decided.keeps.iter().any(|keep| keep.task == old.task);
+        let mut others = self.state.keeps().iter().filter(|old| old.task != task.id);
+        if own.is_some_and(|own| !others.all(is_still_kept) || !own.nodes.contains(&part.node)) {
+            return;
+        }
+        let is_older = |keep: &&Keep| {
+            keep.cause == KeepCause::Overtaken || self.state.keeps().iter().any(|old| old.task == keep.task)
+        };
+        let older: Vec<&Keep> = decided.keeps.iter().filter(is_older).collect();
+        let is_lent = own.is_none() && older.iter().any(|keep| takes_of(keep));
+        let hidden: Vec<&Keep> =
+            older.into_iter().filter(|keep| !is_lent || keep.cause == KeepCause::Preempting).collect();
+        let seen = self
+            .state
+            .cluster()
+            .nodes()
+            .filter(|node| node.takes_tasks() && own.is_none_or(|own| own.nodes.contains(&node.id)));
+        let emptiest =
+            seen.filter_map(|node| Some((emptiness(node, ask, &hidden)?, Reverse(node.id)))).max().unwrap();
+        assert_eq!(emptiest.1.0, part.node, "{} of {ask:?}, {emptiest:?}", task.id);
+        PLACED[usize::from(own.is_some()) + 2 * usize::from(is_lent)].fetch_add(1, Ordering::Relaxed);
     }
 
     fn inventory(node: u32) -> Inventory {
@@ -223,9 +310,10 @@ impl World {
         if !self.state.keeps().is_empty() {
             return;
         }
-        let view = fastgpu_core::plan::fit::View::new(self.state.cluster());
+        let ground = Ground::of(self.state.cluster(), &Outlook::default());
+        let view = View::new(&ground, self.state.cluster());
         for (_, lane) in self.state.queue().lanes() {
-            assert!(view.place(&lane.ask, None).is_none(), "{:?} fits and waits", lane.ask);
+            assert!(!view.fits(&lane.ask), "{:?} fits and waits", lane.ask);
             // What is said of the first of them names no place that is not there; sometimes is often enough.
             if !self.commands.is_multiple_of(32) {
                 continue;
@@ -260,15 +348,10 @@ impl World {
         };
         let is_reservation = dice.roll(6) == 0;
         let command = if is_reservation { Vec::new() } else { vec!["true".to_owned()] };
-        let submit = Submit {
-            project: "default".into(),
-            owner: format!("user-{}", dice.roll(3)).into(),
-            name: None,
-            ask,
+        let owner = format!("user-{}", dice.roll(3)).into();
+        let terms = Terms {
             priority: i32::try_from(dice.roll(3)).unwrap(),
             queue: QUEUES[usize::try_from(dice.roll(QUEUES.len() as u64)).unwrap()].into(),
-            spec: Arc::new(Spec { command, ..Spec::default() }),
-            spec_hash: SpecHash([0; 32]),
             limits: Limits {
                 run: (is_reservation || dice.roll(2) == 0).then(|| Millis(1 + dice.roll(100_000))),
                 queue: (dice.roll(5) == 0).then(|| Millis(dice.roll(200_000))),
@@ -276,8 +359,15 @@ impl World {
             },
             expected: (dice.roll(3) == 0).then(|| Millis(1 + dice.roll(300_000))),
             retry: RetryPolicy { max: u16::try_from(dice.roll(3)).unwrap(), backoff: None },
+            ..Terms::new(ask)
+        };
+        let submit = Submit {
+            project: "default".into(),
+            owner,
+            spec: Arc::new(Spec { command, ..Spec::default() }),
+            spec_hash: SpecHash([0; 32]),
             held: dice.roll(12) == 0,
-            wait_for_capacity: dice.roll(10) == 0,
+            terms: Terms { wait_for_capacity: dice.roll(10) == 0, ..terms },
         };
         let outcome = self.apply(Command::Submit { tasks: vec![submit], actor: Actor::Local });
         self.ids.extend(outcome.moved);
@@ -548,6 +638,8 @@ fn nothing_is_oversold_lost_or_run_twice_whatever_happens() {
         }
     }
     assert!(commands >= 100_000, "only {commands} commands were tried");
+    let placed = PLACED.each_ref().map(|count| count.load(Ordering::Relaxed));
+    assert!(placed.iter().all(|&count| count > 0), "starts looked at: {placed:?}");
 }
 
 #[test]

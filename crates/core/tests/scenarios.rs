@@ -99,6 +99,19 @@ fn what_is_kept_for_the_head_is_free_again_when_the_head_leaves() {
 }
 
 #[test]
+fn a_short_task_has_room_made_for_it_at_once_though_a_longer_one_of_its_shape_waits() {
+    let steps = "queue lab shortest any; in:lab x40000s; wait 200s; in:lab x50000s; in:lab x60s";
+    assert_snapshot!(check("80", steps), @r"
+    task-1 starts on node-1 gpu-0
+    task-3 is kept node-1 gpu-0
+    task-1 is stopped for task-3
+    task-3 starts on node-1 gpu-0
+    task-1 waits
+    task-2 waits
+    ");
+}
+
+#[test]
 fn why_does_not_promise_what_is_kept_for_another() {
     assert_snapshot!(play("2x80", "1 900s; 2; wait 700s; 1", true), @r"
     task-1 starts on node-1 gpu-0
@@ -121,7 +134,7 @@ fn why_does_not_promise_what_is_kept_for_another() {
 #[test]
 fn an_elastic_task_gets_the_most_there_is() {
     let mut many = task("2");
-    many.ask.devices.max = 10_000;
+    Arc::make_mut(&mut many.terms.ask).devices.max = 10_000;
     let mut story = Story::begin("2x80 8x80 4x80");
     story.submit_task(many).unwrap();
     story.round();
@@ -197,7 +210,7 @@ fn where_data_cannot_be_hidden_from_tasks_only_the_first_owner_runs_any() {
             state.apply(command, Timestamp(3), &mut Changes::default()).unwrap();
         }
         let detail = "user namespaces are off".to_owned();
-        let ability = Ability { name: HIDES_OUR_DATA, works, detail };
+        let ability = Ability { name: HIDES_OUR_DATA.into(), works, detail };
         let inventory = Inventory { abilities: vec![ability], ..inventory(0, 2, 80) };
         let report = Report::Hello { inventory, attempts: Vec::new() };
         state

@@ -195,7 +195,7 @@ fn at_once(config: &DeviceConfig) -> Inventory {
         host_memory: host::memory(),
         devices,
         labels: config.labels.clone(),
-        abilities: vec![Ability { name: ABILITY, works: false, detail }],
+        abilities: vec![Ability { name: ABILITY.into(), works: false, detail }],
         probed: software.is_some(),
     }
 }
@@ -335,7 +335,7 @@ impl<F: Fn(Inventory), L: Fn(u64)> Search<F, L> {
 
     /// Sets the ability's sentence; an operator hears of it when it is news.
     fn say(&mut self, works: bool, detail: String) {
-        let ability = Ability { name: ABILITY, works, detail };
+        let ability = Ability { name: ABILITY.into(), works, detail };
         if self.inventory.probed && self.inventory.abilities.contains(&ability) {
             return;
         }

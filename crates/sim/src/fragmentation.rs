@@ -105,7 +105,7 @@ impl Shape {
     fn of(ask: &Ask, weight: f64, kinds: &Kinds) -> Self {
         let need = |gpu: &Gpu| {
             let models = &ask.constraints.models;
-            let is_named = fastgpu_core::plan::fit::allows_model(ask, &gpu.model) || models.is_empty();
+            let is_named = fastgpu_core::place::fit::allows_model(ask, &gpu.model) || models.is_empty();
             let (milli, memory) = ask.share.on(gpu.memory).filter(|_| is_named)?;
             (gpu.memory >= ask.constraints.device_memory_min).then_some((milli.get(), memory.0))
         };

@@ -7,7 +7,7 @@ use fastgpu_core::command::Submit;
 use fastgpu_core::ids::{Name, SpecHash};
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
-use fastgpu_core::task::Limits;
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::Millis;
 
 /// One task.
@@ -71,20 +71,23 @@ impl Default for Form {
 impl Form {
     /// The command's part for one task.
     pub(crate) fn submit(&self, number: u32, task: &Task, wait_for_capacity: bool) -> Submit {
+        let terms = Terms {
+            name: task.name.clone(),
+            queue: task.queue.clone(),
+            priority: task.priority,
+            limits: Limits { stop_grace: Millis(0), ..Limits::default() },
+            expected: task.expected,
+            retry: RetryPolicy { max: task.retries, backoff: None },
+            wait_for_capacity,
+            ..Terms::new(task.ask.clone())
+        };
         Submit {
             project: task.project.clone(),
             owner: task.owner.clone(),
-            name: task.name.clone(),
-            ask: Ask::clone(&task.ask),
-            queue: task.queue.clone(),
-            priority: task.priority,
+            terms,
             spec: self.spec.clone(),
             spec_hash: hash_of(number),
-            limits: Limits { run: None, queue: None, stop_grace: Millis(0) },
-            expected: task.expected,
-            retry: RetryPolicy { max: task.retries, backoff: None },
             held: false,
-            wait_for_capacity,
         }
     }
 }

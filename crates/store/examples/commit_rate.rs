@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share};
 use fastgpu_core::change::{Actor, Attempt, AttemptEnd, Change, Event};
 use fastgpu_core::ids::{IdSource, SpecHash, TaskId, Term};
-use fastgpu_core::policy::DEFAULT_QUEUE;
-use fastgpu_core::retry::{FailureClass, RetryPolicy, Strikes};
+use fastgpu_core::retry::{FailureClass, Strikes};
 use fastgpu_core::spec::Spec;
-use fastgpu_core::task::{End, Limits, Outcome, STOP_GRACE_DEFAULT, Standing, Task, TaskState, Work};
+use fastgpu_core::task::{End, Outcome, Standing, Task, TaskState, Work};
+use fastgpu_core::terms::Terms;
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Timestamp};
 use fastgpu_store::{OpenOptions, SqliteStore, Store};
 use rusqlite::{Connection, params};
@@ -296,7 +296,9 @@ fn over(id: TaskId, at: Timestamp) -> [Change; 3] {
     let outcome = if id.get().is_multiple_of(3) { failed } else { Outcome::Succeeded };
     let name = Some(format!("train-{}", id.get() % 100).into());
     let state = TaskState::Ended(End { outcome, at, exit: None });
-    let task = Task { name, state, ..task(id, Specs::One) };
+    let task = task(id, Specs::One);
+    let terms = Arc::new(Terms { name, ..Terms::clone(&task.terms) });
+    let task = Task { terms, state, ..task };
     let ended = Some(AttemptEnd { at, exit: None, class: None });
     let attempt =
         Attempt { task: id, attempt: 1, parts: Vec::new(), placed_at: at, started_at: Some(at), ended };
@@ -325,8 +327,7 @@ fn task(id: TaskId, specs: Specs) -> Task {
         id,
         project: "default".into(),
         owner: "ada".into(),
-        name: None,
-        ask: Arc::new(Ask {
+        terms: Arc::new(Terms::new(Ask {
             devices: DeviceCount::exactly(1),
             share: Share::Milli(GpuMilli::FULL),
             constraints: Constraints::default(),
@@ -334,15 +335,12 @@ fn task(id: TaskId, specs: Specs) -> Task {
             isolation: Isolation::Soft,
             cpu: CpuMilli(1_000),
             host_memory: MemoryMib(1_024),
-        }),
-        queue: DEFAULT_QUEUE.into(),
+        })),
         priority: 0,
+        time_limit: None,
         work: Work::Program(SpecHash(hash)),
-        limits: Limits { run: None, queue: None, stop_grace: STOP_GRACE_DEFAULT },
-        expected: None,
         attained: 0,
         standing: Standing::default(),
-        retry: RetryPolicy::default(),
         strikes: Strikes::default(),
         broken_nodes: Vec::new(),
         last_fault: None,
@@ -364,7 +362,7 @@ fn event(task: TaskId) -> Event {
         at: Timestamp(0),
         attempt: 0,
         state: "queued",
-        cause: "submitted",
+        cause: fastgpu_core::cause::Cause::Submitted,
         detail: None,
         actor: Actor::Token { id: "k3vq7w".into(), owner: "ada".into() },
     }

@@ -18,9 +18,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use fastgpu_core::command::Command;
+use fastgpu_core::decision::{Keep, Plan, Preempt, Start};
 use fastgpu_core::ids::{NodeId, TaskId};
 use fastgpu_core::node::{Inventory, Report};
-use fastgpu_core::plan::{Keep, Plan, Preempt, Start};
 use fastgpu_core::state::Beginning;
 use fastgpu_core::units::Timestamp;
 

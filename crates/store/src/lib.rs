@@ -12,7 +12,6 @@ pub mod memory;
 mod rows;
 mod runs;
 pub mod sqlite;
-mod words;
 
 pub use contract::{Filter, History, Page, RUNS_MAX, Retention, Saved, Scope, Store, StoreError};
 pub use fault::{Fault, FaultScript, FaultStore};

@@ -265,9 +265,9 @@ fn in_scope(scope: &Scope, task: &Task) -> bool {
 
 fn matches(listing: &Listing<'_>, task: &Task) -> bool {
     (listing.states.is_empty() || listing.states.iter().any(|state| state == task.state.code()))
-        && listing.name.is_none_or(|name| task.name.as_ref() == Some(name))
+        && listing.name.is_none_or(|name| task.terms.name.as_ref() == Some(name))
         && listing.owner.is_none_or(|owner| task.owner == *owner)
-        && listing.queue.is_none_or(|queue| task.queue == *queue)
+        && listing.queue.is_none_or(|queue| task.terms.queue == *queue)
         && listing.since.is_none_or(|since| task.submitted_at >= since)
         && !(listing.live && task.state.is_ended())
 }

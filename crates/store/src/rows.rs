@@ -1,14 +1,15 @@
 //! Rows as they are stored: our own serde structs, converted by hand from and to the words of the core.
 //!
 //! A field of the core can be renamed without touching a database. Fields that a later version added are
-//! ignored; a value nobody knows is an error that says which, never a panic. Tasks are in [`task`], what a
-//! task asks for and holds in [`ask`], how attempts end in [`exit`], the configuration in [`config`]; the small
+//! ignored; a value nobody knows is an error that says which, never a panic. Tasks are in [`task`], what their
+//! users ask for in [`terms`], what a task asks of devices and holds in [`ask`], how attempts end in [`exit`], the configuration in [`config`]; the small
 //! rows are here.
 
 pub(crate) mod ask;
 pub(crate) mod config;
 pub(crate) mod exit;
 pub(crate) mod task;
+pub(crate) mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,17 +19,19 @@ use fastgpu_core::ask::Ask;
 use fastgpu_core::change::Actor;
 use fastgpu_core::ids::{Name, NodeId, SpecHash, TaskId};
 use fastgpu_core::spec::Spec;
+use fastgpu_core::terms::Terms;
 use fastgpu_core::token::Role;
 use serde::{Deserialize, Serialize};
 
 /// What is wrong with a stored value; the caller adds which row it was.
 pub(crate) type Wrong = String;
 
-/// Keeps one copy of each name and each ask: a hundred thousand tasks share a few of them.
+/// Keeps one copy of each name, ask and set of terms: a hundred thousand tasks share a few of them.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     names: BTreeSet<Name>,
     asks: BTreeMap<Ask, Arc<Ask>>,
+    terms: BTreeSet<Arc<Terms>>,
 }
 
 impl Shared {
@@ -47,6 +50,15 @@ impl Shared {
         }
         let shared = Arc::new(ask.clone());
         self.asks.insert(ask, shared.clone());
+        shared
+    }
+
+    pub(crate) fn terms(&mut self, terms: Terms) -> Arc<Terms> {
+        if let Some(known) = self.terms.get(&terms) {
+            return known.clone();
+        }
+        let shared = Arc::new(terms);
+        self.terms.insert(shared.clone());
         shared
     }
 }

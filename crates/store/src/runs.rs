@@ -1,6 +1,6 @@
 //! What is loaded to learn from: runs of tasks that are over and ended well.
 
-use fastgpu_core::predict::{Run, shape_milli};
+use fastgpu_core::predict::Run;
 use fastgpu_core::task::{Outcome, Task, TaskState, Work};
 use fastgpu_core::units::Millis;
 
@@ -10,8 +10,8 @@ pub(crate) fn run_of(task: &Task, ran: Millis) -> Option<Run> {
     (ended_well && matches!(task.work, Work::Program(_))).then(|| Run {
         project: task.project.clone(),
         owner: task.owner.clone(),
-        name: task.name.clone(),
-        milli: shape_milli(task),
+        name: task.terms.name.clone(),
+        milli: task.terms.ask.milli(),
         ran,
     })
 }

@@ -24,8 +24,8 @@ use fastgpu_store::{
     StoreError,
 };
 use support::{
-    Dice, NOW, Subject, attempt, ended, event, everywhere, hash, ids, key, new, segment, spec, task,
-    tasks_in_every_shape, update,
+    Dice, NOW, Subject, asking, attempt, ended, event, everywhere, hash, ids, key, named, new, segment, spec,
+    task, tasks_in_every_shape, update,
 };
 
 const ALL: Page = Page { before: None, limit: usize::MAX };
@@ -61,13 +61,13 @@ fn every_shape_of_a_task_comes_back_as_it_was() {
 }
 
 #[test]
-fn loading_shares_equal_asks() {
+fn loading_shares_equal_terms() {
     everywhere(|subject| {
         let ids = ids(2);
         subject.commit(&[spec(1), new(task(ids[0])), new(task(ids[1]))]);
         let tasks = subject.store.load().unwrap().tasks;
         if subject.kind != "memory" {
-            assert!(Arc::ptr_eq(&tasks[0].ask, &tasks[1].ask));
+            assert!(Arc::ptr_eq(&tasks[0].terms, &tasks[1].terms));
         }
     });
 }
@@ -121,7 +121,7 @@ fn every_other_row_comes_back_as_it_was() {
 fn runs_that_ended_well_are_there_to_learn_from_oldest_first() {
     everywhere(|subject| {
         let ids = ids(7);
-        let named = |at: usize, name: &str| Task { name: Some(name.into()), ..ended(ids[at], at as i64) };
+        let named = |at: usize, name: &str| named(ended(ids[at], at as i64), name);
         let ran = |at: usize, number: u32, from: i64, to: i64| {
             let mut row = attempt(ids[at], number);
             row.started_at = Some(Timestamp(NOW.0 + from));
@@ -136,7 +136,7 @@ fn runs_that_ended_well_are_there_to_learn_from_oldest_first() {
         subject.commit(&[
             spec(1),
             // Ended last, although it was submitted first.
-            new(Task { name: Some("last".into()), ..ended(ids[0], 100) }),
+            new(support::named(ended(ids[0], 100), "last")),
             ran(0, 1, 0, 5),
             new(named(1, "twice")),
             ran(1, 1, 0, 10),
@@ -184,7 +184,7 @@ fn rows_from_before_there_were_queues_are_read_as_of_the_default_queue() {
     let old = task(ids(1)[0]);
     store.commit(term, &[spec(1), new(old.clone())]).unwrap();
     let read = store.history().task(&Scope::All, old.id).unwrap().unwrap();
-    assert_eq!((&*read.queue, read.expected, read.attained), ("default", None, 0));
+    assert_eq!((&*read.terms.queue, read.terms.expected, read.attained), ("default", None, 0));
     // What such a task says in its row is what it said before: nothing of queues.
     let file = rusqlite::Connection::open(folder.path().join("fastgpu.db")).unwrap();
     let body: String = file.query_row("SELECT body FROM tasks", [], |row| row.get(0)).unwrap();

@@ -10,17 +10,17 @@ use fastgpu_core::ask::Share;
 use fastgpu_core::change::{Actor, NodeRow};
 use fastgpu_core::command::{Command, Submit, Update};
 use fastgpu_core::config::Config;
+use fastgpu_core::decision::{Keep, KeepCause, Preempt, Start};
 use fastgpu_core::ids::{DeviceIndex, Fence, NodeId, TaskId};
 use fastgpu_core::node::{
     Ability, Closeness, Device, Exit, ExitKind, Fault, HeldAttempt, Inventory, Report, Telemetry,
 };
-use fastgpu_core::plan::{Keep, KeepCause, Preempt, Start};
 use fastgpu_core::policy::QueuePolicy;
 use fastgpu_core::predict::Run;
 use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::Beginning;
-use fastgpu_core::task::Limits;
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 use fastgpu_store::journal::{Batch, Entry, JournalError, Round, Writer, read};
 use support::{NOW, ask, hash, ids, parts, tasks_in_every_shape};
@@ -56,7 +56,7 @@ fn inventory() -> Inventory {
         host_memory: MemoryMib(9),
         devices: vec![device()],
         labels: vec!["rack=7".into()],
-        abilities: vec![Ability { name: "cgroup", works: true, detail: String::new() }],
+        abilities: vec![Ability { name: "cgroup".into(), works: true, detail: String::new() }],
         probed: true,
     }
 }
@@ -65,19 +65,26 @@ fn submit(command: &[&str]) -> Submit {
     Submit {
         project: "vision".into(),
         owner: "ada".into(),
-        name: Some("train".into()),
-        ask: ask(Share::Milli(GpuMilli::FULL)),
-        queue: "nightly".into(),
-        priority: -3,
+        terms: terms(),
         spec: Arc::new(Spec {
             command: command.iter().map(|&word| word.to_owned()).collect(),
             ..Spec::default()
         }),
         spec_hash: hash(4),
+        held: true,
+    }
+}
+
+/// Terms of which none is as it is when nothing is said.
+fn terms() -> Terms {
+    Terms {
+        name: Some("train".into()),
+        ask: ask(Share::Milli(GpuMilli::FULL)).into(),
+        queue: "nightly".into(),
+        priority: -3,
         limits: Limits { run: Some(Millis(1)), queue: Some(Millis(2)), stop_grace: Millis(3) },
         expected: Some(Millis(4)),
         retry: RetryPolicy { max: 5, backoff: Some(Millis(6)) },
-        held: true,
         wait_for_capacity: true,
     }
 }

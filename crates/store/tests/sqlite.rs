@@ -10,13 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastgpu_core::change::Change;
 use fastgpu_core::ids::TaskId;
-use fastgpu_core::task::Task;
 use fastgpu_store::sqlite::{BackupError, Existing, RestoreError, restore};
 use fastgpu_store::{
     Check, Filter, History, OpenError, OpenOptions, Page, Retention, Scope, SqliteStore, Store, StoreError,
 };
 use rusqlite::Connection;
-use support::{Dice, ended, event, ids, new, spec, task, update};
+use support::{Dice, ended, event, ids, named, new, spec, task, update};
 
 fn open(folder: &Path) -> Result<SqliteStore, OpenError> {
     SqliteStore::open(folder, OpenOptions::default())
@@ -292,7 +291,7 @@ fn the_log_stays_short_and_pruning_shrinks_the_file() {
     let mut longest = 0;
     for batch in ids.chunks(20) {
         let mut changes = vec![spec(1)];
-        let tasks = batch.iter().map(|id| Task { name: Some("x".repeat(128).into()), ..task(*id) });
+        let tasks = batch.iter().map(|id| named(task(*id), &"x".repeat(128)));
         changes.extend(tasks.map(new));
         store.commit(term, &changes).unwrap();
         longest = longest.max(history.log_bytes().unwrap());

@@ -24,9 +24,9 @@ fn problem(json: &str) -> Problem {
 #[test]
 fn a_request_may_be_as_short_as_its_command() {
     let submit = submit(r#"{"command":["true"]}"#).unwrap();
-    assert_eq!(submit.ask.devices, DeviceCount::exactly(1));
-    assert_eq!(submit.ask.share, Share::Milli(GpuMilli::FULL));
-    assert_eq!(submit.limits.stop_grace, STOP_GRACE_DEFAULT);
+    assert_eq!(submit.terms.ask.devices, DeviceCount::exactly(1));
+    assert_eq!(submit.terms.ask.share, Share::Milli(GpuMilli::FULL));
+    assert_eq!(submit.terms.limits.stop_grace, STOP_GRACE_DEFAULT);
     assert_eq!((&*submit.project, &*submit.owner), ("default", "ada"));
 }
 
@@ -47,7 +47,11 @@ fn shares_and_caps_are_read_in_every_way_they_can_be_written() {
     ];
     for (text, count, share) in cases {
         let submit = submit(&format!(r#"{{"command":["true"],{text}}}"#)).unwrap();
-        assert_eq!((submit.ask.devices, submit.ask.share), (DeviceCount::exactly(count), share), "{text}");
+        assert_eq!(
+            (submit.terms.ask.devices, submit.terms.ask.share),
+            (DeviceCount::exactly(count), share),
+            "{text}"
+        );
     }
 }
 
@@ -191,8 +195,8 @@ fn the_articles_request_becomes_a_reservation() {
     let read = |json: &str| parse::<SubmitTask>(json.as_bytes()).unwrap().into_submit(&identity());
     let submit =
         read(r#"{"user_id":"user123","task_name":"train","resource_count":2,"execute_time":0.5}"#).unwrap();
-    assert_eq!(submit.limits.run, Some(Millis(1_800_000)));
-    assert_eq!((&*submit.owner, submit.name.as_deref()), ("user123", Some("train")));
+    assert_eq!(submit.terms.limits.run, Some(Millis(1_800_000)));
+    assert_eq!((&*submit.owner, submit.terms.name.as_deref()), ("user123", Some("train")));
     assert!(submit.spec.command.is_empty());
     assert_eq!(&*read(r#"{"user_id":7,"resource_count":"0.5","execute_time":"2"}"#).unwrap().owner, "7");
     let errors = read(r#"{"task_name":"\u0007","resource_count":0,"execute_time":-1}"#).unwrap_err();
@@ -245,8 +249,8 @@ fn no_body_however_damaged_is_more_than_refused_in_words() {
         }
         match parse::<TaskSpec>(&body).map(|spec| spec.into_submit(&identity())) {
             Ok(Ok(submit)) => {
-                assert!(submit.ask.devices.min <= submit.ask.devices.max, "seed {seed}");
-                assert!(submit.name.is_none_or(|name| check_name(&name).is_ok()), "seed {seed}");
+                assert!(submit.terms.ask.devices.min <= submit.terms.ask.devices.max, "seed {seed}");
+                assert!(submit.terms.name.is_none_or(|name| check_name(&name).is_ok()), "seed {seed}");
             }
             Ok(Err(errors)) => assert!(errors.iter().all(|error| !error.detail.is_empty()), "seed {seed}"),
             Err(problem) => assert!([400, 422].contains(&problem.status), "seed {seed}: {problem:?}"),

@@ -149,4 +149,7 @@ pub(crate) struct HowArgs {
 pub(crate) struct ReplayArgs {
     /// What `fastgpu up --record FILE` has written
     pub(crate) file: PathBuf,
+    /// Go on from what the server decided after a difference, and count the differences by kind
+    #[arg(long)]
+    pub(crate) go_on: bool,
 }

@@ -3,7 +3,7 @@
 use super::Less;
 use crate::ask::{Ask, DeviceCount, Share, Spread};
 use crate::cluster::DeviceSlot;
-use crate::plan::fit::{allows_device, allows_node};
+use crate::place::fit::{allows_device, allows_node};
 use crate::state::State;
 use crate::units::{CpuMilli, GpuMilli, MemoryMib};
 

@@ -1,14 +1,14 @@
 //! Why a task waits that could start: what is short, on which device, who frees it and when at the latest.
 
-use std::collections::BTreeSet;
-
 use super::{Advice, Explanation, Taken, needs, smaller};
 use crate::ask::Ask;
-use crate::capacity::{could_serve, gpus, too_big};
+use crate::capacity::{gpus, serves_ever, too_big, when_empty};
 use crate::cluster::{DeviceSlot, Node};
+use crate::decision::{Keep, KeepCause};
 use crate::ids::TaskId;
-use crate::plan::fit::{View, allows_kind, allows_node};
-use crate::plan::{Keep, KeepCause};
+use crate::place::fit::{allows_kind, allows_node};
+use crate::place::{Ground, View};
+use crate::plan::{hidden, wanted};
 use crate::queue::Rank;
 use crate::state::State;
 use crate::task::Task;
@@ -22,6 +22,7 @@ const DEVICE_LINES_MAX: usize = 16;
 /// A task that waits for its turn and a place, and who asks about it.
 pub(super) struct Waiting<'a> {
     pub(super) state: &'a State,
+    pub(super) ground: &'a Ground,
     pub(super) task: &'a Task,
     pub(super) now: Timestamp,
     pub(super) may_see: &'a dyn Fn(&Task) -> bool,
@@ -30,7 +31,7 @@ pub(super) struct Waiting<'a> {
 impl Waiting<'_> {
     pub(super) fn explain(&self) -> Explanation {
         let Self { state, task, now, .. } = *self;
-        let ask = &*task.ask;
+        let ask = &*task.terms.ask;
         let ahead = state.queue().ahead_of(Rank::of(task));
         let position = (ahead + 1, state.queue().len());
         let mut lines = vec![match ask.devices.max {
@@ -68,7 +69,7 @@ impl Waiting<'_> {
         let unusable = self.might_serve().filter(|slot| slot.info.unusable.is_some()).count();
         if self.waits_for_nodes() {
             "the nodes that could run it are drained or away".to_owned()
-        } else if unusable > 0 && !self.would_fit_alone() {
+        } else if unusable > 0 && !when_empty(self.state.cluster(), &self.task.terms.ask) {
             let are = if unusable == 1 { "is" } else { "are" };
             let unusable = gpus(u16::try_from(unusable).unwrap_or(u16::MAX));
             format!("{unusable} that could run it {are} unusable now")
@@ -81,23 +82,15 @@ impl Waiting<'_> {
 
     /// Devices that would do if they were free and well.
     fn might_serve(&self) -> impl Iterator<Item = &DeviceSlot> {
-        let ask = &*self.task.ask;
+        let ask = &*self.task.terms.ask;
         let nodes = self.state.cluster().nodes().filter(|node| allows_node(ask, node));
-        nodes.flat_map(|node| &node.devices).filter(|slot| could_serve(ask, slot))
-    }
-
-    /// Whether it would start if nobody held anything.
-    fn would_fit_alone(&self) -> bool {
-        let mut view = View::new(self.state.cluster());
-        let held = self.state.cluster().nodes().flat_map(Node::held);
-        held.for_each(|(_, part)| view.put_back(std::slice::from_ref(part)));
-        view.place(&self.task.ask, None).is_some()
+        nodes.flat_map(|node| &node.devices).filter(|slot| serves_ever(ask, slot))
     }
 
     /// The cluster as this task's next round will see it: what is kept for another is out of sight.
     fn view(&self) -> View<'_> {
-        let mut view = View::new(self.state.cluster());
-        self.other_keeps().for_each(|keep| keep.hide_from_others(&mut view));
+        let mut view = View::new(self.ground, self.state.cluster());
+        view.hide(&hidden(self.other_keeps()));
         view
     }
 
@@ -122,11 +115,11 @@ impl Waiting<'_> {
         let is_kept = |keep: &&Keep| keep.devices.contains(&(node.id, slot.info.index));
         let kept =
             || self.other_keeps().find(is_kept).map(|keep| format!("kept for {}", self.name(keep.task)));
-        shortage(node, slot, &self.task.ask).or_else(kept)
+        shortage(node, slot, &self.task.terms.ask).or_else(kept)
     }
 
     fn device_lines(&self) -> Vec<String> {
-        let (state, ask) = (self.state, &*self.task.ask);
+        let (state, ask) = (self.state, &*self.task.terms.ask);
         if ask.devices.max == 0 {
             return Vec::new();
         }
@@ -161,40 +154,26 @@ impl Waiting<'_> {
         line
     }
 
-    /// When the ask fits at the latest, if nobody else comes: gives back what ends, first to end first.
+    /// When the ask fits at the latest, if nobody else comes. What ends on kept devices goes to the one they are
+    /// kept for.
     fn latest_start(&self) -> Option<Timestamp> {
-        let (state, ask) = (self.state, &*self.task.ask);
-        let cluster = state.cluster();
-        let mut view = self.view();
-        if view.place(ask, None).is_some() {
-            return Some(self.now);
+        let wanted = wanted(self.state, self.task);
+        match self.view().soonest(wanted, |holder| self.state.ends_at(holder))?.0 {
+            Timestamp::NEVER => None,
+            at if at == Timestamp::default() => Some(self.now),
+            // Whoever is over its limit is about to end: the place is free soon, not now.
+            at => Some(at.max(self.now.plus(Millis(1)))),
         }
-        let placed: BTreeSet<(Timestamp, TaskId)> = cluster
-            .nodes()
-            .flat_map(|node| node.held().map(|(task, _)| (state.ends_at(task), task)))
-            .filter(|&(at, _)| at < Timestamp::NEVER)
-            .collect();
-        for (at, id) in placed {
-            let hold = state.task(id)?.state.hold()?;
-            view.put_back(&hold.grant.parts);
-            // What ends there goes to the one it is kept for.
-            self.other_keeps().for_each(|keep| keep.hide_from_others(&mut view));
-            if view.place(ask, None).is_some() {
-                // Whoever is over its limit is about to end: the place is free soon, not now.
-                return Some(at.max(self.now.plus(Millis(1))));
-            }
-        }
-        None
     }
 
     /// Smaller asks that would start now, nearest first, or what else would help.
     fn advice(&self) -> Vec<Advice> {
-        let (state, ask) = (self.state, &*self.task.ask);
+        let (state, ask) = (self.state, &*self.task.terms.ask);
         let view = self.view();
         if self.waits_for_nodes() {
             return vec![Advice::ResumeNodes];
         }
-        let fits = |ask: &Ask| view.place(ask, None).is_some();
+        let fits = |ask: &Ask| view.fits(ask);
         if fits(ask) {
             return vec![Advice::FitsNow];
         }
@@ -261,7 +240,7 @@ impl Waiting<'_> {
 
     /// Whether every node that could ever run it takes no tasks at present.
     fn waits_for_nodes(&self) -> bool {
-        let ask = &*self.task.ask;
+        let ask = &*self.task.terms.ask;
         !self.state.cluster().nodes().any(|node| node.takes_tasks() && allows_node(ask, node))
     }
 }

@@ -1,7 +1,8 @@
 //! Rounds in a row: plan, adopt what was planned, and again at once while a plan says that there is more. The loop of
 //! the server and that of the simulator are this one.
 
-use super::{Plan, Planner};
+use super::{Planner, needs_round};
+use crate::decision::Plan;
 use crate::state::{Changes, State};
 use crate::units::Timestamp;
 
@@ -28,7 +29,7 @@ impl Planner {
         mut decide: impl FnMut(&mut Self, &State) -> Plan,
     ) -> bool {
         let is_due = self.wake_at.is_some_and(|at| at <= now);
-        if !state.needs_round() && !is_due {
+        if !needs_round(state) && !is_due {
             return false;
         }
         for _ in 0..ROUNDS_MAX {

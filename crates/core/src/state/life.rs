@@ -1,15 +1,16 @@
-//! How a task moves, and what follows from each move: events, attempts, charges, timers, the queue.
+//! The life of an attempt: placed, stopped, ended; what it is charged and what follows.
 
-use crate::ask::Grant;
-use crate::change::{Actor, Attempt, AttemptEnd, Change, Event};
+use crate::ask::{Grant, GrantPart};
+use crate::cause::Cause;
+use crate::change::{Attempt, AttemptEnd, Change};
 use crate::ids::{Fence, NodeId, TaskId};
 use crate::meter;
 use crate::node::{Exit, ExitKind, Launch, Order};
-use crate::retry::{self, Budget, FailureClass, Verdict};
-use crate::state::order::is_ready;
-use crate::state::{Changes, State};
-use crate::task::{End, Next, Outcome, QueueCause, Rejected, StopCause, Task, TaskEvent, TaskState, Work};
-use crate::units::{Millis, Timestamp};
+use crate::predict::Run;
+use crate::retry::{self, Budget, FailureClass, Strikes, Verdict};
+use crate::state::turn::Turn;
+use crate::task::{End, Hold, Next, Outcome, QueueCause, StopCause, TaskEvent, TaskState, Work};
+use crate::units::Millis;
 
 /// What ended an attempt.
 #[derive(Debug, Clone)]
@@ -22,219 +23,68 @@ pub(super) enum Ended {
     Reservation(Outcome),
 }
 
-impl State {
-    /// Moves a task by one event, and everything that hangs on it. The only caller of
-    /// [`TaskState::apply`].
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one move carries its whole story: cause, detail, actor, time"
-    )]
-    pub(super) fn advance(
-        &mut self,
-        id: TaskId,
-        event: TaskEvent,
-        cause: &'static str,
-        detail: Option<String>,
-        actor: Actor,
-        now: Timestamp,
-        out: &mut Changes,
-    ) -> Result<(), Rejected> {
-        let task = self.tasks.get(&id).ok_or(Rejected::Stale)?;
-        let next = task.state.apply(event, now)?;
-        let mut task = self.tasks.remove(&id).expect("looked up above");
-        // A task that merely goes on with its grant frees nothing, and no round has to look.
-        let keeps_grant =
-            task.state.hold().zip(next.hold()).is_some_and(|(old, new)| old.grant.parts == new.grant.parts);
-        self.leave(&task, keeps_grant);
-        if let TaskState::Running { since, .. } = &next {
-            task.first_started_at.get_or_insert(*since);
-        }
-        if let Some(hold) = next.hold() {
-            task.attempt = hold.grant.fence.attempt;
-        }
-        task.state = next;
-        if is_ready(&task) {
-            task.standing.ordinary = true;
-            self.stand(&mut task, now);
-        }
-        self.enter(&task, keeps_grant);
-        self.tasks.insert(id, task);
-        self.forget_keep_of(id);
-        self.note(id, cause, detail, actor, now, out);
-        if self.tasks[&id].state.is_ended() {
-            let task = self.tasks.remove(&id).expect("inserted above");
-            self.spec_bytes -= u64::from(task.spec_bytes);
-            out.ended.insert(id, task);
-        }
-        Ok(())
-    }
-
-    /// Writes an event of a task, and the task with it.
-    pub(super) fn note(
-        &mut self,
-        id: TaskId,
-        cause: &'static str,
-        detail: Option<String>,
-        actor: Actor,
-        now: Timestamp,
-        out: &mut Changes,
-    ) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        task.revision += 1;
-        let number = task.next_event;
-        task.next_event += 1;
-        let (attempt, state) = (task.attempt, task.state.code());
-        out.touched.entry(id).or_insert(false);
-        out.rows.push(Change::Event(Event {
-            task: id,
-            number,
-            at: now,
-            attempt,
-            state,
-            cause,
-            detail,
-            actor,
-        }));
-    }
-
-    /// Takes a task out of everything that depends on its state.
-    pub(super) fn leave(&mut self, task: &Task, keeps_grant: bool) {
-        if let Some(at) = self.timer_of(task) {
-            self.timers.remove(&(at, task.id));
-        }
-        for node in self.preemptible_on(task) {
-            if let Some(tasks) = self.preemptible.get_mut(&node) {
-                tasks.remove(&task.id);
-                if tasks.is_empty() {
-                    self.preemptible.remove(&node);
-                }
-            }
-        }
-        match (&task.state, task.state.hold()) {
-            (TaskState::Queued { cause, .. }, _) if cause.is_ready() => {
-                self.queue.remove(task);
-                if self.is_predicted(task) {
-                    self.predicted.remove(&(task.project.clone(), task.owner.clone(), task.id));
-                }
-            }
-            (_, Some(hold)) if !keeps_grant => self.cluster.give_back(task.id, &hold.grant),
-            _ => {}
+impl Ended {
+    fn class(&self) -> Option<FailureClass> {
+        match self {
+            Self::Exit(exit) => FailureClass::of_exit(exit),
+            Self::NodeLost => Some(FailureClass::NodeLost),
+            Self::Reservation(_) => None,
         }
     }
 
-    /// Puts a task into everything that depends on its state.
-    pub(super) fn enter(&mut self, task: &Task, keeps_grant: bool) {
-        if let Some(at) = self.timer_of(task) {
-            self.timers.insert((at, task.id));
-        }
-        for node in self.preemptible_on(task) {
-            self.preemptible.entry(node).or_default().insert(task.id);
-        }
-        match (&task.state, task.state.hold()) {
-            (TaskState::Queued { cause, .. }, _) if cause.is_ready() => {
-                self.queue.insert(task);
-                if self.is_predicted(task) {
-                    self.predicted.insert((task.project.clone(), task.owner.clone(), task.id));
-                }
-            }
-            (_, Some(hold)) if !keeps_grant => self.cluster.take(task.id, &hold.grant),
-            _ => {}
+    const fn exit(&self) -> Option<&Exit> {
+        match self {
+            Self::Exit(exit) => Some(exit),
+            Self::NodeLost | Self::Reservation(_) => None,
         }
     }
 
-    /// When something happens to the task by itself.
-    pub(super) fn timer_of(&self, task: &Task) -> Option<Timestamp> {
-        match &task.state {
-            TaskState::Queued { cause, .. } => {
-                let patience = task.limits.queue.filter(|_| task.attempt == 0);
-                let gives_up = patience.map(|limit| task.submitted_at.plus(limit));
-                let again = match cause {
-                    QueueCause::Retrying { not_before, .. } => Some(*not_before),
-                    _ => None,
-                };
-                gives_up.into_iter().chain(again).chain(self.promotion_of(task)).min()
-            }
-            TaskState::Running { since, .. } => match (task.work, task.limits.run) {
-                // A program's limit runs on its node's clock; a reservation has no node to do it.
-                (Work::Reservation(_), Some(run)) => Some(since.plus(run)),
-                _ => None,
-            },
-            _ => None,
+    const fn cause(&self) -> Cause {
+        match self {
+            Self::Exit(_) => Cause::Exited,
+            Self::NodeLost => Cause::NodeLost,
+            Self::Reservation(_) => Cause::Over,
         }
     }
+}
 
-    pub(super) fn reprioritize(&mut self, id: TaskId, priority: i32, now: Timestamp) {
-        self.replace(id, |state, task| {
-            task.priority = priority;
-            state.stand(task, now);
-        });
-    }
+/// What the end of an attempt leaves with its task.
+struct Aftermath {
+    next: Next,
+    strikes: Strikes,
+    broken_node: Option<NodeId>,
+    fault: Option<String>,
+}
 
-    /// Everything that time alone brings about, up to `now`.
-    pub(super) fn tick(&mut self, now: Timestamp, out: &mut Changes) {
-        while let Some(&(at, id)) = self.timers.first()
-            && at <= now
-        {
-            let task = &self.tasks[&id];
-            assert_eq!(self.timer_of(task), Some(at), "the timer of {id} is not its own");
-            match &task.state {
-                TaskState::Queued { cause: QueueCause::Retrying { not_before, .. }, .. }
-                    if *not_before <= now =>
-                {
-                    let _ = self.advance(id, TaskEvent::Readied, "ready", None, Actor::Scheduler, now, out);
-                }
-                TaskState::Queued { .. } if self.promotion_of(task) == Some(at) => self.promote(id, now),
-                TaskState::Queued { .. } => {
-                    let detail = task.limits.queue.map(|limit| format!("it waited longer than {limit}"));
-                    let event = TaskEvent::QueueTimedOut;
-                    let _ = self.advance(id, event, "queue_timeout", detail, Actor::Scheduler, now, out);
-                }
-                TaskState::Running { hold, .. } => {
-                    let fence = hold.grant.fence;
-                    let over = Ended::Reservation(Outcome::Succeeded);
-                    self.finish(id, fence, over, Actor::Scheduler, now, out);
-                }
-                other => unreachable!("{id} is {} and has a timer", other.code()),
-            }
-        }
-    }
-
-    /// Lets go of what is kept for a task that no longer waits: others may have it, and a round must look.
-    fn forget_keep_of(&mut self, id: TaskId) {
-        let waits = matches!(&self.tasks[&id].state, TaskState::Queued { cause, .. } if cause.is_ready());
-        if !waits && self.keeps.iter().any(|keep| keep.task == id) {
-            self.keeps.retain(|keep| keep.task != id);
-            self.queue.touch_all();
-        }
-    }
-
+impl Turn<'_> {
     /// Gives a queued task its grant and tells its node.
-    pub(super) fn place(&mut self, id: TaskId, grant: Grant, now: Timestamp, out: &mut Changes) {
+    pub(super) fn place(&mut self, id: TaskId, grant: Grant) {
         let fence = grant.fence;
         let detail = Some(describe(&grant));
         let attempt = Attempt {
             task: id,
             attempt: fence.attempt,
             parts: grant.parts.clone(),
-            placed_at: now,
+            placed_at: self.now,
             started_at: None,
             ended: None,
         };
-        let placed = self.advance(id, TaskEvent::Placed(grant), "placed", detail, Actor::Scheduler, now, out);
+        let placed = self.advance(id, TaskEvent::Placed(grant), Cause::Placed, detail);
         placed.expect("only ready tasks are placed");
-        out.rows.push(Change::Attempt(attempt));
-        match self.tasks[&id].work {
-            Work::Program(_) => self.order_launch(id, out),
+        self.changes.rows.push(Change::Attempt(attempt));
+        match self.state.tasks[&id].work {
+            Work::Program(_) => self.order_launch(id),
             Work::Reservation(_) => {
-                let event = TaskEvent::Started { fence, at: now };
-                let _ = self.advance(id, event, "started", None, Actor::Scheduler, now, out);
+                let event = TaskEvent::Started { fence, at: self.now };
+                let started = self.advance(id, event, Cause::Started, None);
+                started.expect("a reservation that was just placed begins");
             }
         }
     }
 
     /// Tells the node of a starting task to launch it; again after a reconnect, which is harmless.
-    pub(super) fn order_launch(&self, id: TaskId, out: &mut Changes) {
-        let Some(task) = self.tasks.get(&id) else { return };
+    pub(super) fn order_launch(&mut self, id: TaskId) {
+        let Some(task) = self.state.tasks.get(&id) else { return };
         let (Some(hold), Work::Program(spec)) = (task.state.hold(), task.work) else { return };
         let part = hold.grant.parts.first().expect("a grant has at least one part").clone();
         let launch = Launch {
@@ -242,147 +92,165 @@ impl State {
             fence: hold.grant.fence,
             part,
             spec,
-            time_limit: task.limits.run,
-            stop_grace: task.limits.stop_grace,
+            time_limit: task.time_limit,
+            stop_grace: task.terms.limits.stop_grace,
             project: task.project.clone(),
-            name: task.name.clone(),
+            name: task.terms.name.clone(),
         };
-        out.orders.push((launch.part.node, Order::Launch(launch)));
+        self.order(launch.part.node, Order::Launch(launch));
     }
 
     /// Ends a task on somebody's behalf, whatever it does; says whether that moved it.
-    pub(super) fn ask_to_stop(
-        &mut self,
-        id: TaskId,
-        why: StopCause,
-        grace: Millis,
-        actor: Actor,
-        now: Timestamp,
-        out: &mut Changes,
-    ) -> bool {
-        let Some(task) = self.tasks.get(&id) else { return false };
+    pub(super) fn ask_to_stop(&mut self, id: TaskId, why: StopCause, grace: Millis) -> bool {
+        let Some(task) = self.state.tasks.get(&id) else { return false };
         let fence = task.state.hold().map(|hold| (hold.grant.first_node(), hold.grant.fence));
         if let (Work::Reservation(_), Some((_, fence))) = (task.work, fence) {
             let outcome = if why == StopCause::Release { Outcome::Succeeded } else { Outcome::Cancelled };
-            return self.finish(id, fence, Ended::Reservation(outcome), actor, now, out);
+            return self.finish(id, fence, Ended::Reservation(outcome));
         }
         let cause = match why {
-            StopCause::Cancel => "cancel",
-            StopCause::Release => "release",
-            StopCause::Preempt => "preempt",
+            StopCause::Cancel => Cause::Cancel,
+            StopCause::Release => Cause::Release,
+            StopCause::Preempt => Cause::Preempt,
         };
-        let moved = self.advance(id, TaskEvent::StopAsked(why), cause, None, actor, now, out).is_ok();
+        let moved = self.advance(id, TaskEvent::StopAsked(why), cause, None).is_ok();
         // Said again even when it moved nothing: a second cancel may carry a shorter grace.
         if let Some((node, fence)) = fence {
-            out.orders.push((node, Order::Stop { task: id, fence, grace }));
+            self.order(node, Order::Stop { task: id, fence, grace });
         }
         moved
     }
 
     /// Takes up the end of an attempt: charges it, decides what follows, frees what it held.
-    pub(super) fn finish(
-        &mut self,
-        id: TaskId,
-        fence: Fence,
-        ended: Ended,
-        actor: Actor,
-        now: Timestamp,
-        out: &mut Changes,
-    ) -> bool {
-        let Some(task) = self.tasks.get(&id) else { return false };
-        let Some(hold) = task.state.hold().filter(|hold| hold.grant.fence.attempt == fence.attempt).cloned()
-        else {
-            return false;
-        };
+    pub(super) fn finish(&mut self, id: TaskId, fence: Fence, ended: Ended) -> bool {
+        let Some(task) = self.state.tasks.get(&id) else { return false };
+        let is_current = |hold: &&Hold| hold.grant.fence.attempt == fence.attempt;
+        let Some(hold) = task.state.hold().filter(is_current).cloned() else { return false };
         let started_at = task.state.running_since();
-        let ended = self.with_sickness(ended, &hold);
-        let class = class_of(&ended);
-        self.charge(id, now, out);
-        self.remember_run(id, class.is_none() && !matches!(ended, Ended::Reservation(_)), now);
-        let next = self.what_follows(id, &ended, class, hold.grant.first_node(), now);
-        let (exit, cause) = match ended {
-            Ended::Exit(exit) => (Some(exit), "exited"),
-            Ended::NodeLost => (None, "node_lost"),
-            Ended::Reservation(_) => (None, "over"),
-        };
-        let detail = story(exit.as_ref(), &next);
-        out.rows.push(Change::Attempt(Attempt {
+        let ended = self.state.with_sickness(ended, &hold);
+        let class = ended.class();
+        let cost_carry = self.charge(id, &hold);
+        let attained = i64::try_from(self.state.tasks[&id].attained_at(self.now)).unwrap_or(i64::MAX);
+        if class.is_none() && !matches!(ended, Ended::Reservation(_)) {
+            self.learn(id);
+        }
+        let after = self.what_follows(id, &ended, class, hold.grant.first_node());
+        let story = (ended.cause(), story(ended.exit(), &after.next));
+        self.changes.rows.push(Change::Attempt(Attempt {
             task: id,
             attempt: hold.grant.fence.attempt,
             parts: hold.grant.parts,
             placed_at: hold.placed_at,
             started_at,
-            ended: Some(AttemptEnd { at: now, exit, class }),
+            ended: Some(AttemptEnd { at: self.now, exit: ended.exit().cloned(), class }),
         }));
-        let event = TaskEvent::Finished { fence: hold.grant.fence, next };
-        self.advance(id, event, cause, detail, actor, now, out).is_ok()
+        let event = TaskEvent::Finished { fence: hold.grant.fence, next: after.next };
+        let moved = self.advance_with(id, event, story, |task| {
+            task.attained = attained;
+            task.cost_carry = cost_carry;
+            task.strikes = after.strikes;
+            task.broken_nodes.extend(after.broken_node);
+            task.last_fault = after.fault.or_else(|| task.last_fault.take());
+        });
+        moved.expect("the attempt that ended is the one that is placed");
+        true
+    }
+
+    /// Learns how long a task ran that ended well by itself.
+    fn learn(&mut self, id: TaskId) {
+        let task = &self.state.tasks[&id];
+        if task.state.running_since().is_none() {
+            return;
+        }
+        let run = Run {
+            project: task.project.clone(),
+            owner: task.owner.clone(),
+            name: task.terms.name.clone(),
+            milli: task.terms.ask.milli(),
+            ran: task.ran(self.now),
+        };
+        let effects = self.state.learned.learn(&run);
+        self.state.carry_out([effects], self.now);
     }
 
     fn what_follows(
-        &mut self,
+        &self,
         id: TaskId,
         ended: &Ended,
         class: Option<FailureClass>,
         node: NodeId,
-        now: Timestamp,
-    ) -> Next {
-        let exit = if let Ended::Exit(exit) = ended { Some(exit.clone()) } else { None };
-        let end = |outcome| Next::End(End { outcome, at: now, exit: exit.clone() });
-        let task = self.tasks.get_mut(&id).expect("the caller looked it up");
-        let class = match (&task.state, ended) {
-            (_, Ended::Reservation(outcome)) => return end(*outcome),
-            (TaskState::Stopping { why: StopCause::Cancel | StopCause::Release, .. }, _) => {
-                return end(Outcome::Cancelled);
+    ) -> Aftermath {
+        let task = &self.state.tasks[&id];
+        let strikes = task.strikes;
+        let end = |outcome| Next::End(End { outcome, at: self.now, exit: ended.exit().cloned() });
+        let only = |next| Aftermath { next, strikes, broken_node: None, fault: None };
+        let class = match (&task.state, ended, class) {
+            (_, Ended::Reservation(outcome), _) => return only(end(*outcome)),
+            (TaskState::Stopping { why: StopCause::Cancel | StopCause::Release, .. }, ..) => {
+                return only(end(Outcome::Cancelled));
             }
-            (TaskState::Stopping { why: StopCause::Preempt, .. }, _) => {
-                return Next::Queue(QueueCause::Preempted);
+            (TaskState::Stopping { why: StopCause::Preempt, .. }, ..) => {
+                return only(Next::Queue(QueueCause::Preempted));
             }
-            _ => class,
+            (_, _, None) => return only(end(Outcome::Succeeded)),
+            (_, _, Some(class)) => class,
         };
-        let Some(class) = class else { return end(Outcome::Succeeded) };
-        if class == FailureClass::GpuSick {
-            task.last_fault = exit.as_ref().and_then(|exit| exit.sick.clone());
-        }
-        if class.budget() == Budget::Infrastructure && !task.broken_nodes.contains(&node) {
-            task.broken_nodes.push(node);
-        }
-        match retry::verdict(task.retry, task.strikes, task.broken_nodes.len(), class, id) {
+        let is_sick = class == FailureClass::GpuSick;
+        let is_ours = class.budget() == Budget::Infrastructure;
+        let mut after = Aftermath {
+            fault: ended.exit().filter(|_| is_sick).and_then(|exit| exit.sick.clone()),
+            broken_node: (is_ours && !task.broken_nodes.contains(&node)).then_some(node),
+            ..only(end(Outcome::Failed(class)))
+        };
+        let broken = task.broken_nodes.len() + usize::from(after.broken_node.is_some());
+        match retry::verdict(task.terms.retry, strikes, broken, class, id) {
             Verdict::Retry(wait) => {
                 match class.budget() {
-                    Budget::User => task.strikes.user += 1,
-                    Budget::Infrastructure => task.strikes.infrastructure += 1,
+                    Budget::User => after.strikes.user += 1,
+                    Budget::Infrastructure => after.strikes.infrastructure += 1,
                     Budget::Free | Budget::Never => {}
                 }
-                Next::Queue(QueueCause::Retrying { class, not_before: now.plus(wait) })
+                let not_before = self.now.plus(wait);
+                after.next = Next::Queue(QueueCause::Retrying { class, not_before });
             }
-            Verdict::Park => Next::Queue(QueueCause::Parked),
-            Verdict::GiveUp if class == FailureClass::Timeout => end(Outcome::TimedOutRunning),
-            Verdict::GiveUp => end(Outcome::Failed(class)),
+            Verdict::Park => after.next = Next::Queue(QueueCause::Parked),
+            Verdict::GiveUp if class == FailureClass::Timeout => after.next = end(Outcome::TimedOutRunning),
+            Verdict::GiveUp => {}
         }
+        after
     }
 
-    /// Charges a placed task for its use up to now.
-    fn charge(&mut self, id: TaskId, now: Timestamp, out: &mut Changes) {
-        let price = self.config.price;
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        let Some(hold) = task.state.hold() else { return };
-        let (segment, carry) = meter::segment(task, hold, &self.cluster, price, now);
-        task.cost_carry = carry;
-        out.rows.push(Change::Usage(segment));
+    /// Charges a placed task for its use up to now. Returns what is left to carry into the next charge.
+    fn charge(&mut self, id: TaskId, hold: &Hold) -> i64 {
+        let task = &self.state.tasks[&id];
+        let price = self.state.rules.config().price;
+        let (segment, carry) = meter::segment(task, hold, &self.state.cluster, price, self.now);
+        self.changes.rows.push(Change::Usage(segment));
+        carry
     }
-}
 
-fn class_of(ended: &Ended) -> Option<FailureClass> {
-    match ended {
-        Ended::Exit(exit) => FailureClass::of_exit(exit),
-        Ended::NodeLost => Some(FailureClass::NodeLost),
-        Ended::Reservation(_) => None,
+    /// Starts what a round decided on this task's behalf, if it still can.
+    pub(super) fn start(&mut self, id: TaskId, parts: &[GrantPart]) {
+        let Some(task) = self.state.tasks.get(&id) else { return };
+        if !task.is_ready() || !self.state.cluster.has_room(parts) {
+            return;
+        }
+        let fence = Fence { attempt: task.attempt + 1, version: 1 };
+        self.place(id, Grant { fence, parts: parts.to_vec() });
+    }
+
+    /// Stops a task that a round wants gone, if it still runs.
+    pub(super) fn preempt(&mut self, id: TaskId) {
+        let Some(task) = self.state.tasks.get(&id) else { return };
+        if matches!(task.state, TaskState::Running { .. }) {
+            self.ask_to_stop(id, StopCause::Preempt, task.terms.limits.stop_grace);
+        }
     }
 }
 
 /// `on node-0: gpu-0 [0.5, 40 GiB]`.
 fn describe(grant: &Grant) -> String {
-    let part = |part: &crate::ask::GrantPart| {
+    let part = |part: &GrantPart| {
         let slices: Vec<_> = part
             .slices
             .iter()

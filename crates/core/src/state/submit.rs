@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::ask::Ask;
 use crate::capacity::too_big;
+use crate::cause::Cause;
 use crate::change::{Actor, Change};
 use crate::cluster::{Cluster, Node};
 use crate::command::{Refused, Submit};
@@ -12,43 +13,87 @@ use crate::config::SPEC_BYTES_MAX;
 use crate::ids::{Name, TaskId};
 use crate::node::HIDES_OUR_DATA;
 use crate::retry::Strikes;
-use crate::state::{Changes, State};
+use crate::state::State;
+use crate::state::turn::Turn;
 use crate::task::{QueueCause, Standing, Task, TaskState, Work};
-use crate::units::Timestamp;
+
+impl Turn<'_> {
+    /// Accepts all of these tasks, or none.
+    pub(super) fn submit(&mut self, tasks: Vec<Submit>) -> Result<Vec<TaskId>, Refused> {
+        self.state.may_submit(&tasks, &self.actor)?;
+        Ok(tasks.into_iter().map(|task| self.accept(task)).collect())
+    }
+
+    fn accept(&mut self, submit: Submit) -> TaskId {
+        let (state, now) = (&mut *self.state, self.now);
+        let id = state.ids.next(now);
+        let spec_bytes = spec_bytes(&submit);
+        let (terms, spec, hash) = (submit.terms, submit.spec, submit.spec_hash);
+        let mut task = Task {
+            id,
+            project: submit.project,
+            owner: submit.owner,
+            priority: terms.priority,
+            time_limit: terms.limits.run.or(state.rules.config().time_limit_default),
+            terms: Arc::new(terms),
+            work: if spec.command.is_empty() { Work::Reservation(hash) } else { Work::Program(hash) },
+            spec_bytes,
+            attained: 0,
+            standing: Standing::default(),
+            strikes: Strikes::default(),
+            broken_nodes: Vec::new(),
+            last_fault: None,
+            submitted_at: now,
+            first_started_at: None,
+            attempt: 0,
+            revision: 0,
+            next_event: 0,
+            cost_carry: 0,
+            state: match submit.held {
+                true => TaskState::Queued { cause: QueueCause::Held, since: now },
+                false => TaskState::submitted(now),
+            },
+        };
+        state.shared.share(&mut task);
+        task.standing = state.learned.standing(&state.rules, &task, now);
+        self.changes.touched.insert(id, true);
+        self.changes.rows.push(Change::Spec { hash, spec });
+        self.note(&mut task, Cause::Submitted, None);
+        let effects = self.state.follow(now, None, Some(&task));
+        self.state.tasks.insert(id, task);
+        self.state.carry_out(effects, now);
+        id
+    }
+}
 
 impl State {
-    pub(super) fn submit(
-        &mut self,
-        tasks: Vec<Submit>,
-        actor: &Actor,
-        now: Timestamp,
-        out: &mut Changes,
-    ) -> Result<Vec<TaskId>, Refused> {
-        let max = self.config.batch_max;
+    fn may_submit(&mut self, tasks: &[Submit], actor: &Actor) -> Result<(), Refused> {
+        let config = self.rules.config();
+        let max = config.batch_max;
         if tasks.len() > max {
             return Err(Refused::BatchTooLarge { given: tasks.len(), max });
         }
-        if self.tasks.len() + tasks.len() > self.config.queue_max {
-            return Err(Refused::QueueFull { max: self.config.queue_max });
+        if self.tasks.len() + tasks.len() > config.queue_max {
+            return Err(Refused::QueueFull { max: config.queue_max });
         }
         let spec_bytes: u64 = tasks.iter().map(|task| u64::from(spec_bytes(task))).sum();
-        if self.spec_bytes + spec_bytes > SPEC_BYTES_MAX {
+        if self.specs.bytes() + spec_bytes > SPEC_BYTES_MAX {
             return Err(Refused::SpecsFull { bytes_max: SPEC_BYTES_MAX });
         }
         self.may_run_here(actor)?;
-        if let Some(unknown) = tasks.iter().find(|task| self.config.queue(&task.queue).is_none()) {
-            let known = self.config.queue_names().map(Name::from).collect();
-            return Err(Refused::NoSuchQueue { asked: unknown.queue.clone(), known });
+        if let Some(unknown) = tasks.iter().find(|task| config.queue(&task.terms.queue).is_none()) {
+            let known = config.queue_names().map(Name::from).collect();
+            return Err(Refused::NoSuchQueue { asked: unknown.terms.queue.clone(), known });
         }
-        for task in tasks.iter().filter(|task| !task.wait_for_capacity) {
-            if !self.fitting.knows(&task.ask, &self.cluster) {
-                if let Some(too_big) = too_big(&self.cluster, &task.ask) {
+        for task in tasks.iter().filter(|task| !task.terms.wait_for_capacity) {
+            if !self.fitting.knows(&task.terms.ask, &self.cluster) {
+                if let Some(too_big) = too_big(&self.cluster, &task.terms.ask) {
                     return Err(Refused::NoSuchCapacity(too_big));
                 }
-                self.fitting.learn(&task.ask);
+                self.fitting.learn(&task.terms.ask);
             }
         }
-        Ok(tasks.into_iter().map(|task| self.accept(task, actor, now, out)).collect())
+        Ok(())
     }
 
     /// Where no node can hide this server's data from tasks, a task could read the tokens of everybody: then
@@ -69,74 +114,6 @@ impl State {
             }
         }
         exposed.map_or(Ok(()), |why| Err(Refused::Exposed { why }))
-    }
-
-    fn accept(&mut self, submit: Submit, actor: &Actor, now: Timestamp, out: &mut Changes) -> TaskId {
-        let id = self.ids.next(now);
-        let spec_bytes = spec_bytes(&submit);
-        self.spec_bytes += u64::from(spec_bytes);
-        let (spec, hash) = (submit.spec, submit.spec_hash);
-        let work = if spec.command.is_empty() { Work::Reservation(hash) } else { Work::Program(hash) };
-        let mut limits = submit.limits;
-        limits.run = limits.run.or(self.config.time_limit_default);
-        let state = match submit.held {
-            true => TaskState::Queued { cause: QueueCause::Held, since: now },
-            false => TaskState::submitted(now),
-        };
-        let mut task = Task {
-            id,
-            project: submit.project,
-            owner: submit.owner,
-            name: submit.name,
-            queue: submit.queue,
-            ask: Arc::new(submit.ask),
-            priority: submit.priority,
-            work,
-            spec_bytes,
-            limits,
-            expected: submit.expected,
-            attained: 0,
-            standing: Standing::default(),
-            retry: submit.retry,
-            strikes: Strikes::default(),
-            broken_nodes: Vec::new(),
-            last_fault: None,
-            submitted_at: now,
-            first_started_at: None,
-            attempt: 0,
-            revision: 0,
-            next_event: 0,
-            cost_carry: 0,
-            state,
-        };
-        self.share_parts_of(&mut task);
-        self.mix.observe(&task.ask);
-        self.outlook.look(&self.mix, &self.cluster);
-        self.stand(&mut task, now);
-        self.enter(&task, false);
-        self.tasks.insert(id, task);
-        out.touched.insert(id, true);
-        out.rows.push(Change::Spec { hash, spec });
-        self.note(id, "submitted", None, actor.clone(), now, out);
-        id
-    }
-
-    /// Tasks of one shape, project and owner share them in memory.
-    pub(super) fn share_parts_of(&mut self, task: &mut Task) {
-        if let Some(known) = self.asks.get(&task.ask) {
-            task.ask = known.clone();
-        } else {
-            forget_unused(&mut self.asks, |ask| Arc::strong_count(ask) == 1);
-            self.asks.insert(task.ask.clone());
-        }
-        for name in [&mut task.project, &mut task.owner, &mut task.queue] {
-            if let Some(known) = self.names.get(name) {
-                *name = known.clone();
-            } else {
-                forget_unused::<Name>(&mut self.names, |name| Arc::strong_count(name) == 1);
-                self.names.insert(name.clone());
-            }
-        }
     }
 }
 
@@ -170,12 +147,4 @@ impl Fitting {
 
 fn spec_bytes(submit: &Submit) -> u32 {
     u32::try_from(submit.spec.bytes()).unwrap_or(u32::MAX)
-}
-
-/// Tables of shared parts are swept when they double, so that old shapes do not stay for ever.
-fn forget_unused<T: Ord>(table: &mut std::collections::BTreeSet<T>, unused: impl Fn(&T) -> bool) {
-    const SWEEP_FROM: usize = 1_024;
-    if table.len() >= SWEEP_FROM && table.len().is_power_of_two() {
-        table.retain(|entry| !unused(entry));
-    }
 }

@@ -5,7 +5,7 @@
 //! (whole devices), with `p9` for priority, `60s` for a time limit, `q5s` for a queue timeout, `x60s` for an
 //! expected duration, `spread`, `spot`, `guaranteed`, `4c` for cores, `@zone=a` for a label, `in:name` for a queue,
 //! `by:name` for its owner. Steps between tasks: `end task-1`, `cancel task-1`, `wait 20s`, and
-//! `queue name order preempt` for a queue with such a policy.
+//! `queue name order preempt` for a queue with such a policy, with a placement behind it where that matters.
 
 #![expect(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 #![allow(dead_code, reason = "each test file tells other stories")]
@@ -19,17 +19,18 @@ use fastgpu_core::command::{Command, Refused, Submit};
 use fastgpu_core::explain::{Advice, Less, explain};
 use fastgpu_core::ids::{NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{Device, Exit, ExitKind, Inventory, Order, Report};
-use fastgpu_core::plan::{KeepCause, Planner};
-use fastgpu_core::policy::{self, Preempt, QueuePolicy};
-use fastgpu_core::retry::RetryPolicy;
+use fastgpu_core::plan::{Planner, needs_round};
+use fastgpu_core::policy::{self, Placement, Preempt, QueuePolicy};
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::{Beginning, Changes, State};
-use fastgpu_core::task::{Limits, TaskState};
+use fastgpu_core::task::TaskState;
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 
 pub(crate) struct Story {
     pub(crate) state: State,
     planner: Planner,
+    wake_at: Option<Timestamp>,
     pub(crate) now: Timestamp,
     names: BTreeMap<TaskId, String>,
     pub(crate) told: String,
@@ -84,6 +85,7 @@ impl Story {
         Self {
             state,
             planner: Planner::default(),
+            wake_at: None,
             now: Timestamp(1_800_000_000_000),
             names: BTreeMap::new(),
             told: String::new(),
@@ -121,6 +123,12 @@ impl Story {
         *self.names.iter().find(|(_, known)| *known == name).unwrap().0
     }
 
+    pub(crate) fn drain(&mut self, node: &str) {
+        let node = NodeId(node.strip_prefix("node-").unwrap().parse().unwrap());
+        let command = Command::Drain { node, drain: true, actor: Actor::Local };
+        self.state.apply(command, self.now, &mut Changes::default()).unwrap();
+    }
+
     pub(crate) fn cancel(&mut self, name: &str) {
         let command = Command::Cancel { task: self.id(name), grace: None, actor: Actor::Local };
         self.state.apply(command, self.now, &mut Changes::default()).unwrap();
@@ -136,12 +144,11 @@ impl Story {
             self.tell(&format!("{id} is over"));
         }
         // A round that nobody asks for would not happen in the product either.
-        if !self.state.needs_round()
-            && self.state.keeps().iter().any(|keep| keep.cause == KeepCause::Overtaken)
-        {
+        if !needs_round(&self.state) && self.wake_at.is_none_or(|at| at > self.now) {
             return;
         }
         let decided = self.planner.plan(&self.state, self.now);
+        self.wake_at = decided.wake_at;
         let before = self.state.keeps().to_vec();
         for keep in decided.keeps.iter().filter(|keep| !before.contains(keep)) {
             let devices: Vec<_> =
@@ -180,12 +187,15 @@ impl Story {
         self.state.apply(Command::Report { node, report }, self.now, &mut Changes::default()).unwrap();
     }
 
-    /// `name order preempt`, as the configuration says them.
+    /// `name order preempt [placement]`, as the configuration says them.
     fn configure(&mut self, words: &str) {
         let words: Vec<&str> = words.split(' ').collect();
         let policy = QueuePolicy {
             order: policy::Order::from_code(words[1]).unwrap(),
             preempt: Preempt::from_code(words[2]).unwrap(),
+            placement: words
+                .get(3)
+                .map_or_else(Placement::default, |word| Placement::from_code(word).unwrap()),
             ..QueuePolicy::default()
         };
         let mut config = self.state.config().clone();
@@ -301,20 +311,14 @@ pub(crate) fn task(words: &str) -> Submit {
             (ask.devices, ask.share) = devices(word);
         }
     }
+    let limits = Limits { run, queue, stop_grace: Millis(1_000) };
     Submit {
         project: "default".into(),
         owner: owner.into(),
-        name: None,
-        ask,
-        queue: waits_in.into(),
-        priority,
+        terms: Terms { queue: waits_in.into(), priority, limits, expected, ..Terms::new(ask) },
         spec: Arc::new(Spec { command: vec!["true".to_owned()], ..Spec::default() }),
         spec_hash: SpecHash([0; 32]),
-        limits: Limits { run, queue, stop_grace: Millis(1_000) },
-        expected,
-        retry: RetryPolicy::default(),
         held: false,
-        wait_for_capacity: false,
     }
 }
 

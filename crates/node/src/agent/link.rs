@@ -500,7 +500,7 @@ impl Link {
 /// The abilities a keeper can speak of, by their stable names.
 fn ability(wire: WireAbility) -> Option<Ability> {
     let name = ["cgroup", "memory_limit", "mount_namespace"].into_iter().find(|&name| name == wire.name)?;
-    Some(Ability { name, works: wire.works, detail: wire.detail })
+    Some(Ability { name: name.into(), works: wire.works, detail: wire.detail })
 }
 
 /// Reaches the keeper's socket, however long its path is, and makes sure that it is ours.

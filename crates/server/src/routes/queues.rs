@@ -12,7 +12,6 @@ use fastgpu_api::units::shown;
 use fastgpu_api::view::List;
 use fastgpu_core::forecast::Forecast;
 use fastgpu_core::ids::TaskId;
-use fastgpu_core::predict::shape_milli;
 use fastgpu_core::queue::Rank;
 use fastgpu_core::state::State as Live;
 use fastgpu_core::task::{Task, TaskState};
@@ -88,8 +87,11 @@ impl Look<'_> {
                 count += 1;
                 sum.oldest = Some(sum.oldest.map_or(rank.task(), |oldest| oldest.min(rank.task())));
             }
-            let each =
-                lane.ranks().next().and_then(|rank| self.live.task(rank.task())).map_or(0, shape_milli);
+            let each = lane
+                .ranks()
+                .next()
+                .and_then(|rank| self.live.task(rank.task()))
+                .map_or(0, |task| task.terms.ask.milli());
             sum.waiting += count;
             sum.asked_milli += each * count as u64;
         }
@@ -100,7 +102,7 @@ impl Look<'_> {
         let mut counted = BTreeSet::new();
         for (id, part) in self.live.cluster().nodes().flat_map(|node| node.held()) {
             let Some(task) = self.live.task(id) else { continue };
-            let sum = sums.entry(task.queue.to_string()).or_default();
+            let sum = sums.entry(task.terms.queue.to_string()).or_default();
             sum.running += usize::from(counted.insert(id));
             sum.held_milli += part.slices.iter().map(|slice| u64::from(slice.milli.get())).sum::<u64>();
         }
@@ -138,9 +140,9 @@ impl Look<'_> {
         WaitingView {
             place,
             id: may_see.then(|| task.id.to_string()),
-            name: task.name.as_deref().filter(|_| may_see).map(str::to_owned),
+            name: task.terms.name.as_deref().filter(|_| may_see).map(str::to_owned),
             owner: may_see.then(|| task.owner.to_string()),
-            gpu: may_see.then(|| gpu_ask(&task.ask)),
+            gpu: may_see.then(|| gpu_ask(&task.terms.ask)),
             wait_ms: self.wait_ms(task),
             expected_at,
             expected_basis,

@@ -18,6 +18,7 @@ use fastgpu_api::view::{BatchCreated, Created};
 use fastgpu_control::Submitted;
 use fastgpu_core::command::Submit;
 use fastgpu_core::ids::{Name, TaskId};
+use fastgpu_core::terms::Terms;
 use fastgpu_failpoints::hit;
 
 use crate::app::App;
@@ -62,17 +63,10 @@ pub(crate) async fn again(
     let submit = Submit {
         project: task.project,
         owner: caller.owner.clone(),
-        name: task.name,
-        ask: (*task.ask).clone(),
-        queue: task.queue,
-        priority: task.priority,
+        terms: Terms::clone(&task.terms),
         spec,
         spec_hash: hash,
-        limits: task.limits,
-        expected: task.expected,
-        retry: task.retry,
         held: false,
-        wait_for_capacity: false,
     };
     accept(&app, &caller, submit, &headers, &uri, &[], "server.retry.before_reply").await
 }

@@ -8,10 +8,9 @@ use fastgpu_core::change::Actor;
 use fastgpu_core::command::{Command, Refused, Reply, Submit};
 use fastgpu_core::ids::{Name, SpecHash, TaskId};
 use fastgpu_core::policy::Preempt;
-use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::Changes;
-use fastgpu_core::task::Limits;
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, Timestamp};
 use serde::Serialize;
 
@@ -219,20 +218,18 @@ impl Default for Form {
 
 impl Form {
     fn submit(&self, task: &OpenbTask) -> Submit {
+        let terms = Terms {
+            limits: Limits { stop_grace: Millis(0), ..Limits::default() },
+            wait_for_capacity: true,
+            ..Terms::new(ask(task))
+        };
         Submit {
             project: self.name.clone(),
             owner: self.name.clone(),
-            name: None,
-            ask: ask(task),
-            queue: self.name.clone(),
-            priority: 0,
+            terms,
             spec: self.spec.clone(),
             spec_hash: SpecHash([0; 32]),
-            limits: Limits { run: None, queue: None, stop_grace: Millis(0) },
-            expected: None,
-            retry: RetryPolicy::default(),
             held: false,
-            wait_for_capacity: true,
         }
     }
 }

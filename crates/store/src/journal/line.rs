@@ -4,21 +4,20 @@ use std::sync::Arc;
 
 use fastgpu_core::change::{Actor, NodeRow as KnownNode};
 use fastgpu_core::command::{Command, Submit, Update};
+use fastgpu_core::decision::{Keep, KeepCause, Preempt, Start};
 use fastgpu_core::ids::{DeviceIndex, NodeId, TaskId};
-use fastgpu_core::plan::{Keep, KeepCause, Preempt, Start};
 use fastgpu_core::predict::Run;
-use fastgpu_core::retry::RetryPolicy;
 use fastgpu_core::spec::Spec;
 use fastgpu_core::state::Beginning;
-use fastgpu_core::task::Limits;
 use fastgpu_core::units::{GpuMilli, MemoryMib, Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::node::ReportRow;
 use super::{Batch, Round, task_id};
-use crate::rows::ask::{AskRow, PartRow};
+use crate::rows::ask::PartRow;
 use crate::rows::config::ConfigRow;
 use crate::rows::task::TaskRow;
+use crate::rows::terms::TermsRow;
 use crate::rows::{Shared, Wrong, hash_from_hex, hash_to_hex, is_default};
 
 /// Stands for the program of a task, which is not told.
@@ -254,30 +253,13 @@ impl CommandRow {
 struct SubmitRow {
     project: String,
     owner: String,
-    #[serde(default, skip_serializing_if = "is_default")]
-    name: Option<String>,
-    ask: AskRow,
-    queue: String,
-    #[serde(default, skip_serializing_if = "is_default")]
-    priority: i32,
+    #[serde(flatten)]
+    terms: TermsRow,
     spec: String,
     #[serde(default, skip_serializing_if = "is_default")]
     reservation: bool,
     #[serde(default, skip_serializing_if = "is_default")]
-    run_max_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    queue_max_ms: Option<u64>,
-    stop_grace_ms: u64,
-    #[serde(default, skip_serializing_if = "is_default")]
-    expected_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    retries: u16,
-    #[serde(default, skip_serializing_if = "is_default")]
-    backoff_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "is_default")]
     held: bool,
-    #[serde(default, skip_serializing_if = "is_default")]
-    wait_for_capacity: bool,
 }
 
 impl SubmitRow {
@@ -285,20 +267,10 @@ impl SubmitRow {
         Self {
             project: submit.project.to_string(),
             owner: submit.owner.to_string(),
-            name: submit.name.as_deref().map(str::to_owned),
-            ask: AskRow::of(&submit.ask),
-            queue: submit.queue.to_string(),
-            priority: submit.priority,
+            terms: TermsRow::of(&submit.terms),
             spec: hash_to_hex(submit.spec_hash),
             reservation: submit.spec.command.is_empty(),
-            run_max_ms: submit.limits.run.map(|limit| limit.0),
-            queue_max_ms: submit.limits.queue.map(|limit| limit.0),
-            stop_grace_ms: submit.limits.stop_grace.0,
-            expected_ms: submit.expected.map(|expected| expected.0),
-            retries: submit.retry.max,
-            backoff_ms: submit.retry.backoff.map(|wait| wait.0),
             held: submit.held,
-            wait_for_capacity: submit.wait_for_capacity,
         }
     }
 
@@ -307,21 +279,10 @@ impl SubmitRow {
         Ok(Submit {
             project: shared.name(&self.project),
             owner: shared.name(&self.owner),
-            name: self.name.map(|name| shared.name(&name)),
-            ask: self.ask.into_core(shared)?,
-            queue: shared.name(&self.queue),
-            priority: self.priority,
+            terms: Arc::unwrap_or_clone(self.terms.into_core(shared)?),
             spec: Arc::new(Spec { command, ..Spec::default() }),
             spec_hash: hash_from_hex(&self.spec)?,
-            limits: Limits {
-                run: self.run_max_ms.map(Millis),
-                queue: self.queue_max_ms.map(Millis),
-                stop_grace: Millis(self.stop_grace_ms),
-            },
-            expected: self.expected_ms.map(Millis),
-            retry: RetryPolicy { max: self.retries, backoff: self.backoff_ms.map(Millis) },
             held: self.held,
-            wait_for_capacity: self.wait_for_capacity,
         })
     }
 }

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::task_id;
 use crate::rows::exit::ExitRow;
 use crate::rows::{Shared, Wrong, is_default};
-use crate::words::word;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -173,23 +172,21 @@ impl InventoryRow {
             host_memory_mib: inventory.host_memory.0,
             devices: inventory.devices.iter().map(DeviceRow::of).collect(),
             labels: inventory.labels.iter().map(|label| label.to_string()).collect(),
-            abilities: inventory.abilities.iter().map(|one| (one.name.to_owned(), one.works)).collect(),
+            abilities: inventory.abilities.iter().map(|one| (one.name.to_string(), one.works)).collect(),
             probed: inventory.probed,
         }
     }
 
     fn into_core(self, shared: &mut Shared) -> Result<Inventory, Wrong> {
-        let ability = |(name, works): (String, bool)| {
-            let name = word(&name).ok_or_else(|| format!("`{name}` is no word of ours"))?;
-            Ok(Ability { name, works, detail: String::new() })
-        };
+        let ability =
+            |(name, works): (String, bool)| Ability { name: name.into(), works, detail: String::new() };
         Ok(Inventory {
             hostname: shared.name(&self.hostname),
             cpu: CpuMilli(self.cpu_milli),
             host_memory: MemoryMib(self.host_memory_mib),
             devices: self.devices.into_iter().map(|row| row.into_core(shared)).collect(),
             labels: self.labels.iter().map(|label| shared.name(label)).collect(),
-            abilities: self.abilities.into_iter().map(ability).collect::<Result<_, Wrong>>()?,
+            abilities: self.abilities.into_iter().map(ability).collect(),
             probed: self.probed,
         })
     }

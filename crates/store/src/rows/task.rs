@@ -5,16 +5,14 @@
 
 use fastgpu_core::ask::Grant;
 use fastgpu_core::ids::{Fence, NodeId, SpecHash, TaskId};
-use fastgpu_core::policy::DEFAULT_QUEUE;
-use fastgpu_core::retry::{RetryPolicy, Strikes};
-use fastgpu_core::task::{
-    End, Hold, Limits, Outcome, QueueCause, Standing, StopCause, Task, TaskState, Work,
-};
+use fastgpu_core::retry::Strikes;
+use fastgpu_core::task::{End, Hold, Outcome, QueueCause, Standing, StopCause, Task, TaskState, Work};
 use fastgpu_core::units::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::ask::{AskRow, PartRow};
+use super::ask::PartRow;
 use super::exit::{ExitRow, class_from_word};
+use super::terms::TermsRow;
 use super::{
     Shared, Wrong, from_json, hash_from_hex, hash_to_hex, id_column, id_from_column, is_default, to_json,
 };
@@ -41,7 +39,7 @@ impl<'a> TaskColumns<'a> {
             id: id_column(task.id),
             project: &task.project,
             owner: &task.owner,
-            name: task.name.as_deref(),
+            name: task.terms.name.as_deref(),
             priority: task.priority,
             state: task.state.code(),
             submitted_at: task.submitted_at.0,
@@ -76,28 +74,28 @@ impl<'a> TaskColumns<'a> {
 
     fn with_body(self, body: Body, shared: &mut Shared) -> Result<Task, Wrong> {
         let hash = SpecHash(self.spec.try_into().map_err(|_| "a spec hash of the wrong length".to_owned())?);
-        let ask = body.ask.into_core(shared)?;
+        let mut asked = body.terms;
+        asked.name = self.name.map(str::to_owned);
+        if body.in_force.is_none() {
+            asked.priority = self.priority;
+        }
+        let terms = asked.into_core(shared)?;
         Ok(Task {
             id: id_from_column(self.id)?,
             project: shared.name(self.project),
             owner: shared.name(self.owner),
-            name: self.name.map(|name| shared.name(name)),
-            ask: shared.ask(ask),
-            queue: shared.name(body.queue.as_deref().unwrap_or(DEFAULT_QUEUE)),
             priority: self.priority,
+            time_limit: match body.in_force {
+                Some(in_force) => in_force.time_limit_ms.map(Millis),
+                None => terms.limits.run,
+            },
+            terms,
             work: match body.work {
                 WorkRow::Program => Work::Program(hash),
                 WorkRow::Reservation => Work::Reservation(hash),
             },
-            limits: Limits {
-                run: body.run_max_ms.map(Millis),
-                queue: body.queue_max_ms.map(Millis),
-                stop_grace: Millis(body.stop_grace_ms),
-            },
-            expected: body.expected_ms.map(Millis),
             attained: body.attained,
             standing: Standing::default(),
-            retry: RetryPolicy { max: body.retries, backoff: body.backoff_ms.map(Millis) },
             strikes: Strikes { user: body.strikes_user, infrastructure: body.strikes_infrastructure },
             broken_nodes: body.broken_nodes.into_iter().map(NodeId).collect(),
             last_fault: body.last_fault,
@@ -149,25 +147,16 @@ impl Checksum {
 /// What of a task is not in a column.
 #[derive(Serialize, Deserialize)]
 struct Body {
-    ask: AskRow,
-    /// Nothing means the default queue.
-    #[serde(default, skip_serializing_if = "is_default")]
-    queue: Option<String>,
+    /// The name is a column.
+    #[serde(flatten)]
+    terms: TermsRow,
     #[serde(default, skip_serializing_if = "is_default")]
     work: WorkRow,
-    #[serde(default, skip_serializing_if = "is_default")]
-    run_max_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    queue_max_ms: Option<u64>,
-    stop_grace_ms: u64,
-    #[serde(default, skip_serializing_if = "is_default")]
-    expected_ms: Option<u64>,
+    /// Only where something else is in force than was asked for. The priority in force is a column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    in_force: Option<InForceRow>,
     #[serde(default, skip_serializing_if = "is_default")]
     attained: i64,
-    #[serde(default, skip_serializing_if = "is_default")]
-    retries: u16,
-    #[serde(default, skip_serializing_if = "is_default")]
-    backoff_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "is_default")]
     strikes_user: u16,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -187,6 +176,12 @@ struct Body {
     #[serde(default)]
     spec_bytes: u32,
     state: StateRow,
+}
+
+#[derive(Serialize, Deserialize)]
+struct InForceRow {
+    #[serde(default, skip_serializing_if = "is_default")]
+    time_limit_ms: Option<u64>,
 }
 
 #[derive(Default, PartialEq, Serialize, Deserialize)]
@@ -223,7 +218,7 @@ impl TaskRow {
             id: task.id.get(),
             project: task.project.to_string(),
             owner: task.owner.to_string(),
-            name: task.name.as_deref().map(str::to_owned),
+            name: task.terms.name.as_deref().map(str::to_owned),
             priority: task.priority,
             submitted_at: task.submitted_at.0,
             spec: hash_to_hex(task.work.spec()),
@@ -251,20 +246,16 @@ impl TaskRow {
 
 impl Body {
     fn of(task: &Task) -> Self {
+        let mut terms = TermsRow::of(&task.terms);
+        terms.name = None;
         Self {
-            ask: AskRow::of(&task.ask),
-            queue: (&*task.queue != DEFAULT_QUEUE).then(|| task.queue.to_string()),
+            terms,
             work: match task.work {
                 Work::Program(_) => WorkRow::Program,
                 Work::Reservation(_) => WorkRow::Reservation,
             },
-            run_max_ms: task.limits.run.map(|limit| limit.0),
-            queue_max_ms: task.limits.queue.map(|limit| limit.0),
-            stop_grace_ms: task.limits.stop_grace.0,
-            expected_ms: task.expected.map(|expected| expected.0),
+            in_force: InForceRow::of(task),
             attained: task.attained,
-            retries: task.retry.max,
-            backoff_ms: task.retry.backoff.map(|wait| wait.0),
             strikes_user: task.strikes.user,
             strikes_infrastructure: task.strikes.infrastructure,
             broken_nodes: task.broken_nodes.iter().map(|node| node.0).collect(),
@@ -277,6 +268,13 @@ impl Body {
             spec_bytes: task.spec_bytes,
             state: StateRow::of(&task.state),
         }
+    }
+}
+
+impl InForceRow {
+    fn of(task: &Task) -> Option<Self> {
+        let as_asked = task.priority == task.terms.priority && task.time_limit == task.terms.limits.run;
+        (!as_asked).then(|| Self { time_limit_ms: task.time_limit.map(|limit| limit.0) })
     }
 }
 

@@ -3,12 +3,13 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
+use fastgpu_core::cause::Cause;
 use fastgpu_core::change::{Attempt, Event, IdempotencyKey, Moment, NodeRow, Segment};
 use fastgpu_core::config::Config;
 use fastgpu_core::ids::{NodeId, SpecHash, TaskId};
 use fastgpu_core::predict::Run;
 use fastgpu_core::spec::Spec;
-use fastgpu_core::task::Task;
+use fastgpu_core::task::{Task, TaskState};
 use fastgpu_core::token::Token;
 use fastgpu_core::units::{Millis, PriceMicros, Timestamp};
 use rusqlite::types::FromSql;
@@ -23,7 +24,6 @@ use crate::rows::{
     Shared, actor_from_json, id_from_column, role_from_word, spec_from_json, task_ids_from_json,
 };
 use crate::runs::run_of;
-use crate::words::word;
 
 /// What [`task`] expects, in this order.
 pub(super) const TASK_COLUMNS: &str =
@@ -149,17 +149,16 @@ pub(super) fn task(row: &Row<'_>, shared: &mut Shared) -> Result<Task, StoreErro
 pub(super) fn event(row: &Row<'_>) -> Result<Event, StoreError> {
     let task = task_id(row, "an event")?;
     let what = format!("an event of {task}");
-    let known = |index| {
-        let text = text(row, index, &what)?;
-        word(text).ok_or_else(|| corrupt(&what, &format!("`{text}` is no word of ours")))
-    };
+    let state = text(row, 4, &what)?;
+    let cause = text(row, 5, &what)?;
+    let unknown = |word: &str| corrupt(&what, &format!("`{word}` is no word of ours"));
     Ok(Event {
         task,
         number: column(row, 1, &what)?,
         at: Timestamp(column(row, 2, &what)?),
         attempt: column(row, 3, &what)?,
-        state: known(4)?,
-        cause: known(5)?,
+        state: TaskState::code_of(state).ok_or_else(|| unknown(state))?,
+        cause: Cause::from_code(cause).ok_or_else(|| unknown(cause))?,
         detail: column(row, 6, &what)?,
         actor: actor_from_json(text(row, 7, &what)?).map_err(|wrong| corrupt(&what, &wrong))?,
     })

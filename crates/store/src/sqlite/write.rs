@@ -279,7 +279,7 @@ impl<'c, 'b> Writer<'c, 'b> {
     fn event(&mut self, event: &Event) -> Result<(), StoreError> {
         let Event { task, number, at, attempt, state, cause, detail, actor } = event;
         let actor = actor_to_json(actor);
-        let values = params![id_column(*task), number, at.0, attempt, state, cause, detail, actor];
+        let values = params![id_column(*task), number, at.0, attempt, state, cause.code(), detail, actor];
         self.execute(Sql::Event, values).map(drop)
     }
 

@@ -6,7 +6,7 @@ use super::*;
 fn nothing_of_another_project_is_ever_returned() {
     everywhere(|subject| {
         let ids = ids(4);
-        let of = |id, project: &str| Task { project: project.into(), name: Some("n".into()), ..task(id) };
+        let of = |id, project: &str| Task { project: project.into(), ..named(task(id), "n") };
         subject.commit(&[
             spec(1),
             new(of(ids[0], "a")),
@@ -82,12 +82,10 @@ fn filters_narrow_a_listing() {
             new(ended(ids[1], 1)),
             new(Task {
                 owner: "bob".into(),
-                name: Some("train".into()),
-                queue: "nightly".into(),
-                ..task(ids[2])
+                ..asking(named(task(ids[2]), "train"), |terms| terms.queue = "nightly".into())
             }),
             new(Task { state: running.state, submitted_at: late, ..task(ids[3]) }),
-            new(Task { submitted_at: Timestamp(NOW.0 + 4), name: Some("trai".into()), ..ended(ids[4], 9) }),
+            new(Task { submitted_at: Timestamp(NOW.0 + 4), ..named(ended(ids[4], 9), "trai") }),
         ]);
         let words = |states: &[&str]| states.iter().map(|&state| state.to_owned()).collect();
         let none = Filter::default;

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use fastgpu_core::ask::{
     Ask, Backend, Class, Constraints, DeviceCount, Grant, GrantPart, Isolation, Share, Slice, Spread,
 };
+use fastgpu_core::cause::Cause;
 use fastgpu_core::change::{Actor, Attempt, AttemptEnd, Change, Event, IdempotencyKey, Segment};
 use fastgpu_core::ids::{DeviceIndex, Fence, IdSource, Name, NodeId, SpecHash, TaskId, Term};
 use fastgpu_core::node::{Exit, ExitKind};
-use fastgpu_core::policy::DEFAULT_QUEUE;
 use fastgpu_core::retry::{FailureClass, RetryPolicy, Strikes};
 use fastgpu_core::spec::Spec;
-use fastgpu_core::task::{
-    End, Hold, Limits, Outcome, QueueCause, STOP_GRACE_DEFAULT, Standing, StopCause, Task, TaskState, Work,
-};
+use fastgpu_core::task::{End, Hold, Outcome, QueueCause, Standing, StopCause, Task, TaskState, Work};
+use fastgpu_core::terms::{Limits, Terms};
 use fastgpu_core::units::{CpuMilli, GpuMilli, MemoryMib, Millis, PriceMicros, Timestamp};
 use fastgpu_store::{FaultScript, FaultStore, History, MemoryStore, OpenOptions, SqliteStore, Store};
 use tempfile::TempDir;
@@ -124,16 +123,12 @@ pub(crate) fn task(id: TaskId) -> Task {
         id,
         project: "default".into(),
         owner: "ada".into(),
-        name: None,
-        ask: Arc::new(ask(Share::Milli(GpuMilli::new(500).unwrap()))),
-        queue: DEFAULT_QUEUE.into(),
+        terms: Arc::new(Terms::new(ask(Share::Milli(GpuMilli::new(500).unwrap())))),
         priority: 0,
+        time_limit: None,
         work: Work::Program(hash(1)),
-        limits: Limits { run: None, queue: None, stop_grace: STOP_GRACE_DEFAULT },
-        expected: None,
         attained: 0,
         standing: Standing::default(),
-        retry: RetryPolicy::default(),
         strikes: Strikes::default(),
         broken_nodes: Vec::new(),
         last_fault: None,
@@ -146,6 +141,18 @@ pub(crate) fn task(id: TaskId) -> Task {
         spec_bytes: 200,
         state: TaskState::submitted(NOW),
     }
+}
+
+/// The same task, whose user asked for something else.
+pub(crate) fn asking(task: Task, change: impl FnOnce(&mut Terms)) -> Task {
+    let mut terms = Terms::clone(&task.terms);
+    change(&mut terms);
+    Task { terms: Arc::new(terms), ..task }
+}
+
+/// The same task with a name.
+pub(crate) fn named(task: Task, name: &str) -> Task {
+    asking(task, |terms| terms.name = Some(name.into()))
 }
 
 pub(crate) fn ended(id: TaskId, at: i64) -> Task {
@@ -168,7 +175,7 @@ pub(crate) fn event(task: TaskId, number: u32) -> Event {
         at: NOW,
         attempt: 0,
         state: "queued",
-        cause: "submitted",
+        cause: Cause::Submitted,
         detail: Some("waits for 1 device".to_owned()),
         actor: Actor::Token { id: "abc".into(), owner: "ada".into() },
     }
@@ -256,24 +263,30 @@ fn in_full(id: TaskId, state: TaskState, share: Share) -> Task {
         spread: Spread::AnyNodes,
     };
     let class = if id.get().is_multiple_of(2) { Class::Spot } else { Class::Guaranteed };
+    let ask = Ask {
+        devices: DeviceCount { min: 1, max: 8 },
+        constraints,
+        class,
+        isolation: Isolation::Hard,
+        cpu: CpuMilli(1),
+        host_memory: MemoryMib(2),
+        ..ask(share)
+    };
     Task {
-        name: Some("näme".into()),
-        ask: Arc::new(Ask {
-            devices: DeviceCount { min: 1, max: 8 },
-            constraints,
-            class,
-            isolation: Isolation::Hard,
-            cpu: CpuMilli(1),
-            host_memory: MemoryMib(2),
-            ..ask(share)
+        terms: Arc::new(Terms {
+            name: Some("näme".into()),
+            ask: Arc::new(ask),
+            queue: "nightly".into(),
+            priority: 17,
+            limits: Limits { run: None, queue: Some(Millis(0)), stop_grace: Millis(5) },
+            expected: Some(Millis(7)),
+            retry: RetryPolicy { max: 3, backoff: Some(Millis(100)) },
+            wait_for_capacity: true,
         }),
-        queue: "nightly".into(),
         priority: -5,
+        time_limit: Some(Millis(u64::MAX)),
         work: Work::Reservation(hash(1)),
-        limits: Limits { run: Some(Millis(u64::MAX)), queue: Some(Millis(0)), stop_grace: Millis(5) },
-        expected: Some(Millis(7)),
         attained: i64::MAX,
-        retry: RetryPolicy { max: 3, backoff: Some(Millis(100)) },
         strikes: Strikes { user: 1, infrastructure: 2 },
         broken_nodes: vec![NodeId(1), NodeId(u32::MAX)],
         last_fault: Some("gpu-0 of node-1 failed".to_owned()),

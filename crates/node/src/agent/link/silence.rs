@@ -43,7 +43,7 @@ impl Link {
         if is_known || self.shared.lock().shutdown {
             return;
         }
-        self.trouble = Some(Ability { name: "keeper", works: false, detail });
+        self.trouble = Some(Ability { name: "keeper".into(), works: false, detail });
         let inventory = self.inventory();
         self.pass(Report::Inventory(inventory));
     }

@@ -5,7 +5,7 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// Scores by position; smaller is better, of equal ones the first position wins.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     /// Inner minima from 1, then the leaves from `leaves`.
     minima: Vec<u32>,
     leaves: usize,

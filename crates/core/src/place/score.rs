@@ -5,11 +5,12 @@
 
 use crate::ask::GrantPart;
 use crate::cluster::Cluster;
-use crate::plan::mirror::{Mirror, Slot, Spot};
-use crate::plan::places::Wanted;
-use crate::plan::shape::{Shape, closest};
-use crate::plan::tree::NONE;
-use crate::plan::worth::{Standing, Worth};
+use crate::place::find::Wanted;
+use crate::place::mirror::{Slot, Spot};
+use crate::place::shape::{Shape, closest};
+use crate::place::tree::NONE;
+use crate::place::view::Ground;
+use crate::place::worth::{Standing, Worth};
 use crate::policy::Placement;
 use crate::retry::mixed;
 
@@ -32,8 +33,9 @@ pub(super) struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    pub(super) const fn new(wanted: Wanted<'_>, worth: &'a Worth, mirror: &Mirror) -> Self {
+    pub(super) const fn new(wanted: Wanted<'_>, ground: &'a Ground) -> Self {
         let Wanted { placement, salt, .. } = wanted;
+        let Ground { mirror, worth } = ground;
         Self { placement, worth, cpu_max: mirror.cpu_max, devices_max: mirror.devices_max, salt }
     }
 
@@ -75,9 +77,8 @@ impl<'a> Scorer<'a> {
         missing * MISSING + cost.min(COST_MAX)
     }
 
-    /// The devices that `shape` gets on the node at `at`, whose score said that there are enough.
-    pub(super) fn choose(&self, shape: &Shape, mirror: &Mirror, at: usize, cluster: &Cluster) -> GrantPart {
-        let spot = &mirror.spots[at];
+    /// The devices that `shape` gets on `spot`, whose score said that there are enough.
+    pub(super) fn choose(&self, shape: &Shape, spot: &Spot, cluster: &Cluster) -> GrantPart {
         let fitting: Vec<usize> =
             (0..spot.slots.len()).filter(|&place| shape.need(&spot.slots[place]).is_some()).collect();
         let count = fitting.len().min(shape.max);
@@ -89,7 +90,7 @@ impl<'a> Scorer<'a> {
             (_, true) => closest(&spot.slots, &fitting, count),
             (_, false) => self.shares(shape, spot, fitting, count),
         };
-        shape.part(mirror, at, &chosen, cluster)
+        shape.part(spot, &chosen, cluster)
     }
 
     /// The devices for shares: by cost to the mix, else the fullest that has room, or the emptiest.

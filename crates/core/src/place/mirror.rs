@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ask::GrantPart;
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, DeviceSlot, Node};
 use crate::ids::{DeviceIndex, Name, NodeId};
 use crate::outlook::Class;
 use crate::units::MemoryMib;
@@ -17,7 +17,7 @@ pub(super) type Kind = u16;
 
 /// One device as a round sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     pub(super) index: DeviceIndex,
     pub(super) kind: Kind,
     /// Which devices are close to it: equal numbers are closest.
@@ -29,6 +29,8 @@ pub(super) struct Slot {
     pub(super) memory: u64,
     /// Memory of the whole device.
     memory_total: u64,
+    /// Whether no task may start there, whatever becomes free: it is out of order, or kept for somebody.
+    is_shut: bool,
     /// What is left of it as a whole, in thousandths: the smaller of compute and memory.
     pub(super) room: u32,
 }
@@ -57,7 +59,7 @@ fn room(milli: u32, memory: u64, memory_total: u64) -> u32 {
 
 /// One node as a round sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Spot {
+pub(crate) struct Spot {
     pub(super) id: NodeId,
     pub(super) takes_tasks: bool,
     /// Its place among the classes; `None` without devices.
@@ -65,6 +67,75 @@ pub(super) struct Spot {
     pub(super) cpu: u32,
     pub(super) host_memory: u64,
     pub(super) slots: Vec<Slot>,
+    /// Whether its processor and host memory are kept for somebody.
+    is_host_hidden: bool,
+}
+
+impl Spot {
+    /// Takes in what is free of the node now, less what is out of sight.
+    fn look(&mut self, node: &Node, hidden: &Hidden) {
+        for (slot, device) in self.slots.iter_mut().zip(&node.devices) {
+            (slot.is_shut, slot.milli, slot.memory) = seen(node, device, hidden);
+            slot.room = room(slot.milli, slot.memory, slot.memory_total);
+        }
+        self.is_host_hidden = hidden.hosts.contains(&node.id);
+        (self.cpu, self.host_memory) =
+            if self.is_host_hidden { (0, 0) } else { (node.cpu_free.0, node.host_memory_free.0) };
+    }
+
+    /// Takes a part away; what is not there counts as nothing.
+    pub(crate) fn take(&mut self, part: &GrantPart) {
+        self.cpu = self.cpu.saturating_sub(part.cpu.0);
+        self.host_memory = self.host_memory.saturating_sub(part.host_memory.0);
+        for slice in &part.slices {
+            if let Some(slot) = self.slot_mut(slice.device) {
+                slot.milli = slot.milli.saturating_sub(slice.milli.get());
+                slot.memory = slot.memory.saturating_sub(slice.memory.0);
+                slot.room = room(slot.milli, slot.memory, slot.memory_total);
+            }
+        }
+    }
+
+    /// Puts a part back, at most to what the node has; what is out of sight stays so.
+    pub(crate) fn put_back(&mut self, node: &Node, part: &GrantPart) {
+        if !self.is_host_hidden {
+            self.cpu = self.cpu.saturating_add(part.cpu.0).min(node.cpu.0);
+            self.host_memory = self.host_memory.saturating_add(part.host_memory.0).min(node.host_memory.0);
+        }
+        for slice in &part.slices {
+            if let Some(slot) = self.slot_mut(slice.device).filter(|slot| !slot.is_shut) {
+                slot.milli = (slot.milli + slice.milli.get()).min(1_000);
+                slot.memory = slot.memory.saturating_add(slice.memory.0).min(slot.memory_total);
+                slot.room = room(slot.milli, slot.memory, slot.memory_total);
+            }
+        }
+    }
+
+    /// Takes a device out of sight.
+    pub(super) fn hide(&mut self, device: DeviceIndex) {
+        if let Some(slot) = self.slot_mut(device) {
+            slot.is_shut = true;
+            (slot.milli, slot.memory) = (0, 0);
+            slot.room = room(0, 0, slot.memory_total);
+        }
+    }
+
+    /// Takes processor and host memory out of sight.
+    pub(super) fn hide_host(&mut self) {
+        self.is_host_hidden = true;
+        (self.cpu, self.host_memory) = (0, 0);
+    }
+
+    fn slot_mut(&mut self, device: DeviceIndex) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.index == device)
+    }
+}
+
+/// Whether a device is shut, and what compute and memory of it may be had.
+fn seen(node: &Node, device: &DeviceSlot, hidden: &Hidden) -> (bool, u32, u64) {
+    let is_shut = device.info.unusable.is_some()
+        || (!hidden.devices.is_empty() && hidden.devices.contains(&(node.id, device.info.index)));
+    if is_shut { (true, 0, 0) } else { (false, device.free_milli.get(), device.free_memory.0) }
 }
 
 /// A kind of device.
@@ -76,9 +147,9 @@ pub(super) struct KindInfo {
 
 /// Devices and nodes that are kept for somebody, and so out of sight of everybody else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Hidden {
-    pub(super) devices: BTreeSet<(NodeId, DeviceIndex)>,
-    pub(super) hosts: BTreeSet<NodeId>,
+pub(crate) struct Hidden {
+    pub(crate) devices: BTreeSet<(NodeId, DeviceIndex)>,
+    pub(crate) hosts: BTreeSet<NodeId>,
 }
 
 impl Hidden {
@@ -88,7 +159,7 @@ impl Hidden {
 }
 
 /// All nodes as a round sees them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Mirror {
     pub(super) spots: Vec<Spot>,
     pub(super) kinds: Vec<KindInfo>,
@@ -151,6 +222,11 @@ impl Mirror {
         self.log.clear();
     }
 
+    /// Where a node stands in the order of ids.
+    pub(super) fn position(&self, node: NodeId) -> Option<usize> {
+        self.positions.get(&node).copied()
+    }
+
     fn measure(&mut self, node: &Node) {
         self.cpu_max = self.cpu_max.max(node.cpu.0);
         self.devices_max = self.devices_max.max(u32::try_from(node.devices.len()).unwrap_or(u32::MAX));
@@ -159,10 +235,7 @@ impl Mirror {
     fn spot(&mut self, node: &Node) -> Spot {
         let mut slots = Vec::with_capacity(node.devices.len());
         for slot in &node.devices {
-            let hidden = slot.info.unusable.is_some()
-                || (!self.hidden.devices.is_empty()
-                    && self.hidden.devices.contains(&(node.id, slot.info.index)));
-            let (milli, memory) = if hidden { (0, 0) } else { (slot.free_milli.get(), slot.free_memory.0) };
+            let (is_shut, milli, memory) = seen(node, slot, &self.hidden);
             slots.push(Slot {
                 index: slot.info.index,
                 kind: self.kind(&slot.info.model, slot.info.memory),
@@ -171,18 +244,57 @@ impl Mirror {
                 milli,
                 memory,
                 memory_total: slot.info.memory.0,
+                is_shut,
                 room: room(milli, memory, slot.info.memory.0),
             });
         }
-        let host_hidden = self.hidden.hosts.contains(&node.id);
+        let is_host_hidden = self.hidden.hosts.contains(&node.id);
         Spot {
             id: node.id,
             takes_tasks: node.takes_tasks(),
             class: Class::of(node).map(|class| self.class(class)),
-            cpu: if host_hidden { 0 } else { node.cpu_free.0 },
-            host_memory: if host_hidden { 0 } else { node.host_memory_free.0 },
+            cpu: if is_host_hidden { 0 } else { node.cpu_free.0 },
+            host_memory: if is_host_hidden { 0 } else { node.host_memory_free.0 },
             slots,
+            is_host_hidden,
         }
+    }
+
+    /// The nodes that look otherwise with this out of sight instead, less what a round gave away of them.
+    pub(super) fn with_hidden<'p>(
+        &self,
+        cluster: &Cluster,
+        hidden: &Hidden,
+        given: impl Iterator<Item = &'p GrantPart> + Clone,
+    ) -> Vec<(usize, Spot)> {
+        if *hidden == self.hidden {
+            return Vec::new();
+        }
+        let nodes: BTreeSet<NodeId> = self.hidden.nodes().chain(hidden.nodes()).collect();
+        let look = |id| {
+            let (at, node) = (self.position(id)?, cluster.node(id)?);
+            let mut spot = self.spots[at].clone();
+            spot.look(node, hidden);
+            given.clone().filter(|part| part.node == id).for_each(|part| spot.take(part));
+            Some((at, spot))
+        };
+        nodes.into_iter().filter_map(look).collect()
+    }
+
+    /// Takes this out of sight instead, less what a round gave away.
+    pub(super) fn hide<'p>(
+        &mut self,
+        cluster: &Cluster,
+        hidden: Hidden,
+        given: impl Iterator<Item = &'p GrantPart> + Clone,
+    ) {
+        for (at, spot) in self.with_hidden(cluster, &hidden, given) {
+            if self.spots[at] != spot {
+                self.spots[at] = spot;
+                self.note(at);
+            }
+        }
+        self.hidden = hidden;
     }
 
     fn kind(&mut self, model: &Name, memory: MemoryMib) -> Kind {
@@ -206,16 +318,7 @@ impl Mirror {
     /// Takes away what a round gave.
     pub(super) fn take(&mut self, part: &GrantPart) {
         let Some(&at) = self.positions.get(&part.node) else { return };
-        let spot = &mut self.spots[at];
-        spot.cpu = spot.cpu.saturating_sub(part.cpu.0);
-        spot.host_memory = spot.host_memory.saturating_sub(part.host_memory.0);
-        for slice in &part.slices {
-            if let Some(slot) = spot.slots.iter_mut().find(|slot| slot.index == slice.device) {
-                slot.milli = slot.milli.saturating_sub(slice.milli.get());
-                slot.memory = slot.memory.saturating_sub(slice.memory.0);
-                slot.room = room(slot.milli, slot.memory, slot.memory_total);
-            }
-        }
+        self.spots[at].take(part);
         self.edited.insert(at);
         self.note(at);
     }

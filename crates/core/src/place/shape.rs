@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::ask::{Ask, GrantPart, Slice};
-use crate::cluster::Cluster;
-use crate::plan::fit::{allows_kind, allows_node, backend};
-use crate::plan::mirror::{KindInfo, Mirror, Slot, Spot};
+use crate::ask::{Ask, GrantPart, Slice, Spread};
+use crate::cluster::{Cluster, Node};
+use crate::place::fit::{allows_kind, allows_node, backend};
+use crate::place::mirror::{KindInfo, Slot, Spot};
 use crate::units::{CpuMilli, GpuMilli, MemoryMib};
 
 /// An ask with what it means on each kind of device.
 #[derive(Debug, Clone)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     pub(super) ask: Arc<Ask>,
-    pub(super) min: usize,
+    pub(crate) min: usize,
     pub(super) max: usize,
     cpu: u32,
     host_memory: u64,
@@ -36,6 +36,26 @@ impl Shape {
         }
     }
 
+    /// The same for no more devices than it needs at least.
+    pub(super) fn at_least(self) -> Self {
+        Self { max: self.min, ..self }
+    }
+
+    /// Whether a task may be spread over several nodes.
+    pub(super) fn may_span(ask: &Ask) -> bool {
+        ask.constraints.spread == Spread::AnyNodes && ask.devices.max > 1
+    }
+
+    /// Whether it may be spread over several nodes.
+    pub(crate) fn spans(&self) -> bool {
+        Self::may_span(&self.ask) && self.max > 1
+    }
+
+    /// Whether it may go to this node, whatever is free there.
+    pub(crate) fn may_use(&self, node: &Node) -> bool {
+        node.takes_tasks() && (!self.picky || allows_node(&self.ask, node))
+    }
+
     /// Takes in kinds that became known since.
     pub(super) fn learn(&mut self, kinds: &[KindInfo]) {
         for kind in &kinds[self.needs.len()..] {
@@ -52,7 +72,7 @@ impl Shape {
     }
 
     /// How many devices of `spot` would do now, at most as many as asked for; `None` if the node will not do.
-    pub(super) fn count_on(&self, spot: &Spot, cluster: &Cluster) -> Option<usize> {
+    pub(crate) fn count_on(&self, spot: &Spot, cluster: &Cluster) -> Option<usize> {
         if !spot.takes_tasks || self.cpu > spot.cpu || self.host_memory > spot.host_memory {
             return None;
         }
@@ -75,8 +95,7 @@ impl Shape {
     }
 
     /// The grant on `spot` of the devices at these places among its slots.
-    pub(super) fn part(&self, mirror: &Mirror, at: usize, chosen: &[usize], cluster: &Cluster) -> GrantPart {
-        let spot = &mirror.spots[at];
+    pub(super) fn part(&self, spot: &Spot, chosen: &[usize], cluster: &Cluster) -> GrantPart {
         let node = cluster.node(spot.id).expect("the mirror holds known nodes only");
         let mut slices: Vec<Slice> = chosen
             .iter()

@@ -12,9 +12,9 @@ mod table;
 
 use crate::ask::{Ask, Spread};
 use crate::outlook::{Class, Outlook};
-use crate::plan::fit::allows_kind;
-use crate::plan::mirror::{Mirror, Slot, Spot};
-use crate::plan::shape::Shape;
+use crate::place::fit::allows_kind;
+use crate::place::mirror::{Mirror, Slot, Spot};
+use crate::place::shape::Shape;
 use table::{Scarcity, Table};
 
 /// Costs are rounded to this many units, 5 thousandths of a device: what is nearly equal goes to the first node.
