@@ -1,8 +1,8 @@
 //! Why a task waits that could start: what is short, on which device, who frees it and when at the latest.
 
-use super::{Explanation, needs, smaller};
+use super::{Advice, Explanation, Taken, needs, smaller};
 use crate::ask::Ask;
-use crate::capacity::{TooBig, gpus, serves_ever, too_big, when_empty};
+use crate::capacity::{gpus, serves_ever, too_big, when_empty};
 use crate::cluster::{DeviceSlot, Node};
 use crate::decision::{Keep, KeepCause};
 use crate::ids::TaskId;
@@ -57,7 +57,10 @@ impl Waiting<'_> {
             position: Some(position),
             lines,
             earliest_at,
-            suggestions: never.map_or_else(|| self.suggestions(), |why| self.no_hope(&why)),
+            advice: match never {
+                Some(why) => vec![Advice::AskForWhatIsHere(why), Advice::WaitOrCancel],
+                None => self.advice(),
+            },
         }
     }
 
@@ -82,17 +85,6 @@ impl Waiting<'_> {
         let ask = &*self.task.terms.ask;
         let nodes = self.state.cluster().nodes().filter(|node| allows_node(ask, node));
         nodes.flat_map(|node| &node.devices).filter(|slot| serves_ever(ask, slot))
-    }
-
-    /// What to do about a task that nothing here could run.
-    fn no_hope(&self, why: &TooBig) -> Vec<String> {
-        let id = self.task.id;
-        vec![
-            why.advice(),
-            format!(
-                "it starts by itself once a node has it; `fastgpu cancel {id}` takes it out of the queue"
-            ),
-        ]
     }
 
     /// The cluster as this task's next round will see it: what is kept for another is out of sight.
@@ -174,41 +166,35 @@ impl Waiting<'_> {
         }
     }
 
-    /// Smaller asks that would start now, nearest first.
-    fn suggestions(&self) -> Vec<String> {
+    /// Smaller asks that would start now, nearest first, or what else would help.
+    fn advice(&self) -> Vec<Advice> {
         let (state, ask) = (self.state, &*self.task.terms.ask);
         let view = self.view();
         if self.waits_for_nodes() {
-            return vec![
-                "`fastgpu nodes` lists them; `fastgpu nodes resume <node>` lets tasks start there again"
-                    .to_owned(),
-            ];
+            return vec![Advice::ResumeNodes];
         }
         let fits = |ask: &Ask| view.fits(ask);
         if fits(ask) {
-            return vec!["nothing: it fits now and starts with the next round".to_owned()];
+            return vec![Advice::FitsNow];
         }
-        let mut found = smaller::that_start(state, ask, &fits);
+        let mut found: Vec<Advice> =
+            smaller::that_start(state, ask, &fits).into_iter().map(Advice::AskLess).collect();
         if found.is_empty() {
-            found.push(format!(
-                "nothing smaller would start now: everything that would do is {}",
-                self.taken()
-            ));
+            found.push(Advice::NothingSmaller(self.taken()));
         }
-        if self.might_serve().any(|slot| slot.info.unusable.is_some()) {
-            found.push("`fastgpu gpus` says what is the matter with those that are unusable".to_owned());
+        if self.taken().unusable {
+            found.push(Advice::LookAtDevices);
         }
         found
     }
 
-    /// Why what would do cannot be had, in a word or two.
-    fn taken(&self) -> String {
-        let unusable = self.might_serve().any(|slot| slot.info.unusable.is_some());
-        let in_use = self.might_serve().any(|slot| !slot.is_idle());
-        let kept = self.other_keeps().next().is_some();
-        let words = [(in_use, "in use"), (kept, "kept for others"), (unusable, "unusable")];
-        let words: Vec<&str> = words.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
-        if words.is_empty() { "in use".to_owned() } else { words.join(" or ") }
+    /// Why what would do cannot be had.
+    fn taken(&self) -> Taken {
+        Taken {
+            in_use: self.might_serve().any(|slot| !slot.is_idle()),
+            kept: self.other_keeps().next().is_some(),
+            unusable: self.might_serve().any(|slot| slot.info.unusable.is_some()),
+        }
     }
 
     fn keep_lines(&self) -> Vec<String> {
