@@ -14,7 +14,6 @@ use fastgpu_core::task::{Outcome, QueueCause, StopCause, Task, TaskState, Work};
 use fastgpu_core::token::{Role, Token};
 use fastgpu_core::units::Timestamp;
 
-use crate::explain::{advice_view, advice_words};
 use crate::time::{Time, WallTime};
 use crate::view::{
     AbilityView, AttemptView, EventView, ExplainView, Failure, GpuAsk, GpuView, GrantView, HolderView,
@@ -345,8 +344,7 @@ pub fn explain_view(
         position: explanation.position.map(|(place, of)| Position { place, of }),
         lines: explanation.lines,
         earliest_at: explanation.earliest_at.map(Time),
-        suggestions: explanation.advice.iter().map(|advice| advice_words(task, advice)).collect(),
-        advice: explanation.advice.iter().map(advice_view).collect(),
+        suggestions: explanation.suggestions,
     }
 }
 

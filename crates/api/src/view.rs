@@ -5,7 +5,6 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::explain::AdviceView;
 use crate::parse::{Field, Request};
 use crate::spec::Quantity;
 use crate::time::{Time, WallTime};
@@ -327,11 +326,8 @@ pub struct ExplainView {
     /// On what that rests: `limits` or `expected` run times.
     #[serde(default)]
     pub expected_basis: Option<String>,
-    /// What would start it now, or help otherwise, in a sentence each.
+    /// What would start it now.
     pub suggestions: Vec<String>,
-    /// The same by stable words and numbers, in the same order.
-    #[serde(default)]
-    pub advice: Vec<AdviceView>,
 }
 
 /// A place in the queue.

@@ -3,11 +3,8 @@
 //! [`explain`] is for tasks that wait: what is short, on which device, who frees it and when at the latest,
 //! and which smaller ask would start now. [`describe`] is for all others.
 
-mod advice;
 mod smaller;
 mod waiting;
-
-pub use advice::{Advice, Less, Taken};
 
 use crate::ask::{Ask, DeviceCount, Share};
 use crate::ids::TaskId;
@@ -32,8 +29,8 @@ pub struct Explanation {
     pub lines: Vec<String>,
     /// When it can start at the latest, if everybody there keeps to their time limits.
     pub earliest_at: Option<Timestamp>,
-    /// What would start it now, or help otherwise.
-    pub advice: Vec<Advice>,
+    /// What would start it now.
+    pub suggestions: Vec<String>,
 }
 
 /// Explains a live task. Tasks that `may_see` denies are counted and timed, never named.
@@ -57,18 +54,20 @@ pub fn explain(
 
 fn not_ready(task: &Task, cause: &QueueCause, now: Timestamp) -> Explanation {
     let id = task.id;
-    let (headline, advice) = match cause {
+    let (headline, suggestion) = match cause {
         QueueCause::Retrying { class, not_before } => (
             format!("{id} failed ({}) and is tried again in {}", class.code(), not_before.since(now)),
-            Advice::ReadLog,
+            format!("`fastgpu logs {id}` shows what the last attempt wrote"),
         ),
         QueueCause::Dependency(other) => {
-            (format!("{id} waits for {other} to end"), Advice::LookAtTask(*other))
+            (format!("{id} waits for {other} to end"), format!("`fastgpu why {other}`"))
         }
-        QueueCause::Held => (format!("{id} is held back by a person"), Advice::LetGo),
+        QueueCause::Held => {
+            (format!("{id} is held back by a person"), format!("`fastgpu set {id} --unhold` lets it go"))
+        }
         QueueCause::Parked => (
             format!("{id} is parked: it broke {} healthy nodes", task.broken_nodes.len()),
-            Advice::ReadLogAndDecide,
+            format!("look at `fastgpu logs {id}`, then `fastgpu set {id} --unhold` or `fastgpu cancel {id}`"),
         ),
         QueueCause::Capacity | QueueCause::Preempted => unreachable!("ready causes are explained by numbers"),
     };
@@ -78,14 +77,21 @@ fn not_ready(task: &Task, cause: &QueueCause, now: Timestamp) -> Explanation {
         QueueCause::Retrying { not_before, .. } => Some(*not_before),
         _ => None,
     };
-    Explanation { code: cause.code(), headline, position: None, lines, earliest_at, advice: vec![advice] }
+    Explanation {
+        code: cause.code(),
+        headline,
+        position: None,
+        lines,
+        earliest_at,
+        suggestions: vec![suggestion],
+    }
 }
 
 /// Explains a task that does not wait for a place: what it does, or how it ended.
 #[must_use]
 pub fn describe(task: &Task) -> Explanation {
     let id = task.id;
-    let mut advice = Vec::new();
+    let mut suggestions = Vec::new();
     let headline = match &task.state {
         TaskState::Queued { .. } => format!("{id} waits"),
         TaskState::Starting { .. } => format!("{id} has its place and is being started"),
@@ -98,7 +104,7 @@ pub fn describe(task: &Task) -> Explanation {
         TaskState::Suspended { .. } => format!("{id} is suspended"),
         TaskState::Resuming { .. } => format!("{id} is being resumed"),
         TaskState::Ended(end) => {
-            advice.extend(after_the_end(end));
+            suggestions.extend(after_the_end(task, end));
             format!("{id} {}", ending(task, end))
         }
     };
@@ -110,7 +116,7 @@ pub fn describe(task: &Task) -> Explanation {
     let is_told =
         matches!(&task.state, TaskState::Ended(End { exit: Some(exit), .. }) if exit.sick.is_some());
     lines.extend(task.last_fault.clone().filter(|_| !is_told).map(|fault| format!("before: {fault}")));
-    Explanation { code: task.state.code(), headline, position: None, lines, earliest_at: None, advice }
+    Explanation { code: task.state.code(), headline, position: None, lines, earliest_at: None, suggestions }
 }
 
 /// How a task ended, as the rest of a sentence that begins with its id.
@@ -159,14 +165,20 @@ fn kind_words(exit: &Exit) -> String {
     }
 }
 
-fn after_the_end(end: &End) -> Vec<Advice> {
+fn after_the_end(task: &Task, end: &End) -> Vec<String> {
+    let id = task.id;
     match end.outcome {
         Outcome::Succeeded | Outcome::Cancelled => Vec::new(),
-        Outcome::TimedOutQueued => vec![Advice::QueueAgain],
-        Outcome::TimedOutRunning => vec![Advice::RunLonger],
-        Outcome::Failed(FailureClass::OutOfMemoryHost) => vec![Advice::MoreHostMemory],
-        Outcome::Failed(FailureClass::LaunchSpec) => vec![Advice::MendProgram],
-        Outcome::Failed(_) => vec![Advice::ReadLog, Advice::RunAgain],
+        Outcome::TimedOutQueued => vec![format!("`fastgpu retry {id}` puts it into the queue again")],
+        Outcome::TimedOutRunning => vec!["give it longer with `--time`".to_owned()],
+        Outcome::Failed(FailureClass::OutOfMemoryHost) => vec!["give it more with `--mem`".to_owned()],
+        Outcome::Failed(FailureClass::LaunchSpec) => {
+            vec!["mend the command or the folder and run it again".to_owned()]
+        }
+        Outcome::Failed(_) => vec![
+            format!("`fastgpu logs {id}` shows what it wrote"),
+            format!("`fastgpu retry {id}` runs it again; `--retry 3` lets a task be tried again by itself"),
+        ],
     }
 }
 

@@ -27,8 +27,8 @@ fn who_needs_a_device_that_is_out_of_order_waits_until_it_is_mended() {
       needs 2 whole GPUs; 1 of 2 devices fit now
       node-1 gpu-0 GPU-80GB (software GPU): would do
       node-1 gpu-1 GPU-80GB (software GPU): unusable: GPU is lost
-      advice: ask_less: gpu 1
-      advice: look_at_devices
+      could start now with: `--gpu 1`
+      could start now with: `fastgpu gpus` says what is the matter with those that are unusable
     ");
     story.node_has(inventory(1, 2, 80));
     assert_snapshot!(story.take_told(), @"task-1 starts on node-1 gpu-0+gpu-1");
@@ -48,8 +48,8 @@ fn while_no_device_answers_tasks_are_taken_and_told_why_they_wait() {
       needs 0.5 of a GPU; 0 of 2 devices fit now
       node-1 gpu-0 GPU-80GB (software GPU): unusable: GPU is lost
       node-1 gpu-1 GPU-80GB (software GPU): unusable: GPU is lost
-      advice: nothing_smaller: Taken { in_use: false, kept: false, unusable: true }
-      advice: look_at_devices
+      could start now with: nothing smaller would start now: everything that would do is unusable
+      could start now with: `fastgpu gpus` says what is the matter with those that are unusable
     ");
 }
 
@@ -82,8 +82,8 @@ fn a_task_that_nothing_can_run_any_more_says_so() {
       needs 2 whole GPUs; 1 of 2 devices fit now
       node-1 gpu-0 GPU-80GB (software GPU): unusable: the driver does not list this device any more; held by task-1 (ends within 15 min)
       node-1 gpu-1 GPU-80GB (software GPU): would do
-      advice: ask_for_what_is_here: 2 GPUs are asked for; there is 1
-      advice: wait_or_cancel
+      could start now with: ask for at most 1 GPU
+      could start now with: it starts by itself once a node has it; `fastgpu cancel task-2` takes it out of the queue
     ");
 }
 
@@ -100,8 +100,8 @@ fn a_task_for_a_model_that_is_not_here_says_so() {
     task-1 waits: position 1 of 1; nothing here can run it: no device here is of model h100
       needs 1 whole GPU, model h100; 0 of 1 devices fit now
       node-1 gpu-0 GPU-80GB (software GPU): not what is asked for
-      advice: ask_for_what_is_here: no device here is of model h100
-      advice: wait_or_cancel
+      could start now with: the models here are: GPU-80GB
+      could start now with: it starts by itself once a node has it; `fastgpu cancel task-1` takes it out of the queue
     ");
     wanted.terms.wait_for_capacity = false;
     assert_snapshot!(story.submit_task(wanted).unwrap_err(), @"no device here is of model h100");
@@ -116,7 +116,7 @@ fn several_devices_may_become_fewer_or_a_share_of_one() {
       needs 2 whole GPUs; 0 of 2 devices fit now
       node-1 gpu-0 GPU-80GB (software GPU): 0.75 of it free, short by 0.25; held by task-1 (no time limit)
       node-1 gpu-1 GPU-80GB (software GPU): busy; held by task-2 (no time limit)
-      advice: ask_less: gpu 0.75
+      could start now with: `--gpu 0.75`
     ");
     assert_snapshot!(play("4x80", "1; 1; 4", true), @r"
     task-1 starts on node-1 gpu-0
@@ -127,7 +127,7 @@ fn several_devices_may_become_fewer_or_a_share_of_one() {
       node-1 gpu-1 GPU-80GB (software GPU): busy; held by task-2 (no time limit)
       node-1 gpu-2 GPU-80GB (software GPU): would do
       node-1 gpu-3 GPU-80GB (software GPU): would do
-      advice: ask_less: gpu 2
+      could start now with: `--gpu 2`
     ");
 }
 
@@ -141,18 +141,18 @@ fn a_smaller_share_is_what_memory_and_compute_both_have() {
       needs 1 whole GPU; 0 of 2 devices fit now
       node-1 gpu-0 GPU-80GB (software GPU): 0.9 of it free, short by 0.1; held by task-1 (no time limit)
       node-2 gpu-0 GPU-80GB (software GPU): 0.1 of it free, short by 0.9; held by task-2 (no time limit)
-      advice: ask_less: gpu 0.25
+      could start now with: `--gpu 0.25`
     ");
     assert_snapshot!(play("80", "0.5+60GiB; 0.75+40GiB; 40GiB", true), @r"
     task-1 starts on node-1 gpu-0
     task-2 waits: position 1 of 2; no latest start is known: what is in its way has no time limit
       needs 0.75 of 1 GPU with 40 GiB free; 0 of 1 devices fit now
       node-1 gpu-0 GPU-80GB (software GPU): 0.5 of it free, short by 0.25; held by task-1 (no time limit)
-      advice: ask_less: gpu 0.5, memory 20 GiB
+      could start now with: `--gpu 0.5` and `--gpu-memory 20480MiB`
     task-3 waits: position 2 of 2; no latest start is known: what is in its way has no time limit
       needs 1 GPU with 40 GiB free; 0 of 1 devices fit now
       node-1 gpu-0 GPU-80GB (software GPU): 20 GiB free, short by 20 GiB; held by task-1 (no time limit)
-      advice: ask_less: memory 20 GiB
+      could start now with: `--gpu-memory 20480MiB`
     ");
 }
 
@@ -166,7 +166,7 @@ fn several_things_less_at_once_are_offered_when_no_single_one_helps() {
       node-1 gpu-0 GPU-80GB (software GPU): 0.5 of it free, short by 0.5; held by task-1 (no time limit)
       node-1 gpu-1 GPU-80GB (software GPU): busy; held by task-2 (no time limit)
       node-1: 0 of 8 cores and 32 GiB of 32 GiB of host memory free
-      advice: ask_less: gpu 0.5, no host
+      could start now with: `--gpu 0.5`, less `--cpu` and `--mem`
     ");
 }
 

@@ -256,7 +256,7 @@ impl World {
             let first = lane.ranks().next().unwrap().task();
             let why = explain(&self.state, first, self.now, &|_| true).unwrap();
             assert_ne!(why.earliest_at, Some(self.now), "{}: {:?}", why.headline, why.lines);
-            assert!(!why.lines.is_empty() && !why.advice.is_empty(), "{}", why.headline);
+            assert!(!why.lines.is_empty() && !why.suggestions.is_empty(), "{}", why.headline);
         }
     }
 

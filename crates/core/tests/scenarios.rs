@@ -121,13 +121,13 @@ fn why_does_not_promise_what_is_kept_for_another() {
       node-1 gpu-0 GPU-80GB (software GPU): busy; held by task-1 (ends within 3 min 20 s)
       node-1 gpu-1 GPU-80GB (software GPU): would do
       2 devices are kept for it as they become free
-      advice: ask_less: gpu 1
+      could start now with: `--gpu 1`
     task-3 waits: position 2 of 2; devices are kept for a task that goes first
       needs 1 whole GPU; 0 of 2 devices fit now
       node-1 gpu-0 GPU-80GB (software GPU): busy; held by task-1 (ends within 3 min 20 s)
       node-1 gpu-1 GPU-80GB (software GPU): kept for task-2
       2 devices are kept for task-2, first in the queue and overtaken for 10 min
-      advice: nothing_smaller: Taken { in_use: true, kept: true, unusable: false }
+      could start now with: nothing smaller would start now: everything that would do is in use or kept for others
     ");
 }
 
@@ -175,17 +175,17 @@ fn why_names_what_is_short_who_frees_it_and_what_would_start_now() {
       needs 0.5 of a GPU; 0 of 2 devices fit now
       node-1 gpu-0 GPU-80GB (software GPU): 0.4 of it free, short by 0.1; held by task-1 (ends within 1 min)
       node-1 gpu-1 GPU-80GB (software GPU): busy; held by task-2 (no time limit)
-      advice: ask_less: gpu 0.4
+      could start now with: `--gpu 0.4`
     task-4 waits: position 2 of 3; no latest start is known: what is in its way has no time limit
       needs 2 whole GPUs; 0 of 2 devices fit now
       node-1 gpu-0 GPU-80GB (software GPU): 0.4 of it free, short by 0.6; held by task-1 (ends within 1 min)
       node-1 gpu-1 GPU-80GB (software GPU): busy; held by task-2 (no time limit)
-      advice: ask_less: gpu 0.4
+      could start now with: `--gpu 0.4`
     task-5 waits: position 3 of 3; starts within 1 min at the latest, unless others go first
       needs 1 GPU with 60 GiB free; 0 of 2 devices fit now
       node-1 gpu-0 GPU-80GB (software GPU): 0.4 of it free, short by 0.35; held by task-1 (ends within 1 min)
       node-1 gpu-1 GPU-80GB (software GPU): busy; held by task-2 (no time limit)
-      advice: ask_less: memory 32 GiB
+      could start now with: `--gpu-memory 32768MiB`
     ");
 }
 

@@ -1,7 +1,6 @@
 //! `fastgpu why`: what a task waits for, or how it ended.
 
 use fastgpu_api::view::ExplainView;
-use fastgpu_api::words::{Mention, english};
 
 use super::show;
 use crate::args::WhyArgs;
@@ -47,39 +46,7 @@ pub(super) fn lines(answer: &ExplainView, out: &Output) -> Vec<String> {
         lines.push(format!("  expected to start in {starts}, {basis}"));
     }
     lines.extend(
-        suggestions(answer).iter().map(|line| format!("  {} {}", out.paint(Tone::Note, "→"), visible(line))),
+        answer.suggestions.iter().map(|line| format!("  {} {}", out.paint(Tone::Note, "→"), visible(line))),
     );
     lines
-}
-
-/// What would help, as it is typed. Of what this version does not know, the server's own sentence stays.
-fn suggestions(answer: &ExplainView) -> Vec<String> {
-    let words = |(place, sentence): (usize, &String)| {
-        let advice = answer.advice.get(place);
-        let words = advice.and_then(|advice| english::advice(&answer.id, advice, typed));
-        words.unwrap_or_else(|| sentence.clone())
-    };
-    answer.suggestions.iter().enumerate().map(words).collect()
-}
-
-/// Flags and commands.
-fn typed(mention: Mention<'_>) -> String {
-    match mention {
-        Mention::Gpu(amount) => format!("`--gpu {amount}`"),
-        Mention::GpuMemory(mib) => format!("`--gpu-memory {mib}MiB`"),
-        Mention::GpuModel => "`--gpu-model`".to_owned(),
-        Mention::Spread => "`--spread`".to_owned(),
-        Mention::Host => "`--cpu` and `--mem`".to_owned(),
-        Mention::HostMemory => "`--mem`".to_owned(),
-        Mention::TimeLimit => "`--time`".to_owned(),
-        Mention::Retries => "`--retry 3`".to_owned(),
-        Mention::Log(id) => format!("`fastgpu logs {id}`"),
-        Mention::Why(id) => format!("`fastgpu why {id}`"),
-        Mention::LetGo(id) => format!("`fastgpu set {id} --unhold`"),
-        Mention::Cancel(id) => format!("`fastgpu cancel {id}`"),
-        Mention::Retry(id) => format!("`fastgpu retry {id}`"),
-        Mention::Gpus => "`fastgpu gpus`".to_owned(),
-        Mention::Nodes => "`fastgpu nodes`".to_owned(),
-        Mention::ResumeNode => "`fastgpu nodes resume <node>`".to_owned(),
-    }
 }

@@ -1,7 +1,7 @@
-//! Smaller asks that would start now, nearest first.
+//! Smaller asks that would start now, nearest first, as what to type.
 
-use super::Less;
 use crate::ask::{Ask, DeviceCount, Share, Spread};
+use crate::capacity::gpus;
 use crate::cluster::DeviceSlot;
 use crate::place::fit::{allows_device, allows_node};
 use crate::state::State;
@@ -12,33 +12,33 @@ type Fits<'a> = &'a dyn Fn(&Ask) -> bool;
 
 /// What would start instead of `ask`, each with one thing less. If nothing does, the same with several things less
 /// at once.
-pub(super) fn that_start(state: &State, ask: &Ask, fits: Fits<'_>) -> Vec<Less> {
+pub(super) fn that_start(state: &State, ask: &Ask, fits: Fits<'_>) -> Vec<String> {
     let fewer = fewer_devices(ask, fits);
     let share = match fewer {
         Some(_) if ask.devices.min > 1 => None,
         _ => smaller_share(state, ask, fits),
     };
     let found = [spread(ask, fits), fewer, share, any_model(ask, fits), no_host_part(ask, fits)];
-    let found: Vec<Less> = found.into_iter().flatten().collect();
+    let found: Vec<String> = found.into_iter().flatten().collect();
     if found.is_empty() { least(state, ask, fits).into_iter().collect() } else { found }
 }
 
-fn spread(ask: &Ask, fits: Fits<'_>) -> Option<Less> {
+fn spread(ask: &Ask, fits: Fits<'_>) -> Option<String> {
     let mut other = ask.clone();
     other.constraints.spread = Spread::AnyNodes;
-    (ask.devices.max > 1 && other != *ask && fits(&other)).then(|| less(ask, &other))
+    (ask.devices.max > 1 && other != *ask && fits(&other)).then(|| "`--spread`".to_owned())
 }
 
-fn fewer_devices(ask: &Ask, fits: Fits<'_>) -> Option<Less> {
+fn fewer_devices(ask: &Ask, fits: Fits<'_>) -> Option<String> {
     (1..ask.devices.min).rev().find_map(|count| {
         let mut other = ask.clone();
         other.devices = DeviceCount::exactly(count);
-        fits(&other).then(|| less(ask, &other))
+        fits(&other).then(|| flags(ask, &other))
     })
 }
 
 /// The largest share of one device.
-fn smaller_share(state: &State, ask: &Ask, fits: Fits<'_>) -> Option<Less> {
+fn smaller_share(state: &State, ask: &Ask, fits: Fits<'_>) -> Option<String> {
     if ask.devices.min == 0 {
         return None;
     }
@@ -49,33 +49,35 @@ fn smaller_share(state: &State, ask: &Ask, fits: Fits<'_>) -> Option<Less> {
         let mut other = ask.clone();
         other.devices = DeviceCount::exactly(1);
         other.share = share;
-        (other != *ask && fits(&other)).then(|| less(ask, &other))
+        (other != *ask && fits(&other)).then(|| flags(ask, &other))
     })
 }
 
-fn any_model(ask: &Ask, fits: Fits<'_>) -> Option<Less> {
+fn any_model(ask: &Ask, fits: Fits<'_>) -> Option<String> {
     let mut other = ask.clone();
     other.constraints.models.clear();
-    (other != *ask && fits(&other)).then(|| less(ask, &other))
+    (other != *ask && fits(&other)).then(|| "any model of GPU: leave out `--gpu-model`".to_owned())
 }
 
-fn no_host_part(ask: &Ask, fits: Fits<'_>) -> Option<Less> {
+fn no_host_part(ask: &Ask, fits: Fits<'_>) -> Option<String> {
     let mut other = ask.clone();
     (other.cpu, other.host_memory) = (CpuMilli(0), MemoryMib::ZERO);
-    (other != *ask && fits(&other)).then(|| less(ask, &other))
+    (other != *ask && fits(&other)).then(|| "less `--cpu` and `--mem`".to_owned())
 }
 
 /// The largest share of one device of any model, with nothing of the host.
-fn least(state: &State, ask: &Ask, fits: Fits<'_>) -> Option<Less> {
+fn least(state: &State, ask: &Ask, fits: Fits<'_>) -> Option<String> {
     let mut other = ask.clone();
     other.constraints.models.clear();
     (other.cpu, other.host_memory) = (CpuMilli(0), MemoryMib::ZERO);
-    let found = smaller_share(state, &other, fits)?;
-    Some(Less {
-        any_model: other.constraints.models != ask.constraints.models,
-        no_host: (other.cpu, other.host_memory) != (ask.cpu, ask.host_memory),
-        ..found
-    })
+    let mut words = smaller_share(state, &other, fits)?;
+    if other.constraints.models != ask.constraints.models {
+        words.push_str(", any model of GPU");
+    }
+    if (other.cpu, other.host_memory) != (ask.cpu, ask.host_memory) {
+        words.push_str(", less `--cpu` and `--mem`");
+    }
+    Some(words)
 }
 
 /// The most that a device can give of a share now; `None` if that is nothing.
@@ -105,19 +107,21 @@ const fn parts(share: Share) -> (Option<GpuMilli>, Option<MemoryMib>) {
     }
 }
 
-/// What of `to` is less than `from`. Whole devices are counted; a share is of one device.
-fn less(from: &Ask, to: &Ask) -> Less {
+/// What to type for `to` where `from` was typed before.
+fn flags(from: &Ask, to: &Ask) -> String {
     let ((milli_before, cap_before), (milli, cap)) = (parts(from.share), parts(to.share));
-    let is_part = milli.is_some_and(|milli| !milli.is_full());
-    let changed = from.devices != to.devices || milli_before != milli;
-    Less {
-        devices: (changed && (!is_part || to.devices.min != 1)).then_some(to.devices.min),
-        share: milli.filter(|_| changed && is_part && to.devices.min == 1),
-        memory: cap.filter(|_| cap_before != cap),
-        spread: from.constraints.spread != to.constraints.spread,
-        any_model: from.constraints.models != to.constraints.models,
-        no_host: (from.cpu, from.host_memory) != (to.cpu, to.host_memory),
+    let mut flags = Vec::new();
+    if from.devices != to.devices || milli_before != milli {
+        flags.push(match (milli, to.devices.min) {
+            (Some(milli), count) if milli.is_full() => format!("`--gpu {count}`"),
+            (Some(milli), 1) => format!("`--gpu {milli}`"),
+            (_, count) => gpus(count),
+        });
     }
+    if let Some(cap) = cap.filter(|_| cap_before != cap) {
+        flags.push(format!("`--gpu-memory {}MiB`", cap.0));
+    }
+    flags.join(" and ")
 }
 
 fn usable<'s>(state: &'s State, ask: &'s Ask) -> impl Iterator<Item = &'s DeviceSlot> {

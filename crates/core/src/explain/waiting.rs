@@ -1,8 +1,8 @@
 //! Why a task waits that could start: what is short, on which device, who frees it and when at the latest.
 
-use super::{Advice, Explanation, Taken, needs, smaller};
+use super::{Explanation, needs, smaller};
 use crate::ask::Ask;
-use crate::capacity::{gpus, serves_ever, too_big, when_empty};
+use crate::capacity::{TooBig, gpus, serves_ever, too_big, when_empty};
 use crate::cluster::{DeviceSlot, Node};
 use crate::decision::{Keep, KeepCause};
 use crate::ids::TaskId;
@@ -57,10 +57,7 @@ impl Waiting<'_> {
             position: Some(position),
             lines,
             earliest_at,
-            advice: match never {
-                Some(why) => vec![Advice::AskForWhatIsHere(why), Advice::WaitOrCancel],
-                None => self.advice(),
-            },
+            suggestions: never.map_or_else(|| self.suggestions(), |why| self.no_hope(&why)),
         }
     }
 
@@ -85,6 +82,17 @@ impl Waiting<'_> {
         let ask = &*self.task.terms.ask;
         let nodes = self.state.cluster().nodes().filter(|node| allows_node(ask, node));
         nodes.flat_map(|node| &node.devices).filter(|slot| serves_ever(ask, slot))
+    }
+
+    /// What to do about a task that nothing here could run.
+    fn no_hope(&self, why: &TooBig) -> Vec<String> {
+        let id = self.task.id;
+        vec![
+            why.advice(),
+            format!(
+                "it starts by itself once a node has it; `fastgpu cancel {id}` takes it out of the queue"
+            ),
+        ]
     }
 
     /// The cluster as this task's next round will see it: what is kept for another is out of sight.
@@ -166,35 +174,41 @@ impl Waiting<'_> {
         }
     }
 
-    /// Smaller asks that would start now, nearest first, or what else would help.
-    fn advice(&self) -> Vec<Advice> {
+    /// Smaller asks that would start now, nearest first.
+    fn suggestions(&self) -> Vec<String> {
         let (state, ask) = (self.state, &*self.task.terms.ask);
         let view = self.view();
         if self.waits_for_nodes() {
-            return vec![Advice::ResumeNodes];
+            return vec![
+                "`fastgpu nodes` lists them; `fastgpu nodes resume <node>` lets tasks start there again"
+                    .to_owned(),
+            ];
         }
         let fits = |ask: &Ask| view.fits(ask);
         if fits(ask) {
-            return vec![Advice::FitsNow];
+            return vec!["nothing: it fits now and starts with the next round".to_owned()];
         }
-        let mut found: Vec<Advice> =
-            smaller::that_start(state, ask, &fits).into_iter().map(Advice::AskLess).collect();
+        let mut found = smaller::that_start(state, ask, &fits);
         if found.is_empty() {
-            found.push(Advice::NothingSmaller(self.taken()));
+            found.push(format!(
+                "nothing smaller would start now: everything that would do is {}",
+                self.taken()
+            ));
         }
-        if self.taken().unusable {
-            found.push(Advice::LookAtDevices);
+        if self.might_serve().any(|slot| slot.info.unusable.is_some()) {
+            found.push("`fastgpu gpus` says what is the matter with those that are unusable".to_owned());
         }
         found
     }
 
-    /// Why what would do cannot be had.
-    fn taken(&self) -> Taken {
-        Taken {
-            in_use: self.might_serve().any(|slot| !slot.is_idle()),
-            kept: self.other_keeps().next().is_some(),
-            unusable: self.might_serve().any(|slot| slot.info.unusable.is_some()),
-        }
+    /// Why what would do cannot be had, in a word or two.
+    fn taken(&self) -> String {
+        let unusable = self.might_serve().any(|slot| slot.info.unusable.is_some());
+        let in_use = self.might_serve().any(|slot| !slot.is_idle());
+        let kept = self.other_keeps().next().is_some();
+        let words = [(in_use, "in use"), (kept, "kept for others"), (unusable, "unusable")];
+        let words: Vec<&str> = words.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
+        if words.is_empty() { "in use".to_owned() } else { words.join(" or ") }
     }
 
     fn keep_lines(&self) -> Vec<String> {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use fastgpu_core::ask::{Ask, Class, Constraints, DeviceCount, Isolation, Share, Spread};
 use fastgpu_core::change::Actor;
 use fastgpu_core::command::{Command, Refused, Submit};
-use fastgpu_core::explain::{Advice, Less, explain};
+use fastgpu_core::explain::explain;
 use fastgpu_core::ids::{NodeId, SpecHash, TaskId};
 use fastgpu_core::node::{Device, Exit, ExitKind, Inventory, Order, Report};
 use fastgpu_core::plan::{Planner, needs_round};
@@ -222,7 +222,7 @@ impl Story {
         let why = explain(&self.state, id, self.now, &|_| true).unwrap();
         self.tell(&why.headline);
         why.lines.iter().for_each(|line| self.tell(&format!("  {line}")));
-        why.advice.iter().for_each(|advice| self.tell(&format!("  advice: {}", told(advice))));
+        why.suggestions.iter().for_each(|line| self.tell(&format!("  could start now with: {line}")));
     }
 
     /// Takes what was told so far.
@@ -243,27 +243,6 @@ impl Story {
             self.names.iter().fold(line.to_owned(), |line, (id, name)| line.replace(&id.to_string(), name));
         self.told.push_str(&named);
         self.told.push('\n');
-    }
-}
-
-/// The word of an advice, and its numbers.
-fn told(advice: &Advice) -> String {
-    let code = advice.code();
-    match advice {
-        Advice::AskLess(Less { devices, share, memory, spread, any_model, no_host }) => {
-            let parts = [
-                devices.map(|count| format!("gpu {count}")),
-                share.map(|share| format!("gpu {share}")),
-                memory.map(|memory| format!("memory {memory}")),
-                spread.then(|| "spread".to_owned()),
-                any_model.then(|| "any model".to_owned()),
-                no_host.then(|| "no host".to_owned()),
-            ];
-            format!("{code}: {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
-        }
-        Advice::NothingSmaller(taken) => format!("{code}: {taken:?}"),
-        Advice::AskForWhatIsHere(too_big) => format!("{code}: {too_big}"),
-        _ => code.to_owned(),
     }
 }
 
